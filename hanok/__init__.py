@@ -1,0 +1,1 @@
+"""hanok: an open NPU, from its gates to its data centre."""
