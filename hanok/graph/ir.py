@@ -92,6 +92,8 @@ class Tensor:
     """Constant content (int8 weights already shifted from uint8), or None for an activation."""
     unsigned: bool = False
     """True when the ONNX model holds this int8 tensor as uint8 (stored = uint8 value - 128)."""
+    element_type: str = ""
+    """ONNX's name of the element type ('FLOAT16', 'UINT8') where `dtype` is OTHER."""
 
     @property
     def elements(self) -> int:
@@ -249,6 +251,8 @@ class Graph:
     outputs: tuple[str, ...]
     opset: int = 21
     ir_version: int = 10
+    domains: dict[str, int] = field(default_factory=dict)
+    """Operator-set versions of the domains beside ONNX's own, for the host's models."""
 
     def tensor(self, name: str) -> Tensor:
         """Return the tensor called `name`."""

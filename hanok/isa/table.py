@@ -74,6 +74,7 @@ class Step(IntEnum):
     SAVE = 11
     GREATER = 12
     SELECT = 13
+    TAKE = 14
 
 
 STEP_MEANING = {
@@ -91,6 +92,7 @@ STEP_MEANING = {
     Step.SAVE: "saved = v",
     Step.GREATER: "v = 1.0 if v > o else 0.0",
     Step.SELECT: "v = o if v != 0 else saved",
+    Step.TAKE: "v = o",
 }
 
 STEP_SLOTS = {step: 8 if step in (Step.DIV, Step.REVERSE_DIV) else 1 for step in Step if step is not Step.NONE}

@@ -6,12 +6,10 @@ from onnx import ModelProto
 
 from hanok.graph.topologies._builder import TopologyWriter, Value
 
-TANH_MOMENT = 0.39
-"""E[tanh(x)^2] of a standard normal x."""
-
 
 def unet(
     seed: int = 0,
+    *,
     image: int = 128,
     channels: int = 16,
     depth: int = 3,
@@ -20,8 +18,8 @@ def unet(
     batch_norm: bool = True,
 ) -> ModelProto:
     """U-Net (Ronneberger et al. 2015) with padded convolutions: `depth` halvings, `channels` at the top."""
-    writer = TopologyWriter("unet", seed, batch_norm)
-    x = writer.input("input", (batch, 3, image, image))
+    writer = TopologyWriter("unet", seed, batch=batch, batch_norm=batch_norm)
+    x = writer.input("input", (3, image, image))
     skips: list[Value] = []
     for level in range(depth):
         x = _double_convolution(writer, x, f"down{level}", channels << level)
@@ -35,22 +33,24 @@ def unet(
     return writer.model(writer.convolution(x, "head", classes, 1, normalise=False))
 
 
-def espcn(seed: int = 0, height: int = 120, width: int = 160, factor: int = 3, batch: int = 1) -> ModelProto:
+def espcn(
+    seed: int = 0, *, height: int = 120, width: int = 160, factor: int = 3, batch: int = 1
+) -> ModelProto:
     """ESPCN super-resolution (Shi et al. 2016): 5x5x64, 3x3x32, 3x3 to factor^2, then pixel shuffle."""
-    writer = TopologyWriter("espcn", seed, batch_norm=False)
-    x = writer.input("input", (batch, 1, height, width))
-    x = writer.unary(writer.convolution(x, "conv1", 64, 5), "Tanh", "tanh1", TANH_MOMENT)
-    x = writer.unary(writer.convolution(x, "conv2", 32, 3), "Tanh", "tanh2", TANH_MOMENT)
+    writer = TopologyWriter("espcn", seed, batch=batch, batch_norm=False)
+    x = writer.input("input", (1, height, width))
+    x = writer.tanh(writer.convolution(x, "conv1", 64, 5), "tanh1")
+    x = writer.tanh(writer.convolution(x, "conv2", 32, 3), "tanh2")
     x = writer.convolution(x, "conv3", factor**2, 3)
     return writer.model(writer.depth_to_space(x, "shuffle", factor))
 
 
 def autoencoder(
-    seed: int = 0, features: int = 640, hidden: int = 128, code: int = 8, batch: int = 1
+    seed: int = 0, *, features: int = 640, hidden: int = 128, code: int = 8, batch: int = 1
 ) -> ModelProto:
     """MLPerf Tiny's anomaly detector: ten linear layers, 640-128x4-8-128x4-640, Relu between."""
-    writer = TopologyWriter("autoencoder", seed)
-    x = writer.input("input", (batch, features))
+    writer = TopologyWriter("autoencoder", seed, batch=batch)
+    x = writer.input("input", (features,))
     for index, width in enumerate((*(hidden,) * 4, code, *(hidden,) * 4)):
         x = writer.relu(writer.linear(x, f"fc{index}", width), f"relu{index}")
     return writer.model(writer.linear(x, "fc9", features))

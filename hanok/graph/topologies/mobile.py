@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from onnx import ModelProto
 
 from hanok.graph.topologies._builder import TopologyWriter, Value
 
 PROJECTION_GAIN = 0.5
-GATE_MOMENT = 0.3
-"""E[gate^2] of a hard sigmoid of a unit normal: about 0.25 + 1/36."""
-HARD_SWISH_RATIO = 0.4
+"""Deviation of a projection that is added to its block's input."""
 
 _V1_STRIDES_AND_CHANNELS = (
     (1, 64),
@@ -31,32 +31,47 @@ _V2_STAGES = (  # expansion, channels, blocks, stride: table 2 of Sandler et al.
     (6, 160, 3, 2),
     (6, 320, 1, 1),
 )
-_V3_SMALL_BLOCKS = (  # kernel, expanded, channels, gate, hard swish, stride: table 2 of Howard et al. 2019
-    (3, 16, 16, True, False, 2),
-    (3, 72, 24, False, False, 2),
-    (3, 88, 24, False, False, 1),
-    (5, 96, 40, True, True, 2),
-    (5, 240, 40, True, True, 1),
-    (5, 240, 40, True, True, 1),
-    (5, 120, 48, True, True, 1),
-    (5, 144, 48, True, True, 1),
-    (5, 288, 96, True, True, 2),
-    (5, 576, 96, True, True, 1),
-    (5, 576, 96, True, True, 1),
+
+
+@dataclass(frozen=True)
+class _GatedBlock:
+    """One row of table 2 of Howard et al. 2019."""
+
+    kernel: int
+    hidden: int
+    channels: int
+    gated: bool
+    swish: bool
+    stride: int
+
+
+_V3_SMALL_BLOCKS = (
+    _GatedBlock(3, 16, 16, True, False, 2),
+    _GatedBlock(3, 72, 24, False, False, 2),
+    _GatedBlock(3, 88, 24, False, False, 1),
+    _GatedBlock(5, 96, 40, True, True, 2),
+    _GatedBlock(5, 240, 40, True, True, 1),
+    _GatedBlock(5, 240, 40, True, True, 1),
+    _GatedBlock(5, 120, 48, True, True, 1),
+    _GatedBlock(5, 144, 48, True, True, 1),
+    _GatedBlock(5, 288, 96, True, True, 2),
+    _GatedBlock(5, 576, 96, True, True, 1),
+    _GatedBlock(5, 576, 96, True, True, 1),
 )
 
 
 def mobilenet_v1(
+    seed: int = 0,
+    *,
     alpha: float = 1.0,
     image: int = 224,
     classes: int = 1000,
-    seed: int = 0,
     batch: int = 1,
     batch_norm: bool = True,
 ) -> ModelProto:
     """MobileNet V1; alpha 1.0 at 224x224: 4,231,976 parameters, 569 MMAC; alpha 0.25 at 96x96 is VWW's."""
-    writer = TopologyWriter("mobilenet_v1", seed, batch_norm)
-    x = writer.input("input", (batch, 3, image, image))
+    writer = TopologyWriter("mobilenet_v1", seed, batch=batch, batch_norm=batch_norm)
+    x = writer.input("input", (3, image, image))
     x = writer.relu(writer.convolution(x, "conv1", max(8, int(32 * alpha)), 3, stride=2), "relu1")
     for index, (stride, channels) in enumerate(_V1_STRIDES_AND_CHANNELS, start=1):
         x = _separable(writer, x, f"block{index}", max(8, int(channels * alpha)), stride)
@@ -64,39 +79,40 @@ def mobilenet_v1(
 
 
 def mobilenet_v2(
-    seed: int = 0, image: int = 224, classes: int = 1000, batch: int = 1, batch_norm: bool = True
+    seed: int = 0, *, image: int = 224, classes: int = 1000, batch: int = 1, batch_norm: bool = True
 ) -> ModelProto:
     """MobileNet V2 of width 1.0: 3,504,872 parameters, 301 MMAC at 224x224."""
-    writer = TopologyWriter("mobilenet_v2", seed, batch_norm)
-    x = writer.input("input", (batch, 3, image, image))
+    writer = TopologyWriter("mobilenet_v2", seed, batch=batch, batch_norm=batch_norm)
+    x = writer.input("input", (3, image, image))
     x = writer.relu6(writer.convolution(x, "features.0", 32, 3, stride=2), "features.0.relu")
     index = 1
     for expansion, channels, blocks, first_stride in _V2_STAGES:
         for block in range(blocks):
             stride = first_stride if block == 0 else 1
-            x = _inverted_residual(writer, x, f"features.{index}", channels, stride, expansion)
+            x = _inverted_residual(writer, x, f"features.{index}", (expansion, channels, stride))
             index += 1
     x = writer.relu6(writer.convolution(x, f"features.{index}", 1280, 1), f"features.{index}.relu")
     return _classifier(writer, x, classes)
 
 
 def mobilenet_v3_small(
-    seed: int = 0, image: int = 224, classes: int = 1000, batch: int = 1, batch_norm: bool = True
+    seed: int = 0, *, image: int = 224, classes: int = 1000, batch: int = 1, batch_norm: bool = True
 ) -> ModelProto:
     """MobileNet V3 small: hard swish, and channel gates of global pool, two 1x1 and a hard sigmoid."""
-    writer = TopologyWriter("mobilenet_v3_small", seed, batch_norm)
-    x = writer.input("input", (batch, 3, image, image))
-    x = _hard_swish(writer, writer.convolution(x, "features.0", 16, 3, stride=2), "features.0.swish")
+    writer = TopologyWriter("mobilenet_v3_small", seed, batch=batch, batch_norm=batch_norm)
+    x = writer.input("input", (3, image, image))
+    x = writer.hard_swish(writer.convolution(x, "features.0", 16, 3, stride=2), "features.0.swish")
     for index, block in enumerate(_V3_SMALL_BLOCKS, start=1):
-        x = _gated_residual(writer, x, f"features.{index}", *block)
-    x = _hard_swish(writer, writer.convolution(x, "features.12", 576, 1), "features.12.swish")
-    x = writer.flatten(writer.global_average(x, "avgpool", 0.3), "flatten")
-    x = _hard_swish(writer, writer.linear(x, "classifier.0", 1024), "classifier.1")
+        x = _gated_residual(writer, x, f"features.{index}", block)
+    x = writer.hard_swish(writer.convolution(x, "features.12", 576, 1), "features.12.swish")
+    x = writer.flatten(writer.global_average(x, "avgpool"), "flatten")
+    x = writer.hard_swish(writer.linear(x, "classifier.0", 1024), "classifier.1")
     return writer.model(writer.linear(x, "classifier.3", classes))
 
 
 def ds_cnn(
     seed: int = 0,
+    *,
     frames: int = 49,
     features: int = 10,
     classes: int = 12,
@@ -106,8 +122,8 @@ def ds_cnn(
     batch_norm: bool = True,
 ) -> ModelProto:
     """DS-CNN keyword spotter (Zhang et al. 2017): 10x4 convolution, separable blocks, pool, linear."""
-    writer = TopologyWriter("ds_cnn", seed, batch_norm)
-    x = writer.input("input", (batch, 1, frames, features))
+    writer = TopologyWriter("ds_cnn", seed, batch=batch, batch_norm=batch_norm)
+    x = writer.input("input", (1, frames, features))
     x = writer.convolution(x, "conv1", channels, (10, 4), stride=(2, 2), pads=(4, 1, 5, 1))
     x = writer.relu(x, "relu1")
     for index in range(1, blocks + 1):
@@ -116,45 +132,35 @@ def ds_cnn(
 
 
 def _separable(writer: TopologyWriter, x: Value, name: str, channels: int, stride: int) -> Value:
-    x = writer.convolution(x, f"{name}.depthwise", x.shape[1], 3, stride, group=x.shape[1])
+    x = writer.convolution(x, f"{name}.depthwise", x.channels, 3, stride=stride, group=x.channels)
     x = writer.relu(x, f"{name}.relu1")
     return writer.relu(writer.convolution(x, f"{name}.pointwise", channels, 1), f"{name}.relu2")
 
 
-def _inverted_residual(
-    writer: TopologyWriter, x: Value, name: str, channels: int, stride: int, expansion: int
-) -> Value:
-    hidden = expansion * x.shape[1]
-    y = x
+def _inverted_residual(writer: TopologyWriter, x: Value, name: str, block: tuple[int, int, int]) -> Value:
+    expansion, channels, stride = block
+    hidden, y = expansion * x.channels, x
     if expansion > 1:
         y = writer.relu6(writer.convolution(y, f"{name}.expand", hidden, 1), f"{name}.relu1")
-    y = writer.convolution(y, f"{name}.depthwise", hidden, 3, stride, group=hidden)
-    y = writer.relu6(y, f"{name}.relu2")
-    joined = x.shape[1] == channels and stride == 1
-    y = writer.convolution(y, f"{name}.project", channels, 1, gain=PROJECTION_GAIN if joined else 1.0)
-    return writer.add(x, y, f"{name}.add") if joined else y
+    y = writer.convolution(y, f"{name}.depthwise", hidden, 3, stride=stride, group=hidden)
+    return _projection(writer, x, writer.relu6(y, f"{name}.relu2"), name, channels)
 
 
-def _gated_residual(
-    writer: TopologyWriter,
-    x: Value,
-    name: str,
-    kernel: int,
-    hidden: int,
-    channels: int,
-    gated: bool,
-    swish: bool,
-    stride: int,
-) -> Value:
-    activate = _hard_swish if swish else TopologyWriter.relu
-    y = x
-    if hidden != x.shape[1]:
+def _gated_residual(writer: TopologyWriter, x: Value, name: str, block: _GatedBlock) -> Value:
+    activate = TopologyWriter.hard_swish if block.swish else TopologyWriter.relu
+    hidden, y = block.hidden, x
+    if hidden != x.channels:
         y = activate(writer, writer.convolution(y, f"{name}.expand", hidden, 1), f"{name}.act1")
-    y = writer.convolution(y, f"{name}.depthwise", hidden, kernel, stride, group=hidden)
+    y = writer.convolution(y, f"{name}.depthwise", hidden, block.kernel, stride=block.stride, group=hidden)
     y = activate(writer, y, f"{name}.act2")
-    if gated:
+    if block.gated:
         y = _gate(writer, y, f"{name}.gate", _round_to_eight(hidden / 4))
-    joined = x.shape[1] == channels and stride == 1
+    return _projection(writer, x, y, name, block.channels)
+
+
+def _projection(writer: TopologyWriter, x: Value, y: Value, name: str, channels: int) -> Value:
+    """Project y to `channels` and add the block's input x where the shapes agree."""
+    joined = x.probe.shape == (x.probe.shape[0], channels, *y.probe.shape[2:])
     y = writer.convolution(y, f"{name}.project", channels, 1, gain=PROJECTION_GAIN if joined else 1.0)
     return writer.add(x, y, f"{name}.add") if joined else y
 
@@ -163,13 +169,9 @@ def _gate(writer: TopologyWriter, x: Value, name: str, squeezed: int) -> Value:
     """Squeeze and excitation: every channel is scaled by a function of all channel means."""
     y = writer.global_average(x, f"{name}.pool")
     y = writer.relu(writer.convolution(y, f"{name}.fc1", squeezed, 1, normalise=False), f"{name}.relu")
-    y = writer.convolution(y, f"{name}.fc2", x.shape[1], 1, normalise=False)
-    gate = writer.unary(y, "HardSigmoid", f"{name}.sigmoid", GATE_MOMENT)
-    return writer.scale_channels(x, gate, f"{name}.mul")
-
-
-def _hard_swish(writer: TopologyWriter, x: Value, name: str) -> Value:
-    return writer.unary(x, "HardSwish", name, HARD_SWISH_RATIO)
+    y = writer.convolution(y, f"{name}.fc2", x.channels, 1, normalise=False)
+    gate = writer.hard_sigmoid(y, f"{name}.sigmoid")
+    return writer.multiply(x, gate, f"{name}.mul")
 
 
 def _round_to_eight(value: float) -> int:

@@ -1,0 +1,49 @@
+"""Log-mel features of one second of speech: what the command recogniser takes as its input."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+SAMPLE_RATE_HZ = 16_000
+CLIP_SAMPLES = 16_000
+WINDOW_SAMPLES = 640
+HOP_SAMPLES = 320
+FFT_SAMPLES = 1024
+MEL_BANDS = 32
+LOWEST_HZ, HIGHEST_HZ = 60.0, 7600.0
+FRAMES = 1 + (CLIP_SAMPLES - WINDOW_SAMPLES) // HOP_SAMPLES
+FLOOR = 1e-4
+"""Energies below this share of a clip's loudest band are lifted to it: -40 dB."""
+CENTRE, SPREAD = -7.5, 2.0
+"""About the mean and the deviation of the logarithms, which bring the features near zero mean and unit variance."""
+
+FloatArray = npt.NDArray[np.float32]
+
+
+def mel_filters() -> FloatArray:
+    """Triangular filters [MEL_BANDS, FFT_SAMPLES // 2 + 1], evenly spaced on the mel scale."""
+    edges_mel = np.linspace(_mel(LOWEST_HZ), _mel(HIGHEST_HZ), MEL_BANDS + 2)
+    edges_hz = 700.0 * (np.exp(edges_mel / 1127.0) - 1.0)
+    bins_hz = np.fft.rfftfreq(FFT_SAMPLES, 1 / SAMPLE_RATE_HZ)
+    rise = (bins_hz - edges_hz[:-2, None]) / np.diff(edges_hz)[:-1, None]
+    fall = (edges_hz[2:, None] - bins_hz) / np.diff(edges_hz)[1:, None]
+    return np.maximum(0.0, np.minimum(rise, fall)).astype(np.float32)
+
+
+def log_mel(clips: npt.NDArray[np.floating]) -> FloatArray:
+    """Features [N, 1, FRAMES, MEL_BANDS] of clips [N, CLIP_SAMPLES] at 16 kHz; loudness does not matter."""
+    if clips.ndim != 2 or clips.shape[1] != CLIP_SAMPLES:
+        raise ValueError(f"clips: shape {clips.shape}; expected [N, {CLIP_SAMPLES}] samples at 16 kHz")
+    starts = np.arange(FRAMES) * HOP_SAMPLES
+    window = np.hanning(WINDOW_SAMPLES + 1)[:-1].astype(np.float32)
+    frames = clips.astype(np.float32)[:, starts[:, None] + np.arange(WINDOW_SAMPLES)] * window
+    power = np.square(np.abs(np.fft.rfft(frames, FFT_SAMPLES)), dtype=np.float32)
+    energy = power @ mel_filters().T
+    loudest = energy.max(axis=(1, 2), keepdims=True) + np.float32(1e-12)
+    logarithm = np.log(np.maximum(energy / loudest, FLOOR))
+    return ((logarithm - CENTRE) / SPREAD).astype(np.float32)[:, None]
+
+
+def _mel(frequency_hz: float) -> float:
+    return float(1127.0 * np.log1p(frequency_hz / 700.0))

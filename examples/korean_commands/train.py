@@ -1,0 +1,127 @@
+"""Train the Korean command recogniser that hanok ships, from synthetic speech alone.
+
+Needs espeak-ng, PyTorch and hanok; takes some minutes of CPU. `python train.py OUTPUT_FOLDER` writes
+the float and the int8 model, test clips with their labels, and a description; one seed gives one result.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from features import log_mel
+from network import DepthwiseSeparableNetwork, to_onnx
+from speech import (
+    COMMANDS,
+    LABELS,
+    OTHER_WORDS,
+    UNHEARD_OTHER_WORDS,
+    UNKNOWN,
+    in_the_world,
+    noise_only,
+    speak,
+    utterances,
+    voices,
+)
+
+NAME = "korean_commands"
+SEED = 2026
+VIEWS = 5
+"""Times that each clip is placed in another room and noise."""
+EPOCHS = 16
+BATCH = 128
+CALIBRATION_CLIPS = 66
+SHIPPED_PER_LABEL = 4
+
+
+def synthesise(voice_names: list[str], per_voice: int, others: tuple[str, ...], seed: int):
+    """Clips [N, CLIP_SAMPLES] and label indices [N]; every second utterance of other words is left out."""
+    random = np.random.default_rng(seed)
+    said = utterances(voice_names, COMMANDS, per_voice, random)
+    said += utterances(voice_names, others, 1, random)[::2]
+    labels = [LABELS.index(each.word) if each.word in COMMANDS else LABELS.index(UNKNOWN) for each in said]
+    clips = np.stack([speak(each) for each in said])
+    quiet = noise_only(len(said) // 16, random, clips)
+    return np.concatenate([clips, quiet]), np.array(labels + [LABELS.index(UNKNOWN)] * len(quiet))
+
+
+def heard(clips: np.ndarray, seed: int) -> np.ndarray:
+    """Features of the clips in random rooms and noise."""
+    random = np.random.default_rng(seed)
+    parts = np.array_split(clips, max(1, len(clips) // 256))
+    return np.concatenate([log_mel(in_the_world(part, random)) for part in parts])
+
+
+def train(features: np.ndarray, labels: np.ndarray) -> DepthwiseSeparableNetwork:
+    """Train on features [N, 1, FRAMES, MEL_BANDS]; AdamW with one cycle of the learning rate."""
+    torch.manual_seed(SEED)
+    network = DepthwiseSeparableNetwork(len(LABELS)).to(memory_format=torch.channels_last)
+    inputs, targets = torch.from_numpy(features), torch.from_numpy(labels)
+    steps = -(-len(inputs) // BATCH)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 6e-3, epochs=EPOCHS, steps_per_epoch=steps)
+    for epoch in range(EPOCHS):
+        network.train()
+        losses = []
+        for chosen in torch.randperm(len(inputs)).split(BATCH):
+            loss = torch.nn.functional.cross_entropy(network(inputs[chosen]), targets[chosen], label_smoothing=0.05)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+            losses.append(loss.item())
+        print(f"epoch {epoch + 1} of {EPOCHS}: loss {np.mean(losses):.3f}", flush=True)
+    return network.eval()
+
+
+def accuracy(model: onnx.ModelProto, features: np.ndarray, labels: np.ndarray) -> float:
+    """Share of the clips that ONNX Runtime labels rightly."""
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    guesses = [session.run(None, {"features": clip[None]})[0].argmax() for clip in features]
+    return float((np.array(guesses) == labels).mean())
+
+
+def float_model(folder: Path) -> onnx.ModelProto:
+    """Synthesise, train, and write the float model and the clips; skip what `folder` already has."""
+    model_path, clips_path = folder / f"{NAME}_float.onnx", folder / "features.npz"
+    if model_path.exists() and clips_path.exists():
+        return onnx.load(model_path)
+    start = time.monotonic()
+    known, unheard = voices()
+    clips, labels = synthesise(known, 6, OTHER_WORDS, SEED)
+    test_clips, test_labels = synthesise(unheard, 3, UNHEARD_OTHER_WORDS, SEED + 1)
+    print(f"{len(clips)} clips of {len(known)} voices, {len(test_clips)} test clips of {len(unheard)} others")
+    features = np.concatenate([heard(clips, SEED + 10 + view) for view in range(VIEWS)])
+    print(f"features after {time.monotonic() - start:.0f} s", flush=True)
+    np.savez_compressed(
+        clips_path,
+        calibration=features[np.random.default_rng(SEED).permutation(len(clips))[:CALIBRATION_CLIPS]],
+        test=heard(test_clips, SEED + 2),
+        quiet_test=log_mel(test_clips),
+        labels=test_labels,
+    )
+    model = to_onnx(train(features, np.tile(labels, VIEWS)))
+    onnx.save(model, model_path)
+    print(f"trained after {time.monotonic() - start:.0f} s", flush=True)
+    return model
+
+
+def main() -> None:
+    """Train, quantise, measure on unheard voices, and write the files."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    folder: Path = parser.parse_args().folder
+    folder.mkdir(parents=True, exist_ok=True)
+    model = float_model(folder)
+    data = np.load(folder / "features.npz")
+    for name in ("test", "quiet_test"):
+        print(f"float32, {name}: {accuracy(model, data[name], data['labels']):.4f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""The command table: names, order, and the options that every command shares."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from hanok.cli import chips, compile, demo, inspect, run
+from hanok.cli.errors import guarded
+
+_HELP = """Run, time and explain ONNX models on an open NPU.
+
+Start with `hanok demo`, then `hanok run MODEL.onnx`.
+"""
+
+
+def build_app() -> typer.Typer:
+    """Return the application with all of its commands."""
+    app = typer.Typer(
+        name="hanok",
+        help=_HELP,
+        rich_markup_mode=None,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    )
+    app.callback()(_root)
+    app.command("demo")(guarded(demo.demo))
+    app.command("run")(guarded(run.run))
+    app.command("compile")(guarded(compile.compile_command))
+    app.command("inspect")(guarded(inspect.inspect_command))
+    app.command("chips")(guarded(chips.chips))
+    return app
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"hanok {version('hanok')}")
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and exit.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
+    pass

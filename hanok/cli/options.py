@@ -1,0 +1,79 @@
+"""Options that commands share, and what they are turned into."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from hanok.isa import Program
+    from hanok.machine import Chip
+
+ChipOption = Annotated[
+    str,
+    typer.Option("--chip", "-c", metavar="NAME|FILE", help="A preset (see `hanok chips`) or a TOML file."),
+]
+CalibrationOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--calibrate", metavar="FILE", help="Samples (.npz or .npy) to quantise a float model with."
+    ),
+]
+NoHostOption = Annotated[bool, typer.Option("--no-host", help="Refuse operators that would run on the host.")]
+SeedOption = Annotated[
+    int, typer.Option("--seed", min=0, max=2**32 - 1, help="Seed of random data where none is given.")
+]
+
+DEFAULT_CHIP = "edge"
+PROGRAM_SUFFIX = ".hanok"
+
+
+def load_chip(name: str) -> Chip:
+    """Return the chip of a --chip option."""
+    from hanok.machine import Chip
+
+    return Chip.load(name)
+
+
+def read_calibration(path: Path | None) -> Any:
+    """Return the samples of a --calibrate option; the array of a lone .npy has the name ''."""
+    if path is None:
+        return None
+    from hanok.flows.arrays import read_arrays
+
+    return read_arrays(path)
+
+
+def read_inputs(options: list[str], program: Program) -> dict[str, Any]:
+    """Return the arrays of --input options: NAME=FILE, an .npz with names, or an .npy for the only input."""
+    from hanok.flows.arrays import InputError
+
+    names = [info.name for info in program.inputs]
+    values: dict[str, Any] = {}
+    for option in options:
+        for name, array in _read_option(option, names).items():
+            if name in values:
+                raise InputError(f"--input {option}: input '{name}' is given twice")
+            values[name] = array
+    return values
+
+
+def _read_option(option: str, names: list[str]) -> dict[str, Any]:
+    from hanok.flows.arrays import InputError, read_arrays
+
+    name, separator, file = option.partition("=")
+    if not separator or (name not in names and Path(option).exists()):
+        arrays = read_arrays(option)
+        if list(arrays) != [""]:
+            return arrays
+        if len(names) != 1:
+            raise InputError(f"--input {option}: which input? write NAME={option}; names: {', '.join(names)}")
+        return {names[0]: arrays[""]}
+    arrays = read_arrays(file)
+    if len(arrays) == 1:
+        return {name: next(iter(arrays.values()))}
+    if name not in arrays:
+        raise InputError(f"--input {option}: no array '{name}' in the file; it has: {', '.join(arrays)}")
+    return {name: arrays[name]}

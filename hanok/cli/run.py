@@ -1,0 +1,142 @@
+"""`hanok run`: a model or a program on a chip: values, cycles, energy, and the reports asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hanok.cli.options import (
+    DEFAULT_CHIP,
+    PROGRAM_SUFFIX,
+    CalibrationOption,
+    NoHostOption,
+    SeedOption,
+    load_chip,
+    read_calibration,
+    read_inputs,
+)
+from hanok.cli.progress import progress_line
+from hanok.errors import HanokError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hanok.flows.compile_and_run import RunResult
+    from hanok.isa import Program
+
+
+def run(
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="An .onnx model or a compiled .hanok program.")
+    ],
+    chip: Annotated[
+        str,
+        typer.Option(
+            "--chip",
+            "-c",
+            metavar="NAME|FILE",
+            help="A preset (see `hanok chips`) or a TOML file.",
+            show_default=DEFAULT_CHIP,
+        ),
+    ] = "",
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input", "-i", metavar="NAME=FILE", help="Data for an input (.npy or .npz); may be repeated."
+        ),
+    ] = None,
+    calibrate: CalibrationOption = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write the HTML report.")
+    ] = None,
+    trace: Annotated[
+        Path | None, typer.Option("--trace", metavar="FILE", help="Write a trace for ui.perfetto.dev.")
+    ] = None,
+    json: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON.")
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option("--save-outputs", metavar="FILE", help="Write the outputs (.npz).")
+    ] = None,
+    no_check: Annotated[bool, typer.Option("--no-check", help="Do not compare with ONNX Runtime.")] = False,
+    no_host: NoHostOption = False,
+    seed: SeedOption = 0,
+    layers: Annotated[int, typer.Option("--layers", min=0, help="How many layers the table shows.")] = 12,
+) -> None:
+    """Run MODEL on a chip: the outputs, the cycles, the energy, and why."""
+    from hanok.report import check_writable
+
+    for path in (html, trace, json, save):
+        if path is not None:
+            check_writable(path)
+    with progress_line() as progress:
+        begin = perf_counter()
+        program = _program(model, chip, calibrate, no_host, seed, progress)
+        compile_seconds = perf_counter() - begin
+        from hanok.flows.compile_and_run import run_program
+
+        values = read_inputs(inputs or [], program)
+        result = run_program(
+            program, values, check=not no_check, seed=seed, compile_seconds=compile_seconds, progress=progress
+        )
+        progress("writing the reports")
+        write_reports(result, html, trace, json, save)
+    print_result(result, layers)
+
+
+def _program(
+    model: Path, chip: str, calibrate: Path | None, no_host: bool, seed: int, progress: Callable[[str], None]
+) -> Program:
+    from hanok.flows.compile_and_run import compile_model, load_verified
+
+    if model.suffix != PROGRAM_SUFFIX:
+        samples = read_calibration(calibrate)
+        return compile_model(
+            model,
+            load_chip(chip or DEFAULT_CHIP),
+            calibration=samples,
+            no_host=no_host,
+            seed=seed,
+            progress=progress,
+        )
+    if calibrate is not None:
+        raise HanokError(
+            f"{model}: is compiled already, so --calibrate has nothing to do; give it to `hanok compile`"
+        )
+    program = load_verified(model)
+    if chip and load_chip(chip) != program.chip:
+        raise HanokError(
+            f"{model}: was compiled for chip '{program.chip.name}'; leave --chip out, or compile again for it"
+        )
+    if no_host and program.host_operators:
+        name, onnx_type = program.host_operators[0]
+        raise HanokError(f"{model}: {onnx_type} '{name}' runs on the host, which --no-host forbids")
+    return program
+
+
+def write_reports(
+    result: RunResult, html: Path | None, trace: Path | None, json: Path | None, save: Path | None = None
+) -> None:
+    """Write the files that were asked for, each whole or not at all."""
+    from hanok.flows.arrays import npz_bytes
+    from hanok.report import to_html, to_json, to_trace, write_whole
+
+    if html is not None:
+        write_whole(html, to_html(result.record, result.traces))
+    if trace is not None:
+        write_whole(trace, to_trace(result.record, result.traces))
+    if json is not None:
+        write_whole(json, to_json(result.record))
+    if save is not None:
+        write_whole(save, npz_bytes(result.outputs))
+
+
+def print_result(result: RunResult, layers: int) -> None:
+    """Print the tables; the last line says what bounds the model."""
+    from hanok.cli.console import make_console
+    from hanok.report import print_record
+
+    print_record(result.record, make_console(), layers)

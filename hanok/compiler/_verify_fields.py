@@ -1,0 +1,170 @@
+"""Rules of the verifier that look at the fields of one instruction alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from hanok.isa.table import (
+    FLAG_ACCUMULATE,
+    FLAG_BIAS,
+    FLAG_REDUCE_INNER,
+    VECTOR_STEPS,
+    Destination,
+    Opcode,
+    Operand,
+    Reduction,
+    Source,
+    Step,
+)
+from hanok.machine import Chip
+
+Records = npt.NDArray[np.void]
+Bad = npt.NDArray[np.bool_]
+Finding = tuple[Bad, str, str]
+"""Which records break a rule, the rule's name, and what is allowed."""
+
+ELEMENT_BYTES = np.zeros(256, np.int64)
+"""Bytes of an element of each SRAM Source or Destination code; 0 where there is none."""
+ELEMENT_BYTES[Source.INT8] = 1
+ELEMENT_BYTES[Source.INT32] = ELEMENT_BYTES[Source.FLOAT32] = 4
+
+_WITHOUT_OPERAND = (Step.NONE, Step.ROUND, Step.LOOKUP, Step.SAVE)
+
+
+def _counts(records: Records, names: tuple[str, ...]) -> Iterator[Finding]:
+    for name in names:
+        yield records[name] < 1, "count", f"{name} is at least 1"
+
+
+def _flags(records: Records, known: int) -> Finding:
+    return (records["flags"] & ~np.uint8(known)) != 0, "flags", f"flags within 0x{known:02x}"
+
+
+def dma_findings(records: Records) -> Iterator[Finding]:
+    """LOAD, FILL, STORE."""
+    yield _flags(records, 0)
+    yield from _counts(records, ("run_bytes", "count_3", "count_2", "count_1"))
+    touches_dram = records["opcode"] != Opcode.FILL
+    yield touches_dram & (records["dram_address"] >= 1 << 62), "dram-bounds", "DRAM addresses below 2^62"
+
+
+def matrix_findings(records: Records, chip: Chip) -> Iterator[Finding]:
+    """CONV and DEPTHWISE."""
+    rows, columns = chip.core.matrix.rows, chip.core.matrix.columns
+    yield _flags(records, FLAG_BIAS | FLAG_ACCUMULATE)
+    both = FLAG_BIAS | FLAG_ACCUMULATE
+    yield (records["flags"] & both) == both, "flags", "bias or accumulate, not both"
+    yield from _counts(
+        records, ("out_height", "out_width", "taps_y", "taps_x", "tap_bytes", "blocks", "last_columns")
+    )
+    yield records["last_columns"] > columns, "array", f"last_columns is at most the array's {columns} columns"
+    yield (records["y_limit"] < 0) | (records["x_limit"] < 0), "limit", "y_limit and x_limit are at least 0"
+    ring = records["ring_rows"].astype(np.int64)
+    yield (ring > 0) & (records["ring_start"] >= ring), "ring", "ring_start is smaller than ring_rows"
+    yield (
+        ((records["flags"] & FLAG_BIAS) != 0) & (records["bias_address"] % 4 != 0),
+        "alignment",
+        "int32 biases lie at a multiple of 4 bytes",
+    )
+    depthwise = records["opcode"] == Opcode.DEPTHWISE
+    pitch = np.maximum(records["pixel_pitch"].astype(np.int64), 1)
+    x_tap = np.where(records["taps_x"] > 1, records["x_tap"].astype(np.int64), 0)
+    x_stride = np.where(records["out_width"] > 1, records["x_stride"].astype(np.int64), 0)
+    yield depthwise & (records["pixel_pitch"] < 1), "count", "pixel_pitch is at least 1"
+    yield depthwise & (records["tap_bytes"] != 1), "window", "tap_bytes of DEPTHWISE is 1"
+    yield (
+        depthwise & ((x_tap < 0) | (x_stride < 0) | (x_tap % pitch != 0) | (x_stride % pitch != 0)),
+        "window",
+        "x_tap and x_stride of DEPTHWISE are multiples of pixel_pitch, not negative",
+    )
+    window = (records["taps_x"].astype(np.int64) - 1) * x_tap // pitch + 1
+    yield (
+        depthwise & (window > rows),
+        "window",
+        f"(taps_x - 1) * x_tap / pixel_pitch + 1 is at most {rows} pixels",
+    )
+
+
+def chain_findings(records: Records) -> Iterator[Finding]:
+    """CHAIN."""
+    yield _flags(records, FLAG_REDUCE_INNER)
+    yield from _counts(records, ("outer_2", "outer_1", "outer_0", "reduce_1", "reduce_0", "inner"))
+    yield ~np.isin(records["reduction"], list(Reduction)), "code", "reduction is a Reduction"
+    kinds = [kind for kind in Source if kind is not Source.NONE]
+    yield ~np.isin(records["kind_0"], kinds), "code", "kind_0 is a Source, not NONE"
+    vector_kinds = [kind for kind in Source if kind is not Source.ACCUMULATOR]
+    for name in ("kind_1", "kind_2"):
+        yield ~np.isin(records[name], vector_kinds), "code", f"{name} is NONE, INT8, INT32 or FLOAT32"
+    yield ~np.isin(records["kind_out"], list(Destination)), "code", "kind_out is a Destination"
+    plain = records["reduction"] == Reduction.NONE
+    loops = (records["reduce_1"] != 1) | (records["reduce_0"] != 1) | (records["flags"] != 0)
+    yield plain & loops, "reduction", "without a reduction reduce_1 and reduce_0 are 1 and no flag is set"
+    yield (records["y_limit"] < 0) | (records["x_limit"] < 0), "limit", "y_limit and x_limit are at least 0"
+    ring = records["ring_rows"].astype(np.int64)
+    yield (ring > 0) & (records["ring_start"] >= ring), "ring", "ring_start is smaller than ring_rows"
+    yield from _range_findings(records)
+    yield from _alignment_findings(records)
+    yield from _step_findings(records)
+
+
+def _range_findings(records: Records) -> Iterator[Finding]:
+    int8 = records["kind_out"] == Destination.INT8
+    low, high = records["low_out"], records["high_out"]
+    wrong = (low < -128) | (high > 127) | (low > high)
+    yield int8 & wrong, "clamp", "-128 <= low_out <= high_out <= 127 for an int8 result"
+    active = np.arange(VECTOR_STEPS)[None, :] < records["steps"][:, None]
+    rounds = np.any(active & (records["step"] == Step.ROUND), axis=1)
+    yield (
+        rounds & (records["round_low"] > records["round_high"]),
+        "clamp",
+        "round_low <= round_high for step ROUND",
+    )
+
+
+def _alignment_findings(records: Records) -> Iterator[Finding]:
+    allowed = "elements of 4 bytes lie at multiples of 4 bytes, strides too"
+    strides_0 = ("address_0", "row_pitch", "pixel_pitch", "stride_2", "stride_inner")
+    misfit = np.zeros(len(records), np.bool_)
+    for name in strides_0:
+        misfit |= records[name] % 4 != 0
+    sram = (records["kind_0"] == Source.INT32) | (records["kind_0"] == Source.FLOAT32)
+    yield sram & misfit, "alignment", f"operand 0: {allowed}"
+    for name in ("1", "2", "out"):
+        wide = ELEMENT_BYTES[records[f"kind_{name}"]] == 4
+        misfit = (records[f"address_{name}"] % 4 != 0) | np.any(records[f"strides_{name}"] % 4 != 0, axis=1)
+        yield wide & misfit, "alignment", f"operand {name}: {allowed}"
+
+
+def _step_findings(records: Records) -> Iterator[Finding]:
+    steps = records["steps"].astype(np.int64)
+    yield steps > VECTOR_STEPS, "steps", f"at most {VECTOR_STEPS} steps"
+    yield records["steps_before"] > steps, "steps", "steps_before is at most steps"
+    place = np.arange(VECTOR_STEPS)[None, :]
+    active = place < steps[:, None]
+    step, operand = records["step"], records["operand"]
+    yield np.any(active & ~np.isin(step, list(Step)), axis=1), "code", "each step is a Step"
+    reads = active & ~np.isin(step, _WITHOUT_OPERAND)
+    yield np.any(reads & ~np.isin(operand, list(Operand)), axis=1), "code", "each operand is an Operand"
+    for code, name in ((Operand.SOURCE_1, "kind_1"), (Operand.SOURCE_2, "kind_2")):
+        missing = np.any(reads & (operand == code), axis=1) & (records[name] == Source.NONE)
+        yield missing, "operand", f"a step that takes {code.name} needs {name}"
+    reduced = records["reduction"] != Reduction.NONE
+    after = reduced[:, None] & (place >= records["steps_before"][:, None])
+    reads_saved = reads & ((operand == Operand.SAVED) | (step == Step.SELECT))
+    saves = active & (step == Step.SAVE)
+    for side in (after, ~after):
+        saved = np.cumsum(saves & side, axis=1) > 0
+        yield (
+            np.any(reads_saved & side & ~saved, axis=1),
+            "saved",
+            "SAVE comes first, on the same side of the reduction",
+        )
+
+
+def table_findings(records: Records) -> Iterator[Finding]:
+    """TABLE."""
+    yield _flags(records, 0)
+    yield records["address"] % 4 != 0, "alignment", "the table lies at a multiple of 4 bytes"

@@ -1,0 +1,483 @@
+"""Emit a matrix layer: tiles, weight chunks, CONV or DEPTHWISE instructions and their epilogue chains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from hanok.compiler.chain import Chain, Stream, plain_window
+from hanok.compiler.columns import Columns, Job
+from hanok.compiler.layers import Epilogue, MatrixLayer, Output, Phase
+from hanok.compiler.schedule import Access, Buffer, Location, Operation
+from hanok.compiler.tiles import Mover, Region, Tile
+from hanok.isa import Opcode, Operand, Source, Step
+from hanok.units import align_up, ceil_div
+
+Constants = Callable[[bytes], int]
+"""Places a constant in DRAM and returns its address."""
+
+
+@dataclass(frozen=True)
+class MatrixPlan:
+    """How a matrix layer is cut: tile of grid positions, array blocks of a weight chunk, loop order."""
+
+    tile_height: int
+    tile_width: int
+    chunk_blocks: int
+    chunks_outer: bool
+    columns: Columns
+
+    def describe(self) -> str:
+        """One line for reports."""
+        order = "weights outer" if self.chunks_outer else "tiles outer"
+        mode = "depthwise" if self.columns.depthwise else f"{self.columns.pixels} pixel(s) side by side"
+        return f"tile {self.tile_height}x{self.tile_width}, {self.chunk_blocks} block(s) a chunk, {order}, {mode}"
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Blocks [first, last) of a job whose weights and biases are loaded together."""
+
+    job: Job
+    first: int
+    last: int
+    channel: int
+    channels: int
+
+
+def grid_shape(layer: MatrixLayer) -> tuple[int, int]:
+    """Rows and columns of the grid that tiles are cut from: output positions of one phase."""
+    _, height, width, _ = layer.output.shape
+    step = layer.phases[0].step
+    return ceil_div(height, step[0]), ceil_div(width, step[1])
+
+
+def chunks_of(columns: Columns, chunk_blocks: int) -> list[Chunk]:
+    """Cut the jobs into chunks of at most `chunk_blocks` blocks."""
+    result = []
+    width = columns.matrix.columns
+    for job in columns.jobs:
+        blocks = columns.blocks(job)
+        for first in range(0, blocks, chunk_blocks):
+            last = min(blocks, first + chunk_blocks)
+            if columns.pixels > 1:
+                result.append(Chunk(job, first, last, job.first, job.count))
+            else:
+                end = min(job.count, last * width)
+                result.append(Chunk(job, first, last, job.first + first * width, end - first * width))
+    return result
+
+
+def source_rows(layer: MatrixLayer, first: int, last: int) -> tuple[int, int]:
+    """Input rows under grid rows [first, last), inside the image; at least one row."""
+    return _span(layer, 0, first, last, layer.source.shape[1], 1)
+
+
+def source_columns(layer: MatrixLayer, first: int, last: int) -> tuple[int, int]:
+    """Input columns under grid columns [first, last), inside the image; at least one column."""
+    return _span(layer, 1, first, last, layer.source.shape[2], 1)
+
+
+def _span(layer: MatrixLayer, axis: int, first: int, last: int, limit: int, least: int) -> tuple[int, int]:
+    low = min(phase.start[axis] + first * phase.stride[axis] for phase in layer.phases)
+    high = max(
+        phase.start[axis] + (last - 1) * phase.stride[axis] + (phase.taps[axis] - 1) * phase.dilation[axis] + 1
+        for phase in layer.phases
+    )
+    low = min(max(low, 0), limit - least)
+    return low, max(low + least, min(high, limit))
+
+
+def cut(total: int, most: int) -> list[tuple[int, int]]:
+    """Cut [0, total) into the fewest nearly equal pieces of at most `most`."""
+    pieces = ceil_div(total, most)
+    edges = [total * index // pieces for index in range(pieces + 1)]
+    return list(zip(edges, edges[1:], strict=False))
+
+
+def cut_fixed(total: int, size: int) -> list[tuple[int, int]]:
+    """Cut [0, total) into pieces of `size`, the last one shorter."""
+    return [(start, min(total, start + size)) for start in range(0, total, size)]
+
+
+def sub_tile(accumulator_rows: int, height: int, width: int, blocks: int) -> tuple[int, int, int]:
+    """Rows, columns and blocks of one instruction so that their positions fit an accumulator bank."""
+    columns = ceil_div(width, ceil_div(width, accumulator_rows))
+    rows = max(1, min(height, accumulator_rows // columns))
+    rows = ceil_div(height, ceil_div(height, rows))
+    return rows, columns, max(1, min(blocks, accumulator_rows // (rows * columns)))
+
+
+class MatrixEmitter:
+    """Emits one matrix layer under a plan."""
+
+    def __init__(self, mover: Mover, layer: MatrixLayer, plan: MatrixPlan, constants: Constants) -> None:
+        self.mover, self.layer, self.plan, self.constants = mover, layer, plan, constants
+        self.chip = mover.chip
+        self.columns = plan.columns
+        self.chunks = chunks_of(self.columns, plan.chunk_blocks)
+        self.parameters: Buffer | None = None
+        self._weights: dict[int, tuple[Buffer, dict[tuple[int, int], int], list[int]]] = {}
+        self._blobs: dict[int, tuple[int, int, dict[tuple[int, int], int], list[int]]] = {}
+
+    def emit(self) -> None:
+        """Emit the layer's instructions."""
+        self._load_parameters()
+        regions = self._grid_regions()
+        if self.plan.chunks_outer:
+            kept: dict[int, Tile] = {}
+            for chunk in range(len(self.chunks)):
+                self._load_weights(chunk)
+                for number, region in enumerate(regions):
+                    source = kept.get(number) or self._source(region)
+                    if len(regions) == 1:
+                        kept[number] = source
+                    self._compute_and_store(region, source, [chunk])
+        else:
+            for region in regions:
+                if len(self.chunks) == 1:
+                    self._load_weights(0)
+                source = self._source(region)
+                self._compute_and_store(region, source, list(range(len(self.chunks))))
+            self._weights.clear()
+
+    def _grid_regions(self) -> list[Region]:
+        rows, columns = grid_shape(self.layer)
+        return [
+            Region(image, y0, y1, x0, x1)
+            for image in range(self.layer.output.shape[0])
+            for y0, y1 in cut_fixed(rows, self.plan.tile_height)
+            for x0, x1 in cut_fixed(columns, self.plan.tile_width)
+        ]
+
+    def _source(self, region: Region) -> Tile:
+        y0, y1 = source_rows(self.layer, region.y0, region.y1)
+        x0, x1 = source_columns(self.layer, region.x0, region.x1)
+        return self.mover.source_tile(self.layer.source, Region(region.image, y0, y1, x0, x1))
+
+    def _output_region(self, region: Region) -> Region:
+        _, height, width, _ = self.layer.output.shape
+        step_y, step_x = self.layer.phases[0].step
+        return Region(
+            region.image,
+            region.y0 * step_y,
+            min(height, region.y1 * step_y),
+            region.x0 * step_x,
+            min(width, region.x1 * step_x),
+        )
+
+    def _compute_and_store(self, region: Region, source: Tile, chunks: list[int]) -> None:
+        out_region = self._output_region(region)
+        first, last = self.chunks[chunks[0]], self.chunks[chunks[-1]]
+        channel = first.channel
+        count = last.channel + last.channels - channel
+        target = self.mover.target_tile(self.layer.output, out_region, channel, count)
+        residual = self.layer.epilogue.residual
+        other = None
+        if residual is not None:
+            other = self.mover.source_tile(residual.view.channels(channel, count), out_region)
+        for index in chunks:
+            if index not in self._weights:
+                self._load_weights(index)
+            self._compute(region, source, target, other, channel, index)
+            if len(self.chunks) > 1 and not self.plan.chunks_outer:
+                del self._weights[index]
+        self.mover.store(self.layer.output, out_region, target, channel)
+
+    # Weights and parameters
+
+    def _load_parameters(self) -> None:
+        epilogue = self.layer.epilogue
+        parts = []
+        if epilogue.scale.size > 1:
+            parts.append(np.tile(epilogue.scale, self.columns.pixels).astype("<f4").tobytes())
+        if epilogue.table is not None:
+            parts.append(epilogue.table.astype("<f4").tobytes())
+        if not parts:
+            return
+        content = b"".join(parts)
+        self.parameters = Buffer(f"{self.layer.origin.name} scales", len(content))
+        self.mover.load_bytes(self.parameters, 0, self.constants(content), len(content))
+        if epilogue.table is not None:
+            offset = len(content) - 1024
+            self.mover.schedule.append(
+                Operation(
+                    Opcode.TABLE,
+                    {},
+                    {"address": Location(self.parameters, offset)},
+                    (Access(self.parameters, offset, offset + 1024),),
+                    self.mover.layer,
+                )
+            )
+
+    def _load_weights(self, index: int) -> None:
+        if index not in self._blobs:
+            content, offsets, bias = self._blob(self.chunks[index])
+            self._blobs[index] = (self.constants(content), len(content), offsets, bias)
+        if index in self._weights:
+            return
+        address, size, offsets, bias = self._blobs[index]
+        buffer = Buffer(f"{self.layer.origin.name} weights {index}", size)
+        self.mover.load_bytes(buffer, 0, address, size)
+        self._weights[index] = (buffer, offsets, bias)
+
+    def _blob(self, chunk: Chunk) -> tuple[bytes, dict[tuple[int, int], int], list[int]]:
+        """Weight tiles of every phase and pass, then each phase's biases; offsets of tiles and of biases."""
+        parts, offsets, position = [], {}, 0
+        for number, phase in enumerate(self.layer.phases):
+            for turn, weights in enumerate(phase.weights):
+                offsets[number, turn] = position
+                content = self.columns.tiles(chunk.job, phase, weights, chunk.first, chunk.last)
+                parts.append(content)
+                position += len(content)
+        parts.append(bytes(align_up(position, 4) - position))
+        position = align_up(position, 4)
+        biases = []
+        for phase in self.layer.phases:
+            bias = np.tile(phase.bias[chunk.channel : chunk.channel + chunk.channels], self.columns.pixels)
+            biases.append(position)
+            parts.append(bias.astype("<i4").tobytes())
+            position += bias.size * 4
+        return b"".join(parts), offsets, biases
+
+    # Compute
+
+    def _compute(
+        self, region: Region, source: Tile, target: Tile, other: Tile | None, channel: int, index: int
+    ) -> None:
+        for number, phase in enumerate(self.layer.phases):
+            part = self._phase_region(region, phase)
+            if part is None:
+                continue
+            for piece, first, last in self._pieces(part, self.chunks[index]):
+                self._emit_piece(piece, number, index, (first, last), source, target, other, channel)
+
+    def _phase_region(self, region: Region, phase: Phase) -> Region | None:
+        _, height, width, _ = self.layer.output.shape
+        y1 = min(region.y1, ceil_div(height - phase.origin[0], phase.step[0]))
+        x1 = min(region.x1, ceil_div(width - phase.origin[1], phase.step[1]))
+        if y1 <= region.y0 or x1 <= region.x0:
+            return None
+        return Region(region.image, region.y0, y1, region.x0, x1)
+
+    def _pieces(self, region: Region, chunk: Chunk) -> Iterator[tuple[Region, int, int]]:
+        pixels = self.columns.pixels
+        height, width = region.y1 - region.y0, (region.x1 - region.x0) // pixels
+        blocks = chunk.last - chunk.first
+        limit = self.chip.core.matrix.accumulator_rows
+        rows, columns, most = sub_tile(limit, height, width, blocks)
+        for y0, y1 in cut_fixed(height, rows):
+            for x0, x1 in cut(width, columns):
+                for first, last in cut_fixed(blocks, most):
+                    piece = Region(
+                        region.image,
+                        region.y0 + y0,
+                        region.y0 + y1,
+                        region.x0 + x0 * pixels,
+                        region.x0 + x1 * pixels,
+                    )
+                    yield piece, chunk.first + first, chunk.first + last
+
+    def _emit_piece(
+        self,
+        piece: Region,
+        phase_number: int,
+        index: int,
+        blocks: tuple[int, int],
+        source: Tile,
+        target: Tile,
+        other: Tile | None,
+        channel: int,
+    ) -> None:
+        bank = self.mover.schedule.next_accumulator_bank()
+        row = bank * self.chip.core.matrix.accumulator_rows
+        phase = self.layer.phases[phase_number]
+        for turn in range(len(phase.weights)):
+            self._emit_conv(piece, phase_number, turn, index, blocks, source, row, bank)
+        self._emit_chains(piece, phase, index, blocks, target, other, channel, row, bank)
+
+    def _emit_conv(
+        self,
+        piece: Region,
+        phase_number: int,
+        turn: int,
+        index: int,
+        blocks: tuple[int, int],
+        source: Tile,
+        row: int,
+        bank: int,
+    ) -> None:
+        layer, columns, chunk = self.layer, self.columns, self.chunks[index]
+        job, phase, width = chunk.job, layer.phases[phase_number], columns.matrix.columns
+        weights, offsets, biases = self._weights[index]
+        taps_y, taps_x, tap_bytes = columns.tap_shape(job, phase)
+        before = columns.weight_bytes(job, phase, chunk.first, blocks[0]) // len(phase.weights)
+        size = columns.weight_bytes(job, phase, blocks[0], blocks[1]) // len(phase.weights)
+        weight_place = Location(weights, offsets[phase_number, turn] + before)
+        bias_place = Location(weights, biases[phase_number] + 4 * (blocks[0] - chunk.first) * width)
+        used = min(blocks[1] * width, job.count * columns.pixels) - blocks[0] * width
+        shift = blocks[0] * width if columns.depthwise else 0
+        place = source.location.plus(job.source + shift)
+        values = {
+            "flags": 1 if turn == 0 else 2,
+            "row_pitch": source.row_pitch,
+            "y_start": phase.start[0] + piece.y0 * phase.stride[0] - source.row,
+            "y_stride": phase.stride[0],
+            "y_dilation": phase.dilation[0],
+            "y_limit": source.rows,
+            "x_start": (phase.start[1] + piece.x0 * phase.stride[1] - source.column) * source.pixel_pitch,
+            "x_stride": columns.pixels * phase.stride[1] * source.pixel_pitch,
+            "x_tap": phase.dilation[1] * source.pixel_pitch,
+            "x_block": width if columns.depthwise else 0,
+            "x_limit": (source.columns - 1) * source.pixel_pitch + source.channels - job.source - shift,
+            "pixel_pitch": source.pixel_pitch,
+            "out_height": piece.y1 - piece.y0,
+            "out_width": (piece.x1 - piece.x0) // columns.pixels,
+            "taps_y": taps_y,
+            "taps_x": taps_x,
+            "tap_bytes": tap_bytes,
+            "blocks": blocks[1] - blocks[0],
+            "last_columns": used - (blocks[1] - blocks[0] - 1) * width,
+            "accumulator_row": row,
+            "pad": layer.pad,
+        }
+        y0, y1 = _rows_touched(phase, piece, source)
+        accesses = [source.access(y0, y1), _bytes_at(weight_place, size)]
+        places = {"activation_address": place, "weight_address": weight_place}
+        if turn == 0:
+            places["bias_address"] = bias_place
+            accesses.append(_bytes_at(bias_place, 4 * used))
+        opcode = Opcode.DEPTHWISE if columns.depthwise else Opcode.CONV
+        self.mover.schedule.append(
+            Operation(opcode, values, places, tuple(accesses), self.mover.layer, accumulator_bank=bank)
+        )
+
+    def _emit_chains(
+        self,
+        piece: Region,
+        phase: Phase,
+        index: int,
+        blocks: tuple[int, int],
+        target: Tile,
+        other: Tile | None,
+        channel: int,
+        row: int,
+        bank: int,
+    ) -> None:
+        chunk, columns = self.chunks[index], self.columns
+        width, total = columns.matrix.columns, chunk.job.count * columns.pixels
+        full = min(blocks[1], total // width) - blocks[0]
+        positions = (piece.y1 - piece.y0) * (piece.x1 - piece.x0) // columns.pixels
+        groups = [(blocks[0], full, width)] if full > 0 else []
+        if full < blocks[1] - blocks[0]:
+            groups.append((blocks[1] - 1, 1, total - (blocks[1] - 1) * width))
+        for first, count, inner in groups:
+            first_row = row + (first - blocks[0]) * positions
+            self._emit_chain(piece, phase, chunk, (first, count, inner), target, other, channel, first_row, bank)
+
+    def _emit_chain(
+        self,
+        piece: Region,
+        phase: Phase,
+        chunk: Chunk,
+        group: tuple[int, int, int],
+        target: Tile,
+        other: Tile | None,
+        channel: int,
+        row: int,
+        bank: int,
+    ) -> None:
+        first, count, inner = group
+        epilogue, pixels, width = self.layer.epilogue, self.columns.pixels, self.columns.matrix.columns
+        rows, columns = piece.y1 - piece.y0, (piece.x1 - piece.x0) // pixels
+        start = chunk.job.first + (first * width if pixels == 1 else 0)
+        chain = Chain(
+            (count, rows, columns),
+            inner,
+            Source.ACCUMULATOR,
+            plain_window(rows, columns, columns * width, width),
+            None,
+            row * width,
+            stride_2=rows * columns * width,
+        )
+        if epilogue.scale.size > 1:
+            assert self.parameters is not None, "per-channel scales were not loaded"
+            place = Location(self.parameters, 4 * start)
+            stream = Stream(
+                Source.FLOAT32, place, (4 * width, 0, 0, 4), _bytes_at(place, 4 * ((count - 1) * width + inner))
+            )
+            chain.step(Step.MUL, chain.stream(stream))
+        else:
+            chain.step(Step.MUL, Operand.IMMEDIATE, float(epilogue.scale.reshape(-1)[0]))
+        y, x = piece.y0 * phase.step[0] + phase.origin[0], piece.x0 * phase.step[1] + phase.origin[1]
+        y_end = (piece.y1 - 1) * phase.step[0] + phase.origin[0] + 1
+        strides = (width, phase.step[0], phase.step[1] * pixels, 1)
+        operand = None
+        if other is not None:
+            operand = self._residual_stream(chain, other, (y, x, y_end), start - channel, strides)
+        finish_epilogue(chain, epilogue, operand)
+        self.mover.schedule.append(
+            chain.operation(
+                target.place(y, x, start - channel),
+                (strides[0], strides[1] * target.row_pitch, strides[2] * target.pixel_pitch, 1),
+                target.access(y, y_end),
+                self.mover.layer,
+                epilogue.final,
+                accumulator_bank=bank,
+            )
+        )
+
+    def _residual_stream(
+        self, chain: Chain, other: Tile, span: tuple[int, int, int], channel: int, strides: tuple[int, int, int, int]
+    ) -> Operand:
+        residual = self.layer.epilogue.residual
+        assert residual is not None, "a second tile without a residual"
+        y, x, y_end = span
+        return chain.stream(
+            Stream(
+                Source.INT8,
+                other.place(y, x, channel),
+                (strides[0], strides[1] * other.row_pitch, strides[2] * other.pixel_pitch, 1),
+                other.access(y, y_end),
+                -residual.other_offset,
+                float(residual.other_ratio),
+            )
+        )
+
+
+def finish_epilogue(chain: Chain, epilogue: Epilogue, other: Operand | None) -> None:
+    """Append what follows the scaling: round, lookup, the addition of another tensor."""
+    if epilogue.table is None and epilogue.residual is None:
+        return
+    residual = epilogue.residual
+    offset = residual.layer_offset if residual is not None and epilogue.table is None else 0
+    inner = epilogue.output
+    chain.rounding = Output(inner.zero + offset, inner.low + offset, inner.high + offset)
+    chain.step(Step.ROUND)
+    if epilogue.table is not None:
+        chain.step(Step.LOOKUP)
+        if residual is not None and residual.layer_offset:
+            chain.step(Step.ADD, Operand.IMMEDIATE, residual.layer_offset)
+    if residual is None:
+        return
+    assert other is not None, "a residual without its operand"
+    chain.step(Step.MUL, Operand.IMMEDIATE, float(residual.layer_ratio))
+    if residual.layer_is_first:
+        chain.step(Step.ADD, Operand.IMMEDIATE, float(residual.fixed)).step(Step.ADD, other)
+    else:
+        chain.step(Step.SAVE).step(Step.TAKE, other)
+        chain.step(Step.ADD, Operand.IMMEDIATE, float(residual.fixed)).step(Step.ADD, Operand.SAVED)
+
+
+def _bytes_at(place: Location, size: int) -> Access:
+    return Access(place.buffer, place.offset, place.offset + size)
+
+
+def _rows_touched(phase: Phase, piece: Region, source: Tile) -> tuple[int, int]:
+    """Image rows of the source tile that the piece reads (at least one, for the footprint)."""
+    low = phase.start[0] + piece.y0 * phase.stride[0]
+    high = phase.start[0] + (piece.y1 - 1) * phase.stride[0] + (phase.taps[0] - 1) * phase.dilation[0] + 1
+    low = min(max(low, source.row), source.row + source.rows - 1)
+    return low, max(low + 1, min(high, source.row + source.rows))

@@ -1,0 +1,386 @@
+"""Emit the layers of the vector unit: pooling, element-wise chains, reductions, softmax."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from hanok.compiler.chain import Chain, Stream, Window, plain_window
+from hanok.compiler.emit_matrix import Constants, cut, cut_fixed
+from hanok.compiler.layers import ElementLayer, ElementOperand, ReduceLayer, SoftmaxLayer, WindowLayer
+from hanok.compiler.schedule import Access, Buffer, Location, Operation
+from hanok.compiler.tiles import Mover, Region, Tile
+from hanok.compiler.view import Storage, View
+from hanok.errors import CompileError
+from hanok.isa import Destination, Opcode, Operand, Reduction, Source, Step
+from hanok.units import ceil_div
+
+
+def fit(name: str, sizes: tuple[int, ...], banks: int, needed: Callable[[tuple[int, ...]], int]) -> tuple[int, ...]:
+    """The largest tile (rows first, then columns, then channels are halved) that needs at most `banks`."""
+    tile = list(sizes)
+    for axis in range(len(tile)):
+        while needed(tuple(tile)) > banks and tile[axis] > 1:
+            tile[axis] = ceil_div(tile[axis], 2)
+        if needed(tuple(tile)) <= banks:
+            return tuple(tile)
+    raise CompileError(f"'{name}': the smallest tile needs {needed(tuple(tile))} SRAM banks; {banks} are free")
+
+
+def pipelined(total: int, size: int, pieces: int = 4) -> int:
+    """A tile size of at most `size` that cuts `total` into a few pieces, so that moving and work overlap."""
+    return min(size, max(1, ceil_div(total, pieces)))
+
+
+def load_table(mover: Mover, content: bytes, constants: Constants, name: str) -> None:
+    """Load a lookup table into the vector unit."""
+    buffer = Buffer(f"{name} table", len(content))
+    mover.load_bytes(buffer, 0, constants(content), len(content))
+    mover.schedule.append(
+        Operation(
+            Opcode.TABLE, {}, {"address": Location(buffer)}, (Access(buffer, 0, len(content)),), mover.layer
+        )
+    )
+
+
+def constant_view(mover: Mover, content: bytes, shape: tuple[int, int, int, int], constants: Constants) -> View:
+    """A constant in DRAM as a view that tiles can be loaded from."""
+    return View.dense(Storage("constant", len(content), constants(content)), shape)
+
+
+def whole(tile: Tile) -> Access:
+    """All bytes of a tile's rows."""
+    return tile.access(tile.row, tile.row + tile.rows)
+
+
+class VectorEmitter:
+    """Emits vector layers within a budget of SRAM banks."""
+
+    def __init__(self, mover: Mover, banks: int, constants: Constants) -> None:
+        self.mover, self.banks, self.constants = mover, banks, constants
+        self.bank_bytes = mover.chip.core.sram.bank_bytes
+
+    def _banks(self, *sizes: int) -> int:
+        return sum(ceil_div(size, self.bank_bytes) for size in sizes)
+
+    # Pooling
+
+    def window(self, layer: WindowLayer) -> None:
+        """Emit a pooling layer."""
+        images, rows, columns, channels = layer.output.shape
+        resident_in, resident_out = layer.source.storage.resident, layer.output.storage.resident
+
+        def needed(tile: tuple[int, ...]) -> int:
+            y, x = self._window_sizes(layer, tile[0], tile[1])
+            source = 0 if resident_in else self._banks(y * x * tile[2])
+            target = 0 if resident_out else self._banks(tile[0] * tile[1] * tile[2])
+            return 2 * (source + target) + self._banks(4 * layer.factor.size)
+
+        height, width, depth = fit(layer.origin.name, (rows, columns, channels), self.banks, needed)
+        height = pipelined(rows, height)
+        factor = self._factor(layer)
+        for image in range(images):
+            for y0, y1 in cut_fixed(rows, height):
+                for x0, x1 in cut_fixed(columns, width):
+                    for c0, c1 in cut_fixed(channels, depth):
+                        self._window_tile(layer, Region(image, y0, y1, x0, x1), c0, c1 - c0, factor)
+
+    def _window_sizes(self, layer: WindowLayer, height: int, width: int) -> tuple[int, int]:
+        y = (height - 1) * layer.strides[0] + (layer.kernel[0] - 1) * layer.dilation[0] + 1
+        x = (width - 1) * layer.strides[1] + (layer.kernel[1] - 1) * layer.dilation[1] + 1
+        return min(y, layer.source.shape[1]), min(x, layer.source.shape[2])
+
+    def _factor(self, layer: WindowLayer) -> Location | None:
+        if layer.factor.size == 1:
+            return None
+        content = layer.factor.astype("<f4").tobytes()
+        buffer = Buffer(f"{layer.origin.name} factors", len(content))
+        self.mover.load_bytes(buffer, 0, self.constants(content), len(content))
+        return Location(buffer)
+
+    def _window_span(self, layer: WindowLayer, axis: int, first: int, last: int) -> tuple[int, int]:
+        limit = layer.source.shape[1 + axis]
+        low = layer.start[axis] + first * layer.strides[axis]
+        high = layer.start[axis] + (last - 1) * layer.strides[axis]
+        high += (layer.kernel[axis] - 1) * layer.dilation[axis] + 1
+        low = min(max(0, low), limit - 1)
+        return low, max(low + 1, min(high, limit))
+
+    def _window_tile(
+        self, layer: WindowLayer, region: Region, channel: int, channels: int, factor: Location | None
+    ) -> None:
+        y0, y1 = self._window_span(layer, 0, region.y0, region.y1)
+        x0, x1 = self._window_span(layer, 1, region.x0, region.x1)
+        view = layer.source.channels(channel, channels)
+        source = self.mover.source_tile(view, Region(region.image, y0, y1, x0, x1))
+        target = self.mover.target_tile(layer.output, region, channel, channels)
+        window = Window(
+            (
+                layer.start[0] + region.y0 * layer.strides[0] - source.row,
+                layer.strides[0],
+                layer.dilation[0],
+                source.rows,
+            ),
+            (
+                layer.start[1] + region.x0 * layer.strides[1] - source.column,
+                layer.strides[1],
+                layer.dilation[1],
+                source.columns,
+            ),
+            source.row_pitch,
+            source.pixel_pitch,
+        )
+        rows, columns = region.y1 - region.y0, region.x1 - region.x0
+        chain = Chain(
+            (1, rows, columns),
+            channels,
+            Source.INT8,
+            window,
+            source.location,
+            source_access=source.access(y0, y1),
+            reduce=layer.kernel,
+            reduction=Reduction.MAX if layer.maximum else Reduction.SUM,
+            zero=0 if layer.maximum else layer.source_zero,
+            steps_before=0,
+        )
+        if not layer.maximum:
+            self._scale_window(chain, layer, region, factor)
+        self._finish(chain, target, region, layer.output, channel, layer.result)
+
+    def _scale_window(
+        self, chain: Chain, layer: WindowLayer, region: Region, factor: Location | None
+    ) -> None:
+        if factor is None:
+            chain.step(Step.MUL, Operand.IMMEDIATE, float(layer.factor.reshape(-1)[0]))
+            return
+        pitch = 4 * layer.output.shape[2]
+        place = factor.plus(region.y0 * pitch + region.x0 * 4)
+        size = (region.y1 - region.y0 - 1) * pitch + 4 * (region.x1 - region.x0)
+        access = Access(place.buffer, place.offset, place.offset + size)
+        chain.step(Step.MUL, chain.stream(Stream(Source.FLOAT32, place, (0, pitch, 4, 0), access)))
+
+    def _finish(self, chain: Chain, target: Tile, region: Region, view: View, channel: int, result: object) -> None:
+        from hanok.compiler.layers import Output
+
+        assert isinstance(result, Output), "a result's rounding"
+        operation = chain.operation(
+            target.place(region.y0, region.x0),
+            (0, target.row_pitch, target.pixel_pitch, 1),
+            target.access(region.y0, region.y1),
+            self.mover.layer,
+            result,
+        )
+        self.mover.schedule.append(operation)
+        self.mover.store(view, region, target, channel)
+
+    # Element-wise
+
+    def element(self, layer: ElementLayer) -> None:
+        """Emit an element-wise layer."""
+        if layer.table is not None:
+            load_table(self.mover, layer.table.astype("<f4").tobytes(), self.constants, layer.origin.name)
+        images, rows, columns, channels = layer.output.shape
+        views = [self._operand_view(operand) for operand in layer.operands]
+
+        def needed(tile: tuple[int, ...]) -> int:
+            total = 0 if layer.output.storage.resident else self._banks(tile[0] * tile[1] * tile[2])
+            for view in views:
+                if not view.storage.resident:
+                    sizes = [min(a, b) for a, b in zip(tile, view.shape[1:], strict=True)]
+                    total += self._banks(sizes[0] * sizes[1] * sizes[2])
+            return 2 * total
+
+        height, width, depth = fit(layer.origin.name, (rows, columns, channels), self.banks - 1, needed)
+        height = pipelined(rows, height)
+        cache: dict[int, tuple[Region, int, Tile]] = {}
+        for image in range(images):
+            for y0, y1 in cut_fixed(rows, height):
+                for x0, x1 in cut_fixed(columns, width):
+                    for c0, c1 in cut_fixed(channels, depth):
+                        region = Region(image, y0, y1, x0, x1)
+                        self._element_tile(layer, views, region, c0, c1 - c0, cache)
+
+    def _operand_view(self, operand: ElementOperand) -> View:
+        if operand.constant is None:
+            return operand.view
+        return constant_view(self.mover, operand.constant.tobytes(), operand.view.shape, self.constants)
+
+    def _element_tile(
+        self,
+        layer: ElementLayer,
+        views: list[View],
+        region: Region,
+        channel: int,
+        channels: int,
+        cache: dict[int, tuple[Region, int, Tile]],
+    ) -> None:
+        tiles = [
+            self._broadcast_tile(number, view, region, channel, channels, cache)
+            for number, view in enumerate(views)
+        ]
+        target = self.mover.target_tile(layer.output, region, channel, channels)
+        rows, columns = region.y1 - region.y0, region.x1 - region.x0
+        loops = [(rows, columns, channels)]
+        every = [*tiles, target]
+        shapes = [view.shape[1:] for view in views]
+        flat = all(
+            tile.pixel_pitch == channels and tile.row_pitch == columns * channels for tile in every
+        ) and all(shape == layer.output.shape[1:] for shape in shapes)
+        if flat:
+            loops = [(1, 1, rows * columns * channels)]
+        high, wide, inner = loops[0]
+        first, first_tile = views[0], tiles[0]
+        y, x = self._origin(first, region)
+        chain = Chain(
+            (1, high, wide),
+            inner,
+            Source.INT8,
+            plain_window(
+                high,
+                wide,
+                first_tile.row_pitch if first.shape[1] > 1 else 0,
+                first_tile.pixel_pitch if first.shape[2] > 1 else 0,
+            ),
+            first_tile.place(y, x),
+            source_access=self._used(first, first_tile, region),
+            zero=layer.operands[0].zero,
+            scale=float(layer.operands[0].scale),
+            stride_inner=int(first.shape[3] > 1),
+        )
+        operands = [Operand.IMMEDIATE]
+        for operand, view, tile in zip(layer.operands[1:], views[1:], tiles[1:], strict=True):
+            y, x = self._origin(view, region)
+            strides = (
+                0,
+                tile.row_pitch if view.shape[1] > 1 else 0,
+                tile.pixel_pitch if view.shape[2] > 1 else 0,
+                int(view.shape[3] > 1),
+            )
+            used = self._used(view, tile, region)
+            stream = Stream(Source.INT8, tile.place(y, x), strides, used, operand.zero, float(operand.scale))
+            operands.append(chain.stream(stream))
+        for step in layer.steps:
+            operand_code = operands[step.operand] if step.operand in (0, 1) else Operand(step.operand)
+            chain.step(Step(step.step), operand_code, step.immediate)
+        self._finish(chain, target, region, layer.output, channel, layer.result)
+
+    @staticmethod
+    def _origin(view: View, region: Region) -> tuple[int, int]:
+        return (region.y0 if view.shape[1] > 1 else 0), (region.x0 if view.shape[2] > 1 else 0)
+
+    @staticmethod
+    def _used(view: View, tile: Tile, region: Region) -> Access:
+        return tile.access(region.y0, region.y1) if view.shape[1] > 1 else tile.access(0, 1)
+
+    def _broadcast_tile(
+        self,
+        number: int,
+        view: View,
+        region: Region,
+        channel: int,
+        channels: int,
+        cache: dict[int, tuple[Region, int, Tile]],
+    ) -> Tile:
+        images, rows, columns, depth = view.shape
+        wanted = Region(
+            region.image if images > 1 else 0,
+            *((region.y0, region.y1) if rows > 1 else (0, 1)),
+            *((region.x0, region.x1) if columns > 1 else (0, 1)),
+        )
+        start = channel if depth > 1 else 0
+        cached = cache.get(number)
+        if cached is not None and cached[:2] == (wanted, start):
+            return cached[2]
+        part = view.channels(start, channels if depth > 1 else 1)
+        tile = self.mover.source_tile(part, wanted)
+        cache[number] = (wanted, start, tile)
+        return tile
+
+    # Reductions
+
+    def reduce(self, layer: ReduceLayer) -> None:
+        """Emit a mean over the middle axis of [outer][reduce][inner]."""
+        outer, length, inner = layer.shape
+        source = layer.source.reshaped((1, outer, length, inner))
+        target = layer.output.reshaped((1, outer, 1, inner))
+        most = max(1, (self.banks // 4) * self.bank_bytes // max(1, length * inner))
+        if self._banks(length * inner) > self.banks and not layer.source.storage.resident:
+            raise CompileError(f"'{layer.origin.name}': {length * inner} bytes to reduce do not fit the free SRAM")
+        for y0, y1 in cut(outer, pipelined(outer, most)):
+            region = Region(0, y0, y1, 0, length)
+            tile = self.mover.source_tile(source, region)
+            out_region = Region(0, y0, y1, 0, 1)
+            result = self.mover.target_tile(target, out_region)
+            chain = self._reduction(tile, region, length, inner, layer.source_zero)
+            chain.step(Step.MUL, Operand.IMMEDIATE, float(layer.factor))
+            self._finish(chain, result, out_region, target, 0, layer.result)
+
+    def _reduction(self, tile: Tile, region: Region, length: int, inner: int, zero: int) -> Chain:
+        rows = region.y1 - region.y0
+        chain = Chain(
+            (1, rows, 1),
+            inner,
+            Source.INT8,
+            Window((0, 1, 0, rows), (0, 1, 1, length), tile.row_pitch, tile.pixel_pitch),
+            tile.place(region.y0, 0),
+            source_access=tile.access(region.y0, region.y1),
+            reduction=Reduction.SUM,
+            reduce=(1, length),
+            zero=zero,
+            steps_before=0,
+        )
+        if inner == 1:
+            chain.inner, chain.reduce, chain.reduce_inner = length, (1, 1), True
+            chain.window = plain_window(rows, 1, tile.row_pitch, 0)
+        return chain
+
+    def softmax(self, layer: SoftmaxLayer) -> None:
+        """Emit softmax over the rows of [rows][classes]: maximum, exponentials, sum, scaling."""
+        load_table(self.mover, layer.table.astype("<f4").tobytes(), self.constants, layer.origin.name)
+        rows, classes = layer.shape
+        source, target = layer.source.reshaped((1, rows, 1, classes)), layer.output.reshaped((1, rows, 1, classes))
+        most = max(1, (self.banks // 4) * self.bank_bytes // (6 * classes + 8))
+        for y0, y1 in cut(rows, pipelined(rows, most)):
+            self._softmax_tile(layer, Region(0, y0, y1, 0, 1), source, target)
+
+    def _softmax_tile(self, layer: SoftmaxLayer, region: Region, source: View, target: View) -> None:
+        rows, classes = region.y1 - region.y0, layer.shape[1]
+        tile = self.mover.source_tile(source, region)
+        maxima, powers, inverses = (Buffer(n, 4 * s) for n, s in (("max", rows), ("exp", rows * classes), ("inv", rows)))
+
+        def over_rows(kind: Source, place: Location, pitch: int, access: Access) -> Chain:
+            return Chain((1, rows, 1), classes, kind, plain_window(rows, 1, pitch, 0), place, source_access=access)
+
+        def per_row(buffer: Buffer) -> Stream:
+            return Stream(Source.FLOAT32, Location(buffer), (0, 4, 0, 0), Access(buffer, 0, 4 * rows))
+
+        def write(chain: Chain, buffer: Buffer, strides: tuple[int, int, int, int]) -> None:
+            access = Access(buffer, 0, buffer.size_bytes)
+            operation = chain.operation(Location(buffer), strides, access, self.mover.layer, kind=Destination.FLOAT32)
+            self.mover.schedule.append(operation)
+
+        place, access = tile.place(region.y0, 0), tile.access(region.y0, region.y1)
+        top = over_rows(Source.INT8, place, tile.row_pitch, access)
+        top.reduction, top.reduce_inner, top.steps_before = Reduction.MAX, True, 0
+        write(top, maxima, (0, 4, 0, 0))
+        power = over_rows(Source.INT8, place, tile.row_pitch, access)
+        power.step(Step.SUB, power.stream(per_row(maxima))).step(Step.ADD, Operand.IMMEDIATE, 127.0)
+        power.step(Step.LOOKUP)
+        power.stride_inner = 1
+        write(power, powers, (0, 4 * classes, 0, 4))
+        every = Access(powers, 0, powers.size_bytes)
+        total = over_rows(Source.FLOAT32, Location(powers), 4 * classes, every)
+        total.reduction, total.reduce_inner, total.steps_before, total.stride_inner = Reduction.SUM, True, 0, 4
+        total.step(Step.REVERSE_DIV, Operand.IMMEDIATE, 1.0)
+        write(total, inverses, (0, 4, 0, 0))
+        final = over_rows(Source.FLOAT32, Location(powers), 4 * classes, every)
+        final.stride_inner = 4
+        final.step(Step.MUL, final.stream(per_row(inverses)))
+        final.step(Step.MUL, Operand.IMMEDIATE, float(layer.inverse_scale))
+        self._finish(final, self.mover.target_tile(target, region), region, target, 0, layer.result)
+
+
+def float_table(values: Iterator[float]) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+    """256 float32 table entries."""
+    return np.array(list(values), np.float32)

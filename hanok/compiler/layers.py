@@ -1,0 +1,282 @@
+"""Layers: fused groups of graph nodes in the terms of the machine, before tiling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from hanok.compiler.view import View
+
+Int8Array = npt.NDArray[np.int8]
+FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a layer comes from, for reports."""
+
+    name: str
+    onnx_type: str
+    onnx_nodes: tuple[str, ...]
+    macs: int = 0
+
+
+@dataclass(frozen=True)
+class Output:
+    """How a float32 result becomes int8: clamp(round(v) + zero, low, high)."""
+
+    zero: int
+    low: int
+    high: int
+
+
+@dataclass(frozen=True, eq=False)
+class Residual:
+    """A fused addition of a second tensor: ((first * ratio + fixed) + second * ratio), in that order.
+
+    `offset` is 128 where the ONNX tensor is uint8: the formula then runs on the unsigned values.
+    """
+
+    view: View
+    layer_ratio: np.float32
+    layer_offset: int
+    other_ratio: np.float32
+    other_offset: int
+    fixed: np.float32
+    layer_is_first: bool
+    output: Output
+
+
+@dataclass(frozen=True, eq=False)
+class Epilogue:
+    """What the vector unit does to int32 sums: scale, round, then lookup, then addition."""
+
+    scale: FloatArray
+    """One factor for each output channel, or one for all."""
+    output: Output
+    table: Int8Array | None = None
+    residual: Residual | None = None
+
+    @property
+    def final(self) -> Output:
+        """The rounding of the last step."""
+        if self.residual is not None:
+            return self.residual.output
+        return self.output
+
+
+@dataclass(frozen=True, eq=False)
+class Phase:
+    """One convolution onto every `step`-th output position from `origin`; a plain one has step (1, 1).
+
+    `weights`: passes that add up (two where a weight minus its zero point needs nine bits), each
+    [taps_y][taps_x][group channels][output channels] (depthwise: [taps_y][taps_x][channels]).
+    """
+
+    weights: tuple[Int8Array, ...]
+    bias: npt.NDArray[np.int32]
+    start: tuple[int, int]
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
+    origin: tuple[int, int]
+    step: tuple[int, int]
+
+    @property
+    def taps(self) -> tuple[int, int]:
+        """Vertical and horizontal taps."""
+        return self.weights[0].shape[0], self.weights[0].shape[1]
+
+
+@dataclass(frozen=True, eq=False)
+class MatrixLayer:
+    """Convolution, transposed convolution or matrix product with constant weights."""
+
+    origin: Origin
+    source: View
+    output: View
+    phases: tuple[Phase, ...]
+    pad: int
+    groups: int
+    depthwise: bool
+    epilogue: Epilogue
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """The activations that are read."""
+        residual = self.epilogue.residual
+        return (self.source,) if residual is None else (self.source, residual.view)
+
+
+@dataclass(frozen=True, eq=False)
+class WindowLayer:
+    """Pooling: max, or sum times a factor (one, or one for each output position)."""
+
+    origin: Origin
+    source: View
+    output: View
+    kernel: tuple[int, int]
+    strides: tuple[int, int]
+    start: tuple[int, int]
+    dilation: tuple[int, int]
+    maximum: bool
+    source_zero: int
+    factor: FloatArray
+    result: Output
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """The activations that are read."""
+        return (self.source,)
+
+
+@dataclass(frozen=True)
+class ChainStep:
+    """A step of an element-wise chain; operand None is the immediate, 1 or 2 a source."""
+
+    step: int
+    operand: int
+    immediate: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class ElementOperand:
+    """An operand of an element-wise layer: (element - zero) * scale; constants have data instead of a view."""
+
+    view: View
+    zero: int
+    scale: np.float32
+    constant: Int8Array | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ElementLayer:
+    """An element-wise chain over one or two broadcast operands."""
+
+    origin: Origin
+    operands: tuple[ElementOperand, ...]
+    output: View
+    steps: tuple[ChainStep, ...]
+    result: Output
+    table: FloatArray | None = None
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """The activations that are read."""
+        return tuple(operand.view for operand in self.operands if operand.constant is None)
+
+
+@dataclass(frozen=True, eq=False)
+class CopyLayer:
+    """Move [N][H][W][C] from one view to another, unchanged.
+
+    With `fill`, the whole storage of the output is filled with that byte first (padding).
+    """
+
+    origin: Origin
+    source: View
+    output: View
+    fill: int | None = None
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """The activations that are read."""
+        return (self.source,)
+
+
+@dataclass(frozen=True, eq=False)
+class StridedLayer:
+    """Gather into a dense output: a transposition, a strided slice or a nearest resize, by nested loops.
+
+    Output element (i0, i1, ...) (row-major over `counts`) is source byte `start` + sum(i_k * strides[k]).
+    """
+
+    origin: Origin
+    source: View
+    output: View
+    counts: tuple[int, ...]
+    strides: tuple[int, ...]
+    start: int = 0
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """The activations that are read."""
+        return (self.source,)
+
+
+@dataclass(frozen=True, eq=False)
+class ReduceLayer:
+    """Mean over the middle axis of [outer][reduce][inner]: sum of (x - zero) times factor."""
+
+    origin: Origin
+    source: View
+    output: View
+    shape: tuple[int, int, int]
+    source_zero: int
+    factor: np.float32
+    result: Output
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """The activations that are read."""
+        return (self.source,)
+
+
+@dataclass(frozen=True, eq=False)
+class SoftmaxLayer:
+    """Softmax over the last axis of [rows][classes]."""
+
+    origin: Origin
+    source: View
+    output: View
+    shape: tuple[int, int]
+    table: FloatArray
+    inverse_scale: np.float32
+    result: Output
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """The activations that are read."""
+        return (self.source,)
+
+
+@dataclass(frozen=True, eq=False)
+class ResizeLayer:
+    """Resize of rows and columns by taps and float32 weights (one tap: nearest; two: linear)."""
+
+    origin: Origin
+    source: View
+    output: View
+    rows: npt.NDArray[np.int32]
+    row_weights: FloatArray
+    columns: npt.NDArray[np.int32]
+    column_weights: FloatArray
+    source_zero: int
+    factor: np.float32
+    result: Output
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """The activations that are read."""
+        return (self.source,)
+
+
+Layer = (
+    MatrixLayer
+    | WindowLayer
+    | ElementLayer
+    | CopyLayer
+    | StridedLayer
+    | ReduceLayer
+    | SoftmaxLayer
+    | ResizeLayer
+)
+
+
+@dataclass
+class LayerGraph:
+    """Layers in order, with the views of every graph tensor."""
+
+    layers: list[Layer]
+    views: dict[str, View] = field(default_factory=dict)

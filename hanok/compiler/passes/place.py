@@ -1,0 +1,75 @@
+"""Give storages that leave SRAM a place in DRAM, and bind what the host and the user touch."""
+
+from __future__ import annotations
+
+from hanok.compiler.layers import Layer
+from hanok.compiler.layout import Layout
+from hanok.compiler.view import Storage
+from hanok.graph import Graph, Tensor
+from hanok.isa import Binding, Region, RegionKind
+from hanok.units import align_up
+
+ALIGNMENT = 64
+
+
+def crossing(stages: list[list[Layer]]) -> set[Storage]:
+    """Storages that one stage writes and another reads, or that no stage writes at all."""
+    writers: dict[Storage, int] = {}
+    found: set[Storage] = set()
+    for number, layers in enumerate(stages):
+        for layer in layers:
+            for view in layer.views:
+                if writers.get(view.storage) != number:
+                    found.add(view.storage)
+            writers[layer.output.storage] = number
+    return found
+
+
+def storages_of(stages: list[list[Layer]]) -> list[Storage]:
+    """Every storage, in order of first use."""
+    seen: dict[Storage, None] = {}
+    for layers in stages:
+        for layer in layers:
+            for view in (*layer.views, layer.output):
+                seen.setdefault(view.storage)
+    return list(seen)
+
+
+def place_activations(stages: list[list[Layer]], bound: list[Storage], address: int) -> tuple[int, list[Region]]:
+    """Place bound, crossing and non-resident storages from `address` on; return the end and the regions."""
+    outside = crossing(stages) | set(bound)
+    regions = []
+    for storage in dict.fromkeys([*bound, *storages_of(stages)]):
+        if storage.dram_address >= 0 or storage.content:
+            continue
+        if storage in outside or not storage.resident:
+            storage.dram_address = address
+            regions.append(Region(storage.name, RegionKind.ACTIVATION, address, storage.size_bytes))
+            address = align_up(address + storage.size_bytes, ALIGNMENT)
+    return address, regions
+
+
+def binding(name: str, tensor: Tensor, layout: Layout) -> Binding:
+    """How the host reads and writes int8 tensor `tensor` under the value name `name`."""
+    quantization = tensor.quantization
+    assert quantization is not None, f"bound tensor '{name}' has no quantization"
+    return Binding(
+        name,
+        tensor.shape,
+        layout.order,
+        layout.storage.dram_address,
+        float(quantization.scalar_scale),
+        quantization.scalar_zero,
+        tensor.unsigned,
+    )
+
+
+def border_names(graph: Graph) -> dict[str, str]:
+    """Value name -> int8 tensor, for every float value that stands before a Q or behind a DQ at a border."""
+    names: dict[str, str] = {}
+    for node in graph.nodes:
+        if node.operator.value == "QuantizeLinear":
+            names[node.inputs[0]] = node.outputs[0]
+        elif node.operator.value == "DequantizeLinear":
+            names[node.outputs[0]] = node.inputs[0]
+    return names

@@ -1,0 +1,151 @@
+"""What the NPU can run: one constraint a function; its docstring is its error message and its manual line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from hanok.graph import (
+    AxesAttributes,
+    ConvAttributes,
+    DType,
+    Graph,
+    Node,
+    Operator,
+    PoolAttributes,
+    ResizeAttributes,
+    SliceAttributes,
+)
+
+Constraint = Callable[[Graph, Node], bool]
+MAX_RANK = 8
+
+
+def int8_tensors(graph: Graph, node: Node) -> bool:
+    """Data inputs and outputs are int8 tensors with scales (biases int32)"""
+    if node.operator in (Operator.QUANTIZE, Operator.DEQUANTIZE):
+        return True
+    names = [*node.inputs, *node.outputs]
+    allowed = (DType.INT8, DType.INT32)
+    return all(graph.tensor(name).dtype in allowed for name in names if name)
+
+
+def finite_size(graph: Graph, node: Node) -> bool:
+    """No tensor is empty, has more than 8 axes, or more than 2 GiB of elements"""
+    tensors = [graph.tensor(name) for name in (*node.inputs, *node.outputs) if name]
+    return all(0 < t.elements < 1 << 31 and len(t.shape) <= MAX_RANK for t in tensors)
+
+
+def per_tensor_activations(graph: Graph, node: Node) -> bool:
+    """Activations have one scale and zero point for the whole tensor"""
+    names = [name for name in (*node.inputs[:1], *node.outputs) if name]
+    quantizations = [graph.tensor(name).quantization for name in names]
+    return all(q is None or (q.per_tensor and q.zero_point.size == 1) for q in quantizations)
+
+
+def constant_weights(graph: Graph, node: Node) -> bool:
+    """Weights and biases are constants"""
+    return all(graph.tensor(name).data is not None for name in node.inputs[1:] if name)
+
+
+def plain_activation(graph: Graph, node: Node) -> bool:
+    """The first input is not a constant"""
+    return graph.tensor(node.inputs[0]).data is None
+
+
+def image_of_rank_4(graph: Graph, node: Node) -> bool:
+    """The input is [N, C, H, W]"""
+    return len(graph.tensor(node.inputs[0]).shape) == 4
+
+
+def matrix_of_weights(graph: Graph, node: Node) -> bool:
+    """The second input is a matrix [K, N]"""
+    return len(graph.tensor(node.inputs[1]).shape) == 2
+
+
+def strides_and_taps(graph: Graph, node: Node) -> bool:
+    """Kernel axes are within 1..65535 taps, strides and dilations at least 1"""
+    attributes = node.attributes
+    assert isinstance(attributes, (ConvAttributes, PoolAttributes)), f"{node.name}: not a window"
+    numbers = (*attributes.kernel, *attributes.strides, *attributes.dilations)
+    return all(1 <= number <= 65535 for number in numbers)
+
+
+
+
+def one_activation(graph: Graph, node: Node) -> bool:
+    """At least one operand is an activation"""
+    return any(graph.tensor(name).data is None for name in node.inputs)
+
+
+def same_scale_pool(graph: Graph, node: Node) -> bool:
+    """Maximum pooling has the same scale and zero point before and after"""
+    before, after = graph.tensor(node.inputs[0]).quantization, graph.tensor(node.outputs[0]).quantization
+    if before is None or after is None:
+        return False
+    return bool(np.array_equal(before.scale, after.scale) and np.array_equal(before.zero_point, after.zero_point))
+
+
+def neighbouring_axes(graph: Graph, node: Node) -> bool:
+    """The reduced axes are neighbours"""
+    attributes = node.attributes
+    assert isinstance(attributes, AxesAttributes), f"{node.name}: no axes"
+    return bool(attributes.axes) and list(attributes.axes) == list(
+        range(attributes.axes[0], attributes.axes[0] + len(attributes.axes))
+    )
+
+
+def one_axis(graph: Graph, node: Node) -> bool:
+    """Softmax runs along one axis"""
+    attributes = node.attributes
+    return isinstance(attributes, AxesAttributes) and len(attributes.axes) == 1
+
+
+def one_or_two_taps(graph: Graph, node: Node) -> bool:
+    """Resizing is nearest or linear: at most two taps along each axis"""
+    attributes = node.attributes
+    assert isinstance(attributes, ResizeAttributes), f"{node.name}: not a resize"
+    return attributes.rows.shape[1] <= 2 and attributes.columns.shape[1] <= 2
+
+
+def forward_steps(graph: Graph, node: Node) -> bool:
+    """Slices step forwards or backwards by a constant"""
+    return isinstance(node.attributes, SliceAttributes) and all(step != 0 for step in node.attributes.steps)
+
+
+_ALWAYS: tuple[Constraint, ...] = (int8_tensors, finite_size, per_tensor_activations)
+_WINDOW: tuple[Constraint, ...] = (image_of_rank_4, strides_and_taps)
+CONSTRAINTS: dict[Operator, tuple[Constraint, ...]] = {
+    Operator.CONV: (*_ALWAYS, plain_activation, constant_weights, *_WINDOW),
+    Operator.CONV_TRANSPOSE: (*_ALWAYS, plain_activation, constant_weights, *_WINDOW),
+    Operator.MATMUL: (*_ALWAYS, plain_activation, constant_weights, matrix_of_weights),
+    Operator.ADD: (*_ALWAYS, one_activation),
+    Operator.SUB: (*_ALWAYS, one_activation),
+    Operator.MUL: (*_ALWAYS, one_activation),
+    Operator.DIV: (*_ALWAYS, one_activation),
+    Operator.LOOKUP: _ALWAYS,
+    Operator.MAX_POOL: (*_ALWAYS, *_WINDOW, same_scale_pool),
+    Operator.AVERAGE_POOL: (*_ALWAYS, *_WINDOW),
+    Operator.REDUCE_MEAN: (*_ALWAYS, neighbouring_axes),
+    Operator.SOFTMAX: (*_ALWAYS, one_axis),
+    Operator.CONCAT: _ALWAYS,
+    Operator.SLICE: (*_ALWAYS, forward_steps),
+    Operator.PAD: _ALWAYS,
+    Operator.RESHAPE: _ALWAYS,
+    Operator.TRANSPOSE: _ALWAYS,
+    Operator.RESIZE: (*_ALWAYS, image_of_rank_4, one_or_two_taps),
+}
+
+
+def reason_for_host(graph: Graph, node: Node) -> str | None:
+    """Why `node` must run on the host, or None if the NPU runs it."""
+    if node.operator is Operator.HOST:
+        return f"{node.onnx_type} has no int8 form on the NPU"
+    constraints = CONSTRAINTS.get(node.operator)
+    if constraints is None:
+        return f"{node.onnx_type or node.operator.value} is a border between float and int8"
+    for constraint in constraints:
+        if not constraint(graph, node):
+            return f"{node.onnx_type}: not true that: {constraint.__doc__}"
+    return None

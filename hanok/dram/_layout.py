@@ -1,0 +1,49 @@
+"""Layout of the controller's flat int64 array: header, units, banks, queues; and the queues' sizes."""
+
+from __future__ import annotations
+
+READ_QUEUE = 64
+WRITE_QUEUE = 64
+WRITE_HIGH = 32
+WRITE_LOW = 8
+IDLE_SHORT = 16
+IDLE_LONG = 256
+BUS_RING = 4096
+REFRESH_LAG = 2048
+BUCKETS = 256
+NEVER = 1 << 61
+
+# Header: offsets of the parts, shape, and delays taken from the standard's rules.
+(
+    H_FLAT, H_TCK_FS, H_UNITS, H_GROUPS, H_BANKS, H_BUSES, H_READ_QUEUES, H_WRITE_QUEUES, H_TRACE, H_PIECES,
+    H_UNIT_PIECES, H_BANK_PIECES, H_COLUMN_PIECES, H_ROW_SHIFT, H_ROW_MASK, H_HASH_MASK,
+    H_UNIT_COUNT, H_GROUP_COUNT, H_BANK_COUNT, H_GROUP_SHIFT, H_RANK_SHIFT, H_CHANNEL_SHIFT, H_COLUMN_BUS,
+    H_TRACE_SIZE, H_TRACE_COUNT, H_INTERVAL, H_ACT_GAP,
+    H_READ_LATENCY, H_WRITE_LATENCY, H_BURST_SHIFT, H_BURST_CYCLES, H_FLAT_FS, H_FLAT_LATENCY_FS,
+    H_BANK_ACT_ACT, H_BANK_ACT_RD, H_BANK_ACT_WR, H_BANK_ACT_PRE, H_BANK_PRE_ACT, H_BANK_RD_PRE,
+    H_BANK_WR_PRE,
+    H_GROUP_ACT_ACT, H_GROUP_RD_RD, H_GROUP_WR_WR, H_GROUP_WR_RD, H_GROUP_RD_WR,
+    H_ACT_ACT, H_FAW, H_PRE_PRE, H_RD_RD, H_WR_WR, H_RD_WR, H_WR_RD, H_PREA_REFA, H_REFA_ACT,
+    H_OTHER_RD_RD, H_OTHER_WR_WR,
+    H_SIZE,
+) = range(57)  # fmt: skip
+
+# A unit is a pseudo-channel: earliest legal cycles, queue heads, then counters.
+(
+    U_ACT1, U_ACT, U_PRE, U_READ, U_WRITE, U_OTHER_READ, U_OTHER_WRITE,
+    U_FAW0, U_FAW1, U_FAW2, U_FAW3, U_FAW_NEXT,
+    U_LAST_COLUMN, U_LAST_KIND, U_LAST_RANK, U_DUE, U_DATA_END, U_READ_NEXT, U_WRITE_HEAD, U_WRITE_COUNT,
+    C_READS, C_WRITES, C_HITS, C_MISSES, C_CONFLICTS, C_ACTIVATES, C_PRECHARGES, C_REFRESHES, C_TURNAROUNDS,
+    C_STALL, C_FORWARDS,
+    U_SIZE,
+) = range(32)  # fmt: skip
+G_ACT, G_READ, G_WRITE, G_SIZE = range(4)
+B_ROW, B_ACT, B_PRE, B_READ, B_WRITE, B_SIZE = range(6)
+T_CYCLE, T_UNIT, T_COMMAND, T_BANK, T_ROW, T_COLUMN, T_SIZE = range(7)
+P_SHIFT, P_MASK, P_TARGET, P_SIZE = range(4)
+BUS_NEWEST, BUS_SLOTS = range(2)
+BUS_SIZE = BUS_SLOTS + BUS_RING
+# A write queue: each slot's address, arrival, and when it is free again; then counts by address hash.
+W_ADDRESS, W_CYCLE, W_FREE, W_BUCKETS = 0, WRITE_QUEUE, 2 * WRITE_QUEUE, 3 * WRITE_QUEUE
+W_SIZE = W_BUCKETS + BUCKETS
+ACT, PRE, PREA, RD, WR, REFA, ACT1 = range(7)

@@ -1,0 +1,150 @@
+"""Calibration samples: the user's, brought to the model's inputs, or seeded random ones that fit them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from onnx import TensorProto, helper
+
+from hanok.errors import ModelError, UnsupportedError
+from hanok.graph._working import Array, Operation, WorkingGraph
+
+RANDOM_SAMPLES = 4
+INTEGER_LIMIT = 16
+"""Random integers stay below this where nothing in the model tells their range."""
+Sample = dict[str, Array]
+
+_PASSES_ON = frozenset(
+    {
+        "Cast",
+        "Concat",
+        "Expand",
+        "Flatten",
+        "Identity",
+        "Reshape",
+        "Slice",
+        "Squeeze",
+        "Tile",
+        "Transpose",
+        "Unsqueeze",
+    }
+)
+
+
+def given_samples(
+    working: WorkingGraph, calibration: Mapping[str, Array] | Iterable[Mapping[str, Array]]
+) -> list[Sample]:
+    """The user's samples, checked; a mapping of arrays is cut along its leading axis."""
+    if isinstance(calibration, Mapping):
+        _check_names(working, calibration, "calibration data")
+        parts = {name: _cut(working, name, np.asarray(value)) for name, value in calibration.items()}
+        counts = {name: len(items) for name, items in parts.items()}
+        if len(set(counts.values())) > 1:
+            raise ModelError(f"calibration data: inputs have different numbers of samples: {counts}")
+        rows = [dict(zip(parts, row, strict=True)) for row in zip(*parts.values(), strict=True)]
+    else:
+        rows = []
+        for index, sample in enumerate(calibration):
+            _check_names(working, sample, f"calibration sample {index}")
+            rows.append({name: np.asarray(value) for name, value in sample.items()})
+    if not rows:
+        raise ModelError("calibration data: there is no sample in it; give at least one, or none at all")
+    return [
+        {name: _fitted(working, name, row[name], f"calibration sample {index}") for name in working.inputs}
+        for index, row in enumerate(rows)
+    ]
+
+
+def random_samples(working: WorkingGraph, seed: int) -> list[Sample]:
+    """Seeded samples: normal floats, integers within the tables that they index, masks that let all through."""
+    random = np.random.default_rng(seed)
+    readers = working.consumers()
+    return [
+        {name: _random(working, readers, name, random) for name in working.inputs}
+        for _ in range(RANDOM_SAMPLES)
+    ]
+
+
+def _check_names(working: WorkingGraph, names: Iterable[str], where: str) -> None:
+    found = list(names)
+    missing = [name for name in working.inputs if name not in found]
+    unknown = [name for name in found if name not in working.inputs]
+    if missing or unknown:
+        problem = (
+            f"input '{missing[0]}' is missing" if missing else f"'{unknown[0]}' is no input of the model"
+        )
+        raise ModelError(f"{where}: {problem}; the model's inputs: {', '.join(working.inputs)}")
+
+
+def _cut(working: WorkingGraph, name: str, value: Array) -> list[Array]:
+    """Cut an array of several samples: [N, *shape], or [N * batch, ...] where the shape is [batch, ...]."""
+    shape = working.shape(name)
+    if value.shape == shape:
+        return [value]
+    if value.ndim == len(shape) + 1 and value.shape[1:] == shape:
+        return list(value)
+    if shape and value.shape[1:] == shape[1:] and value.shape[0] % shape[0] == 0:
+        return np.split(value, value.shape[0] // shape[0])
+    raise ModelError(
+        f"calibration data: input '{name}' has shape {list(value.shape)}; allowed: {list(shape)}, or several of "
+        "them joined or stacked along the first axis"
+    )
+
+
+def _fitted(working: WorkingGraph, name: str, value: Array, where: str) -> Array:
+    shape = working.shape(name)
+    wanted = helper.tensor_dtype_to_np_dtype(working.types[name])
+    if value.shape != shape:
+        raise ModelError(
+            f"{where}: input '{name}' has shape {list(value.shape)}; the model takes {list(shape)}"
+        )
+    if value.dtype != wanted and not np.can_cast(value.dtype, wanted, "same_kind"):
+        raise ModelError(
+            f"{where}: input '{name}' has elements of type {value.dtype}; the model takes {wanted}"
+        )
+    if np.issubdtype(value.dtype, np.floating) and not np.isfinite(value).all():
+        raise ModelError(f"{where}: input '{name}' holds infinite values or NaN; give finite ones")
+    return np.ascontiguousarray(value, dtype=wanted).reshape(shape)
+
+
+def _random(
+    working: WorkingGraph, readers: dict[str, list[Operation]], name: str, random: np.random.Generator
+) -> Array:
+    shape, element_type = working.shape(name), working.types[name]
+    if element_type in (TensorProto.STRING, TensorProto.COMPLEX64, TensorProto.COMPLEX128):
+        raise UnsupportedError(
+            f"input '{name}': hanok has no random data of its type {TensorProto.DataType.Name(element_type)}; "
+            "give calibration data"
+        )
+    wanted = helper.tensor_dtype_to_np_dtype(element_type)
+    if element_type == TensorProto.BOOL:
+        return np.ones(shape, bool)
+    if element_type == TensorProto.UINT8:
+        return random.integers(0, 256, shape).astype(np.uint8)
+    if np.issubdtype(wanted, np.integer):
+        return random.integers(*_integer_range(working, readers, name), shape).astype(wanted)
+    return random.standard_normal(shape, dtype=np.float32).astype(wanted)
+
+
+def _integer_range(working: WorkingGraph, readers: dict[str, list[Operation]], name: str) -> tuple[int, int]:
+    """What an integer input may hold: indices of the smallest table that it selects from, or ones as a mask."""
+    limits: list[int] = []
+    is_mask = False
+    seen: dict[str, None] = {}
+    waiting = [name]
+    while waiting:
+        value = waiting.pop()
+        if value in seen:
+            continue
+        seen[value] = None
+        for reader in readers.get(value, []):
+            if reader.op_type == "Gather" and reader.input(1) == value:
+                limits.append(working.shape(reader.inputs[0])[reader.integer("axis")])
+            elif reader.op_type == "Cast" and reader.integer("to") == TensorProto.BOOL:
+                is_mask = True
+            elif reader.op_type in _PASSES_ON and not reader.domain:
+                waiting += reader.outputs
+    if limits:
+        return 0, max(1, min(limits))
+    return (1, 2) if is_mask else (0, INTEGER_LIMIT)

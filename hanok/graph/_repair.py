@@ -1,0 +1,292 @@
+"""Repair of quantised weights: scales and biases of each output channel refitted to the float layer's output."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from onnx import ModelProto
+
+from hanok.graph._calibration import Sample
+from hanok.graph._layers import Layer, find_layers
+from hanok.graph._shapes import fix_input_shapes, infer_shapes
+from hanok.graph._working import DEQUANTIZE, Array, Operation, WorkingGraph, build_model, from_model, to_model
+from hanok.graph.oracle import reference_session, run_session
+
+KEPT_BYTES = 256 << 20
+"""Float layer outputs that may be held at once; it bounds the samples that the repair looks at."""
+FEWEST_GROUPS = 4
+"""With fewer samples than this, each is cut into parts to see how much values scatter."""
+PRIOR_FREEDOM = 4.0
+"""How many observations the layer's pooled error weighs in the error of each of its channels."""
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class LayerRepair:
+    """One repaired layer: its error over its signal before and after, in dB, and how far scales moved."""
+
+    name: str
+    error_before_db: float
+    error_after_db: float
+    largest_scale_change: float
+    """Largest |new scale / old scale - 1| over the channels."""
+    largest_bias_steps: float
+    """Largest change of a bias, in steps of the layer's output quantisation."""
+
+
+@dataclass(frozen=True)
+class _Moments:
+    """Sums for each group of values and each channel [groups, channels]: quantised output z, float output y."""
+
+    count: FloatArray
+    z: FloatArray
+    y: FloatArray
+    zz: FloatArray
+    zy: FloatArray
+    yy: FloatArray
+
+    def total(self) -> _Moments:
+        """The sums over all groups [channels]."""
+        return _Moments(*(part.sum(0) for part in (self.count, self.z, self.y, self.zz, self.zy, self.yy)))
+
+
+def repair_layers(
+    float_graph: WorkingGraph, quantised: ModelProto, samples: Sequence[Sample]
+) -> tuple[ModelProto, list[LayerRepair]]:
+    """Walk the quantised model once, layer by layer, each layer seeing the repaired ones before it.
+
+    For each output channel the float layer's output y is regressed on the quantised one's z, over the
+    values that the output's quantisation does not clip for both. Slope and offset are shrunk towards 1
+    and 0 by empirical Bayes, as far as they could be chance; the slope multiplies the weight scale, the
+    offset goes to the int32 bias. Integer weights stay as they are.
+    """
+    graph = from_model(quantised)
+    fix_input_shapes(graph, quantised, None)
+    infer_shapes(graph)
+    layers = find_layers(graph)
+    if not layers:
+        return quantised, []
+    samples = _affordable(float_graph, layers, samples)
+    targets = _float_outputs(float_graph, layers, samples)
+    repairs: list[LayerRepair] = []
+    values = [dict(sample) for sample in samples]
+    for layer, outputs in zip(layers, _walk(graph, layers, values), strict=True):
+        reference = [target[layer.name] for target in targets]
+        repairs.append(_repair(graph, layer, outputs, reference))
+        for target in targets:
+            del target[layer.name]
+    return to_model(graph), repairs
+
+
+def signal_to_noise_db(float_graph: WorkingGraph, quantised: ModelProto, samples: Sequence[Sample]) -> float:
+    """Power of the float model's float outputs over that of the quantised model's error, in dB."""
+    float_session = reference_session(to_model(float_graph))
+    session = reference_session(quantised)
+    signal = noise = 0.0
+    for sample in samples:
+        wanted, found = run_session(float_session, sample), run_session(session, sample)
+        for name, value in wanted.items():
+            if not np.issubdtype(value.dtype, np.floating):
+                continue
+            exact = value.astype(np.float64)
+            fits = np.isfinite(exact)
+            signal += float(np.square(exact[fits]).sum())
+            noise += float(np.square(exact[fits] - found[name][fits]).sum())
+    return _ratio_db(signal, noise)
+
+
+def _affordable(graph: WorkingGraph, layers: list[Layer], samples: Sequence[Sample]) -> Sequence[Sample]:
+    names = {layer.name for layer in layers}
+    elements = sum(
+        int(np.prod(graph.shape(operation.outputs[0])))
+        for operation in graph.operations
+        if operation.name in names
+    )
+    return samples[: max(1, KEPT_BYTES // (4 * max(1, elements)))]
+
+
+def _float_outputs(
+    graph: WorkingGraph, layers: list[Layer], samples: Sequence[Sample]
+) -> list[dict[str, Array]]:
+    """The float output of every layer, by the operation's name, for each sample."""
+    wanted = {layer.name for layer in layers}
+    names = {op.name: op.outputs[0] for op in graph.operations if op.name in wanted}
+    session = reference_session(to_model(graph, outputs=list(names.values())), optimise=False)
+    results = []
+    for sample in samples:
+        found = run_session(session, sample)
+        results.append({layer: found[tensor] for layer, tensor in names.items()})
+    return results
+
+
+def _walk(graph: WorkingGraph, layers: list[Layer], values: list[dict[str, Array]]) -> Iterator[list[Array]]:
+    """Yield each layer's raw output for every sample; what the caller writes back goes to later layers.
+
+    Operations run in topological order, in pieces that end at a layer. Dequantisers of constants run in
+    whichever piece reads them, so that changes of weights reach nothing but their own layer.
+    """
+    constant = {
+        op.outputs[0]: op
+        for op in graph.operations
+        if op.op_type == DEQUANTIZE and op.inputs[0] in graph.constants
+    }
+    moving = [op for op in graph.operations if op.outputs[0] not in constant]
+    last_reader: dict[str, int] = {}
+    for index, operation in enumerate(moving):
+        for name in [*operation.inputs, *operation.captured()]:
+            last_reader[name] = index
+    start = 0
+    for layer in layers:
+        end = next(i for i, operation in enumerate(moving) if operation is layer.operation) + 1
+        _advance(
+            graph, moving[start:end], constant, values, [n for n, last in last_reader.items() if last >= end]
+        )
+        outputs = [value[layer.output] for value in values]
+        yield outputs
+        for value, output in zip(values, outputs, strict=True):
+            value[layer.output] = output
+            for name in [name for name in value if last_reader.get(name, -1) < end]:
+                del value[name]
+        start = end
+
+
+def _advance(
+    graph: WorkingGraph,
+    piece: list[Operation],
+    constant: Mapping[str, Operation],
+    values: list[dict[str, Array]],
+    needed_later: list[str],
+) -> None:
+    """Run a piece on every sample and put what it makes for later (and its last output) into `values`."""
+    made = {name for operation in piece for name in operation.outputs if name}
+    read = [name for operation in piece for name in [*operation.inputs, *operation.captured()] if name]
+    inputs = [name for name in dict.fromkeys(read) if name in values[0] and name not in made]
+    outputs = [name for name in needed_later if name in made]
+    outputs += [name for name in piece[-1].outputs if name not in outputs]
+    dequantisers = [constant[name] for name in dict.fromkeys(read) if name in constant]
+    nodes = [operation.to_proto() for operation in [*dequantisers, *piece]]
+    session = reference_session(build_model(graph, nodes, inputs, outputs), optimise=False)
+    for value in values:
+        value.update(run_session(session, {name: value[name] for name in inputs}))
+
+
+def _repair(graph: WorkingGraph, layer: Layer, outputs: list[Array], reference: list[Array]) -> LayerRepair:
+    """Refit one layer; change its scales and bias in `graph`, and `outputs` to what it now gives."""
+    low, high = layer.limits(graph)
+    groups = _moments(outputs, reference, layer.channel_axis, low, high)
+    moments = groups.total()
+    slope, offset = _fit(groups, layer.has_bias)
+    old_scale, old_bias = layer.scale(graph), layer.bias(graph)
+    if old_scale.size == 1:
+        slope = np.ones_like(slope)
+    scale = (old_scale * (slope if old_scale.size > 1 else 1.0)).astype(np.float32)
+    bias = layer.store(graph, scale, old_bias * slope + offset)
+    factor = scale.astype(np.float64) / old_scale
+    shape = [1] * outputs[0].ndim
+    shape[layer.channel_axis] = -1
+    factor_row, bias_row = np.broadcast_to(factor, slope.shape).reshape(shape), bias.reshape(shape)
+    for index, z in enumerate(outputs):
+        outputs[index] = ((z - old_bias.reshape(shape)) * factor_row + bias_row).astype(np.float32)
+    before = _error(moments, np.ones_like(slope), np.zeros_like(offset))
+    after = _error(moments, slope, offset)
+    signal = float(moments.yy.sum())
+    return LayerRepair(
+        layer.name,
+        -_ratio_db(signal, before),
+        -_ratio_db(signal, after),
+        float(np.abs(factor - 1).max()),
+        float(np.abs(offset).max() / layer.output_step(graph)),
+    )
+
+
+def _grouped(values: Array, axis: int, groups: int) -> list[FloatArray]:
+    """[channels, elements] in float64 for each of `groups` parts of the other axes, in order."""
+    rows = np.moveaxis(values, axis, 0).reshape(values.shape[axis], -1).astype(np.float64)
+    return np.array_split(rows, min(groups, rows.shape[1]), axis=1)
+
+
+def _moments(outputs: list[Array], reference: list[Array], axis: int, low: float, high: float) -> _Moments:
+    """Sums over the values that are inside the output's limits in either form, sample by sample."""
+    groups = -(-FEWEST_GROUPS // len(outputs))
+    sums = []
+    for found, wanted in zip(outputs, reference, strict=True):
+        for z, y in zip(_grouped(found, axis, groups), _grouped(wanted, axis, groups), strict=True):
+            inside = ((z > low) & (z < high)) | ((y > low) & (y < high))
+            z, y = z * inside, y * inside
+            products = [np.einsum("cn,cn->c", a, b) for a, b in ((z, z), (z, y), (y, y))]
+            sums.append([inside.sum(1).astype(np.float64), z.sum(1), y.sum(1), *products])
+    return _Moments(*(np.stack(part) for part in zip(*sums, strict=True)))
+
+
+def _fit(groups: _Moments, has_bias: bool) -> tuple[FloatArray, FloatArray]:
+    """Slope and offset of y = slope * z + offset for each channel, shrunk by empirical Bayes.
+
+    With n independent observations the slope's sampling variance is s^2 / Szz and the mean shift's s^2 / n,
+    s^2 the residual variance. Values of one sample are not independent, so both are multiplied by a design
+    effect (Kish 1965): how much more the groups differ than independent values would make them.
+    """
+    total = groups.total()
+    count = np.maximum(total.count, 1.0)
+    mean_z, mean_y = (total.z / count, total.y / count) if has_bias else (0 * count, 0 * count)
+    spread_z = np.maximum(total.zz - count * mean_z**2, 0.0)
+    spread_y = np.maximum(total.yy - count * mean_y**2, 0.0)
+    shared = total.zy - count * mean_z * mean_y
+    safe = np.maximum(spread_z, np.finfo(np.float32).tiny)
+    slope = shared / safe
+    variance = _moderated(np.maximum(spread_y - shared**2 / safe, 0.0), np.maximum(count - 2.0, 0.0))
+    residual_sums = groups.y - groups.count * mean_y - slope * (groups.z - groups.count * mean_z)
+    residual_products = (
+        groups.zy - mean_z * groups.y - mean_y * groups.z + groups.count * mean_z * mean_y
+        - slope * (groups.zz - 2 * mean_z * groups.z + groups.count * mean_z**2)
+    )  # fmt: skip
+    slope_variance = _design_effect(residual_products, variance * safe) * variance / safe
+    shift_variance = _design_effect(residual_sums, variance * count) * variance / count
+    excess = _shrunk(slope - 1.0, slope_variance, spread_z > 0)
+    shift = _shrunk(mean_y - mean_z, shift_variance, total.count > 0)
+    return 1.0 + excess, shift - excess * mean_z
+
+
+def _design_effect(group_sums: FloatArray, independent: FloatArray) -> float:
+    """Variance of a sum as its groups [groups, channels] show it, over that of independent values; at least 1."""
+    groups = group_sums.shape[0]
+    known = np.isfinite(independent) & (independent > 0)
+    if groups < 3 or not known.any():
+        return 1.0
+    shown = np.square(group_sums[:, known]).sum(0) * groups / (groups - 2)
+    return max(1.0, float((shown / independent[known]).mean()))
+
+
+def _moderated(squares: FloatArray, freedom: FloatArray) -> FloatArray:
+    """Variance of each channel from its sum of squares, drawn to the layer's as far as it is uncertain."""
+    if freedom.sum() == 0:
+        return np.full_like(squares, np.inf)
+    known = np.where(freedom > 0, squares, 0.0)
+    pooled = known.sum() / freedom.sum()
+    return (PRIOR_FREEDOM * pooled + known) / (PRIOR_FREEDOM + freedom)
+
+
+def _shrunk(estimates: FloatArray, variances: FloatArray, known: npt.NDArray[np.bool_]) -> FloatArray:
+    """Posterior means under a zero-mean normal prior as wide as the estimates scatter beyond chance."""
+    known = known & np.isfinite(variances) & (variances > 0)
+    if not known.any():
+        return np.zeros_like(estimates)
+    precision = 1.0 / variances[known]
+    prior = max(0.0, float((estimates[known] ** 2 * precision - 1.0).sum() / precision.sum()))
+    weight = np.zeros_like(estimates)
+    weight[known] = prior / (prior + variances[known])
+    return np.asarray(estimates * weight)
+
+
+def _error(moments: _Moments, slope: FloatArray, offset: FloatArray) -> float:
+    """Sum over channels of |y - slope z - offset|^2."""
+    error = moments.yy - 2 * slope * moments.zy - 2 * offset * moments.y
+    error = error + slope**2 * moments.zz + 2 * slope * offset * moments.z + offset**2 * moments.count
+    return max(0.0, float(error.sum()))
+
+
+def _ratio_db(signal: float, noise: float) -> float:
+    tiny = np.finfo(np.float64).tiny
+    return float(10 * np.log10(max(signal, tiny) / max(noise, tiny)))

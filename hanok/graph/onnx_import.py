@@ -1,0 +1,37 @@
+"""From an ONNX model to the typed graph: static shapes, folding, Q and DQ brought to operators, conversion."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from onnx import ModelProto
+
+from hanok.graph._affine import affine_to_quantized_convolution, fold_affine
+from hanok.graph._borders import normalise_borders
+from hanok.graph._convert import convert
+from hanok.graph._folding import fold_constants
+from hanok.graph._fuse_float import matmul_and_add_to_gemm
+from hanok.graph._qoperators import expand_quantized_operators
+from hanok.graph._raw import wrap_raw_readers
+from hanok.graph._shapes import fix_input_shapes, infer_shapes
+from hanok.graph._working import from_model
+from hanok.graph.ir import Graph
+
+
+def import_graph(model: ModelProto, *, input_shapes: Mapping[str, Sequence[int]] | None = None) -> Graph:
+    """Import a checked model (see load_model) with static shapes.
+
+    Dimensions that the model leaves free are 1 unless `input_shapes` names the input.
+    """
+    working = from_model(model)
+    fix_input_shapes(working, model, input_shapes)
+    expand_quantized_operators(working)
+    fold_constants(working)
+    matmul_and_add_to_gemm(working)
+    fold_affine(working)
+    wrap_raw_readers(working)
+    normalise_borders(working)
+    if affine_to_quantized_convolution(working):
+        normalise_borders(working)
+    infer_shapes(working)
+    return convert(working)

@@ -1,0 +1,38 @@
+"""The narrowing rules of `rounding` for one number inside Numba kernels."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hanok.numerics._kernels_compile import part
+
+_FAR = np.float32(1 << 20)
+_ROUNDER = np.float32(3 << 22)
+"""1.5 * 2**23: adding it leaves no fraction bits, so the addition itself rounds half to even."""
+_WIDE_ROUNDER = np.float64(3 << 51)
+_INT32_LOW, _INT32_HIGH = np.float64(-(1 << 31)), np.float64((1 << 31) - 1)
+
+
+@part
+def wrap_int32(value: int) -> np.int32:
+    """Keep the low 32 bits of an int64."""
+    return np.int32(value)
+
+
+@part
+def round_clamp(value: np.float32, zero: np.int32, low: np.int32, high: np.int32) -> np.int32:
+    """clamp(round_half_even(value) + zero, low, high) for 16-bit zero, low and high; NaN gives low."""
+    bounded = value if value > -_FAR else -_FAR
+    bounded = bounded if bounded < _FAR else _FAR
+    integer = np.int32((bounded + _ROUNDER) - _ROUNDER) + zero
+    integer = integer if integer > low else low
+    return integer if integer < high else high
+
+
+@part
+def saturate_int32(value: np.float32) -> np.int32:
+    """Round half to even and clamp to int32; NaN gives the lowest int32 (float64 holds every case exactly)."""
+    wide = np.float64(value)
+    wide = wide if wide > _INT32_LOW else _INT32_LOW
+    wide = wide if wide < _INT32_HIGH else _INT32_HIGH
+    return np.int32(np.int64((wide + _WIDE_ROUNDER) - _WIDE_ROUNDER))

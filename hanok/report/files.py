@@ -1,0 +1,53 @@
+"""Writing an output whole or not at all: a temporary file in the same folder, then a rename."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from hanok.errors import HanokError
+
+
+class OutputError(HanokError):
+    """A place where an output cannot be written."""
+
+
+def check_writable(path: str | Path) -> Path:
+    """Refuse, before long work, a path that is a folder or whose folder is missing or closed to us."""
+    target = Path(path)
+    folder = target.parent
+    if target.is_dir():
+        raise OutputError(f"{target}: is a folder; give the name of a file in it")
+    if not folder.is_dir():
+        raise OutputError(f"{target}: folder '{folder}' does not exist; make it first, or write elsewhere")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"{target}: folder '{folder}' cannot be written to; choose another")
+    return target
+
+
+def write_whole(path: str | Path, content: bytes | str) -> Path:
+    """Write `content` to `path` so that a reader sees the old file or the new one, never a part."""
+    target = check_writable(path)
+    data = content.encode("utf-8", "replace") if isinstance(content, str) else content
+    temporary = ""
+    try:
+        handle, temporary = tempfile.mkstemp(
+            prefix=f".{target.name[:40]}.", suffix=".part", dir=target.parent
+        )
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, target)
+    except OSError as error:
+        raise OutputError(f"{target}: cannot be written: {error.strerror or error}") from None
+    finally:
+        if temporary and os.path.exists(temporary):
+            os.unlink(temporary)
+    return target
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,186 @@
+"""A run on the terminal: totals, the layers that take the time, where cycles went, what bounds it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hanok.flows.results import LayerResult, RunRecord
+from hanok.report import text as _format
+from hanok.units import readable_bytes
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.table import Table
+
+TOP_LAYERS = 12
+_MAX_NAME = 60
+
+
+def print_record(record: RunRecord, console: Console, top_layers: int = TOP_LAYERS) -> None:
+    """Print the record; the last line says what bounds the model."""
+    console.print()
+    console.print(_totals(record))
+    if record.layers:
+        console.print(_layers(record, top_layers))
+        console.print(_units(record))
+    if record.host_operators:
+        console.print(_host(record))
+    for warning in record.warnings:
+        console.print(_text(f"note: {warning}", "yellow"))
+    console.print(_text(record.verdict, "bold"))
+
+
+def _text(content: str, style: str = "") -> RenderableType:
+    from rich.text import Text
+
+    return Text(_format.clean(content), style=style)
+
+
+def _short(name: str) -> str:
+    cleaned = _format.clean(name)
+    return cleaned if len(cleaned) <= _MAX_NAME else "…" + cleaned[1 - _MAX_NAME :]
+
+
+def _table(title: str) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    return Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        header_style="dim",
+        pad_edge=False,
+    )
+
+
+def _totals(record: RunRecord) -> Table:
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim")
+    table.add_column()
+    chip = record.chip
+    rows = [
+        ("model", _format.clean(record.model)),
+        (
+            "chip",
+            f"{chip.name}, {_format.significant(chip.peak_tops)} TOPS int8, {chip.dram_standard}",
+        ),
+        (
+            "latency",
+            f"{_format.milliseconds(record.latency_ms)}  ({record.cycles:,} cycles at {chip.clock_mhz:,} MHz)",
+        ),
+        ("utilisation", f"{_format.percent(record.utilisation)}  ({_format.scaled(record.macs, 'MAC')})"),
+        ("energy", _format.energy(record.energy_mj)),
+        ("DRAM", _traffic(record)),
+        ("ONNX Runtime", _check(record)),
+    ]
+    if record.host_operators:
+        rows.append(
+            (
+                "host",
+                f"{len(record.host_operators)} operators, {_format.milliseconds(record.host_ms)} measured",
+            )
+        )
+    rows.append(("hanok took", _seconds(record)))
+    for key, value in rows:
+        table.add_row(key, _text(value))
+    return table
+
+
+def _traffic(record: RunRecord) -> str:
+    moved = record.dram_read_bytes + record.dram_write_bytes
+    text = f"{readable_bytes(record.dram_read_bytes)} read, {readable_bytes(record.dram_write_bytes)} written"
+    if not record.compulsory_bytes:
+        return text
+    return f"{text}  ({_format.significant(moved / record.compulsory_bytes)} times the compulsory bytes)"
+
+
+def _check(record: RunRecord) -> str:
+    if not record.checked:
+        return "not compared (--no-check)"
+    if not record.outputs_mismatched:
+        return f"identical: {record.outputs_compared:,} values, 0 mismatches"
+    steps = (
+        "" if record.max_error_steps is None else f", at most {record.max_error_steps} quantisation steps off"
+    )
+    return f"{record.outputs_mismatched:,} of {record.outputs_compared:,} values differ{steps}"
+
+
+def _seconds(record: RunRecord) -> str:
+    seconds = record.seconds
+    parts = (
+        ("compile", seconds.compile),
+        ("emulate", seconds.emulate),
+        ("cycles", seconds.time),
+        ("host", seconds.host),
+        ("check", seconds.check),
+    )
+    return ", ".join(f"{name} {value:.2f} s" for name, value in parts if value)
+
+
+def _layers(record: RunRecord, limit: int) -> Table:
+    ranked = sorted(enumerate(record.layers), key=lambda pair: (-pair[1].cycles, pair[0]))
+    shown = [layer for _, layer in ranked[:limit]]
+    rest = [layer for _, layer in ranked[limit:]]
+    table = _table("Layers that take the time")
+    for name, right in (
+        ("layer", False),
+        ("operator", False),
+        ("cycles", True),
+        ("share", True),
+        ("MACs", True),
+        ("utilisation", True),
+        ("DRAM", True),
+        ("bound by", False),
+    ):
+        table.add_column(name, justify="right" if right else "left", overflow="fold", no_wrap=right)
+    for layer in shown:
+        table.add_row(*(_text(cell) for cell in _layer_cells(layer, record)))
+    if rest:
+        cycles = sum(layer.cycles for layer in rest)
+        macs, moved = sum(layer.macs for layer in rest), sum(layer.dram_bytes for layer in rest)
+        cells = (f"{len(rest)} more", "", f"{cycles:,}", _format.percent(cycles / max(1, record.cycles)))
+        table.add_row(*cells, _format.scaled(macs, ""), "", readable_bytes(moved), "", style="dim")
+    return table
+
+
+def _layer_cells(layer: LayerResult, record: RunRecord) -> tuple[str, ...]:
+    return (
+        _short(layer.name),
+        _short(layer.onnx_type),
+        f"{layer.cycles:,}",
+        _format.percent(layer.cycles / max(1, record.cycles)),
+        _format.scaled(layer.macs, "") if layer.macs else "-",
+        _format.percent(layer.utilisation) if layer.macs else "-",
+        readable_bytes(layer.dram_bytes),
+        layer.bound_by,
+    )
+
+
+def _units(record: RunRecord) -> Table:
+    causes = list(dict.fromkeys(cause for unit in record.units for cause, _ in unit.causes))
+    table = _table("Where each cycle went")
+    table.add_column("unit")
+    for cause in causes:
+        table.add_column(cause, justify="right")
+    for unit in record.units:
+        cycles = dict(unit.causes)
+        shares = (_format.percent(cycles.get(cause, 0) / max(1, record.cycles)) for cause in causes)
+        table.add_row(unit.unit, *shares)
+    return table
+
+
+def _host(record: RunRecord) -> Table:
+    table = _table("On the host")
+    for name in ("operator", "node", "stage", "why"):
+        table.add_column(name, overflow="fold")
+    table.add_column("stage time", justify="right", no_wrap=True)
+    for operator in record.host_operators[: 2 * TOP_LAYERS]:
+        cells = (operator.onnx_type, _short(operator.name), str(operator.stage), operator.reason)
+        table.add_row(*(_text(cell) for cell in cells), _format.milliseconds(operator.milliseconds))
+    if len(record.host_operators) > 2 * TOP_LAYERS:
+        table.add_row(f"{len(record.host_operators) - 2 * TOP_LAYERS} more", "", "", "", "", style="dim")
+    return table

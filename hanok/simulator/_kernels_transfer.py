@@ -1,0 +1,261 @@
+"""Numba kernels of the load, store and fetch engines: one DRAM burst at a time, in cycles of the core."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from hanok.dram._kernels import read, write
+
+Integers = npt.NDArray[np.int64]
+
+LOAD, STORE = 0, 1
+
+# Columns of a DMA instruction.
+FILL, RUN_BYTES, ADDRESS, COUNT_3, COUNT_2, COUNT_1, STRIDE_3, STRIDE_2, STRIDE_1 = range(9)
+TRANSFER_COLUMNS = 9
+
+# Columns of the constants of a simulation.
+CLOCK_MHZ, BURST_SHIFT, BYTES_PER_CYCLE, OUTSTANDING, REQUESTS_PER_CYCLE, LATENCY = range(6)
+CONSTANT_COLUMNS = 6
+
+# Columns of a DMA engine's state.
+(
+    NEXT,  # cycle of the next request, or NEVER
+    CURRENT,  # row of the instruction that issues requests, or -1
+    RUN_ADDRESS,  # next byte of the present run
+    RUN_LEFT,  # bytes left in the present run
+    INDEX_3,
+    INDEX_2,
+    INDEX_1,
+    PARTIAL,  # load: bytes waiting for a whole beat; store: bytes of the last beat not yet in a burst
+    MOVER,  # first cycle in which the SRAM side is free
+    ISSUE,  # cycle of the last request
+    ISSUED,  # requests in that cycle
+    ANSWERED,  # latest answer of the memory so far
+    BURSTS,  # bursts of this engine so far
+    BUSY,  # cycles in which it issues or moves
+    LAST,  # 1 when the open burst is the last of the instruction
+    FRONT,  # first pending interval
+    BACK,  # behind the last pending interval
+    OPEN,  # burst number of the write that is being gathered
+) = range(18)
+ENGINE_COLUMNS = 18
+
+NEVER = np.int64(1) << 62
+
+
+class Engines(NamedTuple):
+    """State of the two DMA engines."""
+
+    state: Integers
+    """[engine, ENGINE_COLUMNS]"""
+    slots: Integers
+    """[engine, outstanding]: cycle at which the burst in this slot left it."""
+    intervals: Integers
+    """[engine, ring, 2]: busy intervals of the side that runs ahead, not yet passed by the other side."""
+
+
+@njit(cache=True)
+def cycle_of(picoseconds: int, clock_mhz: int) -> int:
+    """`hanok.units.picoseconds_to_cycles`."""
+    return (picoseconds * clock_mhz + 999_999) // 1_000_000
+
+
+@njit(cache=True)
+def picosecond_of(cycle: int, clock_mhz: int) -> int:
+    """`hanok.units.cycles_to_picoseconds`."""
+    return (cycle * 1_000_000 + clock_mhz - 1) // clock_mhz
+
+
+@njit(cache=True)
+def _push_interval(engine: Integers, ring: Integers, first: int, behind: int, passed: int) -> None:
+    """Append a busy interval; forget those before `passed`, where the other side can do nothing any more."""
+    size = ring.shape[0]
+    while engine[FRONT] < engine[BACK] and ring[engine[FRONT] % size, 1] <= passed:
+        engine[FRONT] += 1
+    back = engine[BACK]
+    if back > engine[FRONT] and ring[(back - 1) % size, 1] == first:
+        ring[(back - 1) % size, 1] = behind
+        return
+    ring[back % size, 0] = first
+    ring[back % size, 1] = behind
+    engine[BACK] = back + 1
+
+
+@njit(cache=True)
+def _overlap(engine: Integers, ring: Integers, first: int, behind: int) -> int:
+    """Cycles of [first, behind) that pending intervals hold too; drop intervals that end before `first`."""
+    size, shared = ring.shape[0], 0
+    while engine[FRONT] < engine[BACK]:
+        slot = engine[FRONT] % size
+        if ring[slot, 0] >= behind:
+            break
+        shared += max(0, min(behind, ring[slot, 1]) - max(first, ring[slot, 0]))
+        if ring[slot, 1] > behind:
+            break
+        engine[FRONT] += 1
+    return shared
+
+
+@njit(cache=True)
+def _next_run(engine: Integers, transfer: Integers) -> bool:
+    """Step to the next run of the instruction; False when there is none."""
+    engine[INDEX_1] += 1
+    if engine[INDEX_1] == transfer[COUNT_1]:
+        engine[INDEX_1] = 0
+        engine[INDEX_2] += 1
+        if engine[INDEX_2] == transfer[COUNT_2]:
+            engine[INDEX_2] = 0
+            engine[INDEX_3] += 1
+            if engine[INDEX_3] == transfer[COUNT_3]:
+                return False
+    engine[RUN_ADDRESS] = (
+        transfer[ADDRESS]
+        + engine[INDEX_3] * transfer[STRIDE_3]
+        + engine[INDEX_2] * transfer[STRIDE_2]
+        + engine[INDEX_1] * transfer[STRIDE_1]
+    )
+    engine[RUN_LEFT] = transfer[RUN_BYTES]
+    return True
+
+
+@njit(cache=True)
+def _first_run(engine: Integers, transfer: Integers, row: int) -> None:
+    engine[CURRENT] = row
+    engine[INDEX_3] = engine[INDEX_2] = engine[INDEX_1] = 0
+    engine[RUN_ADDRESS] = transfer[ADDRESS]
+    engine[RUN_LEFT] = transfer[RUN_BYTES]
+    engine[PARTIAL] = 0
+
+
+@njit(cache=True)
+def fill(engines: Engines, transfer: Integers, constants: Integers, start: int) -> int:
+    """Time a FILL that starts at `start`; return its end."""
+    engine = engines.state[LOAD]
+    width = constants[BYTES_PER_CYCLE]
+    runs = transfer[COUNT_1] * transfer[COUNT_2] * transfer[COUNT_3]
+    beats = runs * ((transfer[RUN_BYTES] + width - 1) // width)
+    first = max(start, engine[MOVER])
+    engine[MOVER] = first + beats
+    engine[BUSY] += beats
+    _push_interval(engine, engines.intervals[LOAD], first, first + beats, start)
+    return first + beats
+
+
+@njit(cache=True)
+def begin_load(engines: Engines, transfer: Integers, constants: Integers, row: int, start: int) -> None:
+    """Let the load engine take instruction `row` at cycle `start`."""
+    engine = engines.state[LOAD]
+    _first_run(engine, transfer, row)
+    engine[NEXT] = max(start, engines.slots[LOAD, engine[BURSTS] % constants[OUTSTANDING]] + 1)
+
+
+@njit(cache=True)
+def load_burst(engines: Engines, transfer: Integers, constants: Integers, memory: Integers) -> bool:
+    """Request the next burst and move what it brings; True when it was the instruction's last."""
+    engine, ring = engines.state[LOAD], engines.intervals[LOAD]
+    shift, width, now = constants[BURST_SHIFT], constants[BYTES_PER_CYCLE], engine[NEXT]
+    if now != engine[ISSUE]:
+        engine[ISSUE], engine[ISSUED] = now, 0
+        engine[BUSY] += 1 - _overlap(engine, ring, now, now + 1)
+    engine[ISSUED] += 1
+    burst = engine[RUN_ADDRESS] >> shift
+    ready = read(memory, burst << shift, picosecond_of(now, constants[CLOCK_MHZ]))
+    answered = max(cycle_of(ready, constants[CLOCK_MHZ]) + constants[LATENCY], now + 1, engine[ANSWERED])
+    engine[ANSWERED] = answered
+    more = True
+    while True:
+        piece = min(engine[RUN_LEFT], ((burst + 1) << shift) - engine[RUN_ADDRESS])
+        engine[RUN_ADDRESS] += piece
+        engine[RUN_LEFT] -= piece
+        gathered = engine[PARTIAL] + piece
+        whole = engine[RUN_LEFT] == 0
+        beats = (gathered + width - 1) // width if whole else gathered // width
+        first = max(answered, engine[MOVER])
+        left = first
+        if beats > 0:
+            engine[MOVER] = first + beats
+            engine[BUSY] += beats
+            _push_interval(engine, ring, first, first + beats, now)
+            left = first + beats - 1
+        engine[PARTIAL] = 0 if whole else gathered - beats * width
+        if not whole:
+            break
+        more = _next_run(engine, transfer)
+        if not more or engine[RUN_ADDRESS] >> shift != burst:
+            break
+    engines.slots[LOAD, engine[BURSTS] % constants[OUTSTANDING]] = left
+    engine[BURSTS] += 1
+    if not more:
+        engine[NEXT], engine[CURRENT] = NEVER, -1
+        return True
+    earliest = now if engine[ISSUED] < constants[REQUESTS_PER_CYCLE] else now + 1
+    engine[NEXT] = max(earliest, engines.slots[LOAD, engine[BURSTS] % constants[OUTSTANDING]] + 1)
+    return False
+
+
+@njit(cache=True)
+def _gather_burst(engines: Engines, transfer: Integers, constants: Integers, start: int) -> None:
+    """Read from SRAM what the next write burst needs, and set the cycle of its request."""
+    engine, ring = engines.state[STORE], engines.intervals[STORE]
+    shift, width = constants[BURST_SHIFT], constants[BYTES_PER_CYCLE]
+    burst = engine[RUN_ADDRESS] >> shift
+    earliest = max(start, engines.slots[STORE, engine[BURSTS] % constants[OUTSTANDING]] + 1)
+    while True:
+        piece = min(engine[RUN_LEFT], ((burst + 1) << shift) - engine[RUN_ADDRESS])
+        beats = max(0, piece - engine[PARTIAL] + width - 1) // width
+        if beats > 0:
+            first = max(engine[MOVER], earliest)
+            engine[MOVER] = first + beats
+            engine[BUSY] += beats - _overlap(engine, ring, first, first + beats)
+        else:
+            engine[MOVER] = max(engine[MOVER], earliest + 1)
+        engine[PARTIAL] = min(engine[PARTIAL] + beats * width, engine[RUN_LEFT]) - piece
+        engine[RUN_ADDRESS] += piece
+        engine[RUN_LEFT] -= piece
+        if engine[RUN_LEFT] > 0:
+            break
+        if not _next_run(engine, transfer):
+            engine[LAST] = 1
+            break
+        if engine[RUN_ADDRESS] >> shift != burst:
+            break
+    free = engine[ISSUE] if engine[ISSUED] < constants[REQUESTS_PER_CYCLE] else engine[ISSUE] + 1
+    engine[NEXT] = max(engine[MOVER], free)
+
+
+@njit(cache=True)
+def begin_store(engines: Engines, transfer: Integers, constants: Integers, row: int, start: int) -> None:
+    """Let the store engine take instruction `row` at cycle `start`."""
+    engine = engines.state[STORE]
+    _first_run(engine, transfer, row)
+    engine[LAST] = 0
+    engine[OPEN] = engine[RUN_ADDRESS] >> constants[BURST_SHIFT]
+    _gather_burst(engines, transfer, constants, start)
+
+
+@njit(cache=True)
+def store_burst(engines: Engines, transfer: Integers, constants: Integers, memory: Integers) -> bool:
+    """Write the open burst and gather the next; True when it was the instruction's last."""
+    engine = engines.state[STORE]
+    shift, now = constants[BURST_SHIFT], engine[NEXT]
+    if now != engine[ISSUE]:
+        engine[ISSUE], engine[ISSUED] = now, 0
+        engine[BUSY] += 1
+        _push_interval(engine, engines.intervals[STORE], now, now + 1, engine[MOVER])
+    engine[ISSUED] += 1
+    taken = write(memory, engine[OPEN] << shift, picosecond_of(now, constants[CLOCK_MHZ]))
+    accepted = max(cycle_of(taken, constants[CLOCK_MHZ]), now)
+    engine[ANSWERED] = max(engine[ANSWERED], accepted)
+    engines.slots[STORE, engine[BURSTS] % constants[OUTSTANDING]] = accepted
+    engine[BURSTS] += 1
+    if engine[LAST]:
+        engine[NEXT], engine[CURRENT] = NEVER, -1
+        return True
+    engine[OPEN] = engine[RUN_ADDRESS] >> shift
+    _gather_burst(engines, transfer, constants, 0)
+    return False

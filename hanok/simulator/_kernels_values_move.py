@@ -1,0 +1,58 @@
+"""Numba kernels of LOAD, FILL, STORE and TABLE; bounds have been proven by `emulator_checks`."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from hanok.isa import Opcode
+from hanok.isa.table import DMA, TABLE_ENTRIES
+from hanok.numerics._kernels_compile import kernel, part
+from hanok.simulator.emulator_fields import columns_of
+
+_COLUMN = columns_of(DMA)
+OPCODE, RUN_BYTES, VALUE = _COLUMN["opcode"], _COLUMN["run_bytes"], _COLUMN["value"]
+DRAM_ADDRESS, SRAM_ADDRESS = _COLUMN["dram_address"], _COLUMN["sram_address"]
+COUNT_1, COUNT_2, COUNT_3 = _COLUMN["count_1"], _COLUMN["count_2"], _COLUMN["count_3"]
+DRAM_1, DRAM_2, DRAM_3 = (_COLUMN[f"dram_stride_{level}"] for level in (1, 2, 3))
+SRAM_1, SRAM_2, SRAM_3 = (_COLUMN[f"sram_stride_{level}"] for level in (1, 2, 3))
+LOAD, STORE = int(Opcode.LOAD), int(Opcode.STORE)
+
+Bytes = npt.NDArray[np.uint8]
+Integers = npt.NDArray[np.int64]
+
+
+@part
+def _copy(target: Bytes, to: int, source: Bytes, start: int, count: int) -> None:
+    target_part, source_part = target[to : to + count], source[start : start + count]
+    for position in range(count):
+        target_part[position] = source_part[position]
+
+
+@kernel
+def move(field: Integers, dram: Bytes, sram: Bytes) -> None:
+    """Execute a LOAD, FILL or STORE; runs that touch on both sides are copied as one."""
+    opcode, run, count_1 = field[OPCODE], field[RUN_BYTES], field[COUNT_1]
+    dram_dense = opcode != LOAD and opcode != STORE or field[DRAM_1] == run
+    if dram_dense and field[SRAM_1] == run:
+        run, count_1 = run * count_1, 1
+    value = np.uint8(field[VALUE] & 0xFF)
+    for index_3 in range(field[COUNT_3]):
+        for index_2 in range(field[COUNT_2]):
+            for index_1 in range(count_1):
+                outside = field[DRAM_ADDRESS] + index_3 * field[DRAM_3] + index_2 * field[DRAM_2]
+                outside += index_1 * field[DRAM_1]
+                inside = field[SRAM_ADDRESS] + index_3 * field[SRAM_3] + index_2 * field[SRAM_2]
+                inside += index_1 * field[SRAM_1]
+                if opcode == LOAD:
+                    _copy(sram, inside, dram, outside, run)
+                elif opcode == STORE:
+                    _copy(dram, outside, sram, inside, run)
+                else:
+                    sram[inside : inside + run] = value
+
+
+@kernel
+def load_table(address: int, sram: Bytes, table: Bytes) -> None:
+    """Execute a TABLE; `table` is the bytes of the float32 entries."""
+    _copy(table, 0, sram, address, 4 * TABLE_ENTRIES)

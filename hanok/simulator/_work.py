@@ -1,0 +1,156 @@
+"""The work of each instruction as numbers for the cycle engine: matrix tiles, vector cycles, DMA runs, MACs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hanok.errors import VerifyError
+from hanok.isa import VECTOR_STEPS, Decoded, Opcode, Reduction, Source, Unit
+from hanok.isa.table import FLAG_BIAS, FLAG_REDUCE_INNER, STEP_SLOTS
+from hanok.isa.timing import PRELOAD_OVERHEAD_CYCLES, table_cycles
+from hanok.machine import Chip, Matrix, Vector
+
+Integers = npt.NDArray[np.int64]
+Records = npt.NDArray[np.void]
+
+MAX_INSTRUCTION_CYCLES = 1 << 40
+MAX_TRANSFER_BYTES = 1 << 38
+MAX_RUNS = 1 << 30
+
+_SLOTS = np.zeros(256, np.int64)
+for _step, _slots in STEP_SLOTS.items():
+    _SLOTS[_step] = _slots
+_ELEMENT = np.zeros(256, np.int64)
+_ELEMENT[[Source.ACCUMULATOR, Source.INT8, Source.INT32, Source.FLOAT32]] = (1, 1, 4, 4)
+
+
+def _column(records: Records, name: str) -> Integers:
+    column: Integers = records[name].astype(np.int64)
+    return column
+
+
+def _ceil_div(dividend: Integers, divisor: Any) -> Integers:
+    quotient: Integers = -(-dividend // divisor)
+    return quotient
+
+
+def _refuse(indices: Integers, bad: npt.NDArray[np.bool_], decoded: Decoded, fault: str) -> None:
+    """Raise VerifyError for the first bad instruction."""
+    if not bad.any():
+        return
+    index = int(indices[int(np.argmax(bad))])
+    raise VerifyError(
+        f"instruction {index} ({Opcode(int(decoded.opcode[index])).name} at byte {int(decoded.offset_bytes[index])}): "
+        f"{fault}"
+    )
+
+
+def matrix_work(decoded: Decoded, matrix: Matrix) -> tuple[Integers, Integers, Integers, Integers]:
+    """Indices, [first preload, steady cycles, stream cycles of a tile], tiles and MACs of matrix instructions.
+
+    Steady cycles lie between the first and the last tile's begin: each further tile of preload p comes
+    max(p, stream) after the one before it, which is `hanok.isa.timing.matrix_schedule` in closed form.
+    """
+    indices = np.flatnonzero(decoded.unit == Unit.MATRIX)
+    records = decoded.records["matrix"]
+    depthwise = _column(records, "opcode") == Opcode.DEPTHWISE
+    height, width = _column(records, "out_height"), _column(records, "out_width")
+    taps_y, taps_x = _column(records, "taps_y"), _column(records, "taps_x")
+    tap_bytes = np.where(depthwise, 1, _column(records, "tap_bytes"))
+    blocks, pitch = _column(records, "blocks"), _column(records, "pixel_pitch")
+    empty = np.minimum.reduce([height, width, taps_y, taps_x, tap_bytes, blocks, _column(records, "last_columns")])
+    _refuse(indices, empty < 1, decoded, "a count is 0; out_height, out_width, taps, blocks and columns are at least 1")
+    _refuse(indices, depthwise & (pitch < 1), decoded, "pixel_pitch is 0; it is at least 1")
+    span = (width - 1) * _column(records, "x_stride") + (taps_x - 1) * _column(records, "x_tap")
+    _refuse(indices, depthwise & (span < 0), decoded, "its windows step backwards; x_stride and x_tap are at least 0")
+    stream = height * np.where(depthwise, span // np.maximum(pitch, 1) + 1, width)
+    chunks = np.where(depthwise, 1, _ceil_div(tap_bytes, matrix.rows))
+    full_rows = np.where(depthwise, taps_x, np.minimum(tap_bytes, matrix.rows))
+    tail_rows = np.where(depthwise, taps_x, tap_bytes - (chunks - 1) * matrix.rows)
+    taps = taps_y * np.where(depthwise, 1, taps_x)
+    size = height.astype(float) * np.where(depthwise, span // np.maximum(pitch, 1) + 1, width)
+    cost = np.maximum(size, matrix.rows + 8.0) * taps * chunks * blocks
+    limit = f"it takes more than {MAX_INSTRUCTION_CYCLES} cycles"
+    _refuse(indices, cost > MAX_INSTRUCTION_CYCLES, decoded, limit)
+    bias = np.where(_column(records, "flags") & FLAG_BIAS, 4, 0)
+    full, tail, first = (
+        _ceil_div(rows, matrix.preload_rows_per_cycle) + PRELOAD_OVERHEAD_CYCLES
+        for rows in (full_rows, tail_rows, full_rows + bias)
+    )
+    per_block = (taps * (chunks - 1) - (chunks > 1)) * np.maximum(full, stream)
+    per_block += (taps - (chunks == 1)) * np.maximum(tail, stream)
+    steady = blocks * per_block + (blocks - 1) * np.maximum(first, stream)
+    columns = (blocks - 1) * matrix.columns + _column(records, "last_columns")
+    macs = height * width * taps_y * taps_x * tap_bytes * columns
+    tiles = taps * chunks * blocks
+    return indices, np.stack([first, steady, stream], axis=1), tiles, macs
+
+
+def _contiguous(records: Records) -> npt.NDArray[np.bool_]:
+    """Whether every stream of a CHAIN has an inner stride of 0 or one element."""
+    streams = [(_column(records, "kind_0"), _column(records, "stride_inner"))]
+    for number in (1, 2):
+        streams.append((_column(records, f"kind_{number}"), _column(records, f"strides_{number}")[:, 3]))
+    folded = _column(records, "flags") & FLAG_REDUCE_INNER
+    out = np.where(folded, 0, _column(records, "strides_out")[:, 3])
+    streams.append((_column(records, "kind_out"), out))
+    result = np.ones(len(records), bool)
+    for kind, stride in streams:
+        result &= (kind == Source.NONE) | (stride == 0) | (stride == _ELEMENT[kind])
+    return result
+
+
+def vector_work(decoded: Decoded, vector: Vector) -> tuple[Integers, Integers]:
+    """Indices and cycles of vector instructions: `hanok.isa.timing.chain_cycles` and `table_cycles`."""
+    indices = np.flatnonzero(decoded.unit == Unit.VECTOR)
+    chain = decoded.opcode[indices] == Opcode.CHAIN
+    records = decoded.records["vector"]
+    loops = [_column(records, name) for name in ("outer_2", "outer_1", "outer_0", "reduce_1", "reduce_0", "inner")]
+    where = indices[chain]
+    least = np.minimum.reduce(loops)
+    _refuse(where, least < 1, decoded, "a loop count is 0; each is at least 1")
+    total = np.multiply.reduce([loop.astype(float) for loop in loops]) * 64.0
+    limit = f"it takes more than {MAX_INSTRUCTION_CYCLES} cycles"
+    _refuse(where, total > MAX_INSTRUCTION_CYCLES, decoded, limit)
+    outer, reduce, inner = loops[0] * loops[1] * loops[2], loops[3] * loops[4], loops[5]
+    groups = np.where(_contiguous(records), _ceil_div(inner, vector.lanes), inner)
+    reduces = _column(records, "reduction") != Reduction.NONE
+    steps = np.minimum(_column(records, "steps"), VECTOR_STEPS)
+    split = np.where(reduces, np.minimum(_column(records, "steps_before"), steps), steps)
+    slots = _SLOTS[records["step"]]
+    position = np.arange(VECTOR_STEPS)
+    before = (slots * (position < split[:, None])).sum(axis=1)
+    after = (slots * ((position >= split[:, None]) & (position < steps[:, None]))).sum(axis=1)
+    cycles = reduce * groups * np.maximum(1, _ceil_div(before, vector.stages))
+    folds = (_column(records, "flags") & FLAG_REDUCE_INNER) != 0
+    once = np.maximum(1, _ceil_div(after, vector.stages)) * np.where(folds, 1, groups)
+    cycles += np.where(reduces, once + np.where(folds, vector.lanes.bit_length() - 1, 0), 0)
+    result = np.full(len(indices), table_cycles(vector), np.int64)
+    result[chain] = outer * cycles + vector.pipeline_cycles
+    return indices, result
+
+
+def transfer_work(decoded: Decoded, chip: Chip) -> tuple[Integers, Integers]:
+    """Indices and [FILL, run bytes, address, counts, strides] of DMA instructions, checked against the DRAM."""
+    indices = np.flatnonzero((decoded.unit == Unit.LOAD) | (decoded.unit == Unit.STORE))
+    records = decoded.records["dma"]
+    fill = _column(records, "opcode") == Opcode.FILL
+    run, address = _column(records, "run_bytes"), records["dram_address"].astype(float)
+    counts = [_column(records, f"count_{number}") for number in (3, 2, 1)]
+    strides = [_column(records, f"dram_stride_{number}") for number in (3, 2, 1)]
+    least = np.minimum.reduce([run, *counts])
+    _refuse(indices, least < 1, decoded, "run_bytes or a count is 0; each is at least 1")
+    runs = np.multiply.reduce([count.astype(float) for count in counts])
+    _refuse(indices, runs > MAX_RUNS, decoded, f"it has more than {MAX_RUNS} runs")
+    _refuse(indices, runs * run > MAX_TRANSFER_BYTES, decoded, f"it moves more than {MAX_TRANSFER_BYTES} bytes")
+    steps = [(count - 1) * stride for count, stride in zip(counts, strides, strict=True)]
+    low = address + sum(np.minimum(step, 0).astype(float) for step in steps)
+    high = address + sum(np.maximum(step, 0).astype(float) for step in steps) + run
+    capacity = chip.memory.capacity_mib << 20
+    outside = ~fill & ((low < 0) | (high > capacity))
+    _refuse(indices, outside, decoded, f"it leaves DRAM; allowed: byte addresses 0..{capacity - 1}")
+    table = np.stack([fill.astype(np.int64), run, records["dram_address"].astype(np.int64), *counts, *strides], axis=1)
+    return indices, table

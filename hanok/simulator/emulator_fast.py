@@ -1,0 +1,179 @@
+"""The fast path: Numba executes everything but the large products, which go to the best exact backend."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from hanok.isa import Decoded, Destination, Opcode, Reduction, Source
+from hanok.simulator import _kernels_values_matrix as matrix_kernels
+from hanok.simulator._kernels_values import execute_from
+from hanok.simulator._kernels_values_chain import BUFFERS, STRIP
+from hanok.simulator.emulator_checks import VectorReach
+from hanok.simulator.emulator_fields import Fields
+from hanok.simulator.emulator_state import Memories
+from hanok.simulator.emulator_stepwise import execute
+from hanok.simulator.gemm import OFFSET, Sums, best_product
+
+Int64Array = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+SMALL_PRODUCT_MACS = 1 << 18
+"""Below this the loops inside the dispatcher take less time than leaving it (benchmarks/emulator.py)."""
+SMALL_PRODUCT_DEPTH = 1 << 15
+WIDE_BLOCK_COLUMNS = 48
+"""Blocks at least so wide are multiplied where they lie; narrower ones are laid side by side first."""
+PATCH_BYTES = 1 << 23
+
+
+def _macs(fields: Fields, columns: int) -> Int64Array:
+    used = (fields["blocks"] - 1) * columns + fields["last_columns"]
+    return _depth(fields) * fields["out_height"] * fields["out_width"] * used
+
+
+def _depth(fields: Fields) -> Int64Array:
+    return fields["taps_y"] * fields["taps_x"] * fields["tap_bytes"]
+
+
+def _overlapping_chains(fields: Fields, reach: VectorReach) -> BoolArray:
+    """CHAINs whose result may lie on an operand's bytes other than those of the same element."""
+    counts = np.stack([fields[name] for name in ("outer_2", "outer_1", "outer_0", "inner")], axis=1)
+    result_strides = fields.repeated("strides_out", 4)
+    moves = counts > 1
+    wide = np.where(fields["kind_out"] == Destination.INT8, 1, 4)
+    elementwise = (fields["reduction"] == Reduction.NONE) & _writes_once(counts, result_strides, wide)
+    strides_0 = (
+        fields["stride_2"],
+        fields["y_stride"] * fields["row_pitch"],
+        fields["x_stride"] * fields["pixel_pitch"],
+        fields["stride_inner"],
+    )
+    first_0 = (
+        fields["address_0"] + fields["y_start"] * fields["row_pitch"] + fields["x_start"] * fields["pixel_pitch"]
+    )
+    streams = (
+        (first_0, np.stack(strides_0, axis=1), "kind_0", fields["ring_rows"] == 0),
+        (fields["address_1"], fields.repeated("strides_1", 4), "kind_1", True),
+        (fields["address_2"], fields.repeated("strides_2", 4), "kind_2", True),
+    )
+    overlapping = np.zeros(len(counts), bool)
+    for span, (first, strides, kind, plain) in zip(reach.sources, streams, strict=True):
+        same = (first == fields["address_out"]) & np.all(~moves | (strides == result_strides), axis=1)
+        same &= (np.where(fields[kind] == Source.INT8, 1, 4) == wide) & elementwise & plain
+        overlapping |= span.meets(reach.result) & ~same
+    return overlapping
+
+
+def _writes_once(counts: Int64Array, strides: Int64Array, wide: Int64Array) -> BoolArray:
+    """Whether loops, taken from the smallest stride up, step over all that the ones before them write."""
+    sizes = np.where(counts > 1, np.abs(strides), 1 << 60)
+    order = np.argsort(sizes, axis=1)
+    sizes, steps = np.take_along_axis(sizes, order, 1), np.take_along_axis(counts, order, 1) - 1
+    once, extent = np.ones(len(counts), bool), wide
+    for axis in range(counts.shape[1]):
+        once &= sizes[:, axis] >= extent
+        extent = extent + np.where(steps[:, axis] > 0, sizes[:, axis] * steps[:, axis], 0)
+    return once
+
+
+class FastPath:
+    """Executes one checked program on the memories of a core."""
+
+    def __init__(self, memories: Memories, decoded: Decoded, fields: dict[str, Fields], reach: VectorReach) -> None:
+        self.memories = memories
+        self.decoded = decoded
+        self.fields = fields
+        self.columns = memories.chip.core.matrix.columns
+        self.leaves = np.zeros(len(decoded), bool)
+        matrix = fields["matrix"]
+        large = (_macs(matrix, self.columns) > SMALL_PRODUCT_MACS) | (_depth(matrix) > SMALL_PRODUCT_DEPTH)
+        large &= matrix["opcode"] == Opcode.CONV
+        self.leaves[np.isin(decoded.opcode, (Opcode.CONV, Opcode.DEPTHWISE))] = large
+        self.leaves[decoded.opcode == Opcode.CHAIN] = _overlapping_chains(fields["vector"], reach)
+        self.patch = np.zeros(PATCH_BYTES, np.uint8)
+        self.words = np.zeros(STRIP, np.int32)
+        self.buffers = np.zeros((BUFFERS, STRIP), np.float32)
+
+    def run(self, sequence: Int64Array) -> None:
+        """Execute the instructions in the order of `sequence`."""
+        memories, decoded, fields = self.memories, self.decoded, self.fields
+        place = 0
+        while True:
+            place = execute_from(
+                place,
+                sequence,
+                decoded.opcode,
+                decoded.row,
+                self.leaves,
+                fields["dma"].integers,
+                fields["matrix"].integers,
+                fields["vector"].integers,
+                fields["vector"].floats,
+                fields["table"].integers,
+                memories.chip.core.vector.lanes,
+                memories.dram,
+                memories.sram,
+                memories.accumulators,
+                memories.table,
+                self.patch,
+                self.words,
+                self.buffers,
+            )
+            if place == len(sequence):
+                return
+            index = int(sequence[place])
+            if decoded.opcode[index] == Opcode.CHAIN:
+                execute(memories, decoded.record(index))
+            else:
+                self._convolve(fields["matrix"].integers[decoded.row[index]])
+            place += 1
+
+    def _convolve(self, field: Int64Array) -> None:
+        """One CONV as exact products of patch matrices and weights."""
+        positions = int(field[matrix_kernels.OUT_HEIGHT] * field[matrix_kernels.OUT_WIDTH])
+        depth = int(field[matrix_kernels.TAPS_Y] * field[matrix_kernels.TAPS_X] * field[matrix_kernels.TAP_BYTES])
+        blocks, last = int(field[matrix_kernels.BLOCKS]), int(field[matrix_kernels.LAST_COLUMNS])
+        shared = field[matrix_kernels.X_BLOCK] == 0
+        rows = max(1, PATCH_BYTES // depth)
+        if len(self.patch) < rows * depth:
+            self.patch = np.zeros(rows * depth, np.uint8)
+        packed = None
+        if shared and blocks > 1 and self.columns < WIDE_BLOCK_COLUMNS:
+            packed = np.empty((depth, (blocks - 1) * self.columns + last), np.int8)
+            matrix_kernels.pack_weights(field, self.memories.sram, self.columns, depth, packed)
+        for first in range(0, positions, rows):
+            end = min(first + rows, positions)
+            if packed is not None:
+                product = best_product()(self._patches(field, 0, first, end, depth), packed)
+                for block in range(blocks):
+                    self._add(field, block, first, end, product, block * self.columns)
+                continue
+            for block in range(blocks):
+                if block == 0 or not shared:
+                    patches = self._patches(field, block, first, end, depth)
+                product = best_product()(patches, self._weights(field, block, depth))
+                self._add(field, block, first, end, product, 0)
+
+    def _patches(self, field: Int64Array, block: int, first: int, end: int, depth: int) -> npt.NDArray[np.uint8]:
+        patches = self.patch[: (end - first) * depth]
+        matrix_kernels.gather_patches(field, self.memories.sram, block, first, end, np.uint8(OFFSET), patches)
+        return patches.reshape(end - first, depth)
+
+    def _weights(self, field: Int64Array, block: int, depth: int) -> npt.NDArray[np.int8]:
+        last = block == field[matrix_kernels.BLOCKS] - 1
+        used = int(field[matrix_kernels.LAST_COLUMNS]) if last else self.columns
+        start = int(field[matrix_kernels.WEIGHT]) + block * depth * self.columns
+        return self.memories.sram[start : start + depth * used].view(np.int8).reshape(depth, used)
+
+    def _add(self, field: Int64Array, block: int, first: int, end: int, product: Sums, first_column: int) -> None:
+        matrix_kernels.add_product(
+            field,
+            self.memories.sram,
+            block,
+            first,
+            end,
+            self.columns,
+            product,
+            first_column,
+            self.memories.accumulators,
+        )

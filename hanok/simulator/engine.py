@@ -1,0 +1,196 @@
+"""The cycle engine: times a stage's instructions on a chip, event by event, with DRAM from its controller."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from hanok.dram.standards import get_standard
+from hanok.dram.state import make_state, read_counters
+from hanok.errors import VerifyError
+from hanok.isa import Decoded, Opcode, Unit, decode
+from hanok.machine import Chip
+from hanok.simulator import _kernels_engine as kernel
+from hanok.simulator import _kernels_transfer as transfer_kernel
+from hanok.simulator._work import matrix_work, transfer_work, vector_work
+from hanok.simulator.counters import Timing
+
+Integers = npt.NDArray[np.int64]
+
+
+def simulate(
+    code: bytes | Decoded, chip: Chip, *, code_address: int = 0, dram_state: Integers | None = None
+) -> Timing:
+    """Time the instructions `code` (fetched from `code_address` in DRAM) on `chip`; see docs/timing.md.
+
+    `dram_state` is an idle memory of `hanok.dram.state.make_state`, which is used up (for instance one that
+    keeps a command trace); by default a fresh one. Raises VerifyError for a deadlock, and for instructions
+    that no legal program has; ProgramError for bytes that are no instructions.
+    """
+    decoded = decode(code) if isinstance(code, bytes) else code
+    memory = make_state(chip.memory) if dram_state is None else dram_state
+    plan, stream, macs = _plan(decoded, chip, code_address)
+    record = _record(decoded, plan)
+    engines = _engines(chip)
+    cycles = int(kernel.run(plan, record, engines, memory))
+    if cycles < 0:
+        raise VerifyError(_deadlock(decoded, plan, record))
+    burst_bytes = 1 << int(plan.constants[transfer_kernel.BURST_SHIFT])
+    bursts = engines.state[:, transfer_kernel.BURSTS]
+    return Timing(
+        chip=chip,
+        cycles=cycles,
+        unit=decoded.unit,
+        dispatch=record.time[:, kernel.DISPATCH],
+        start=record.time[:, kernel.START],
+        end=record.time[:, kernel.END],
+        transferred_bytes=np.maximum(record.time[:, kernel.TRANSFERRED], 0) * burst_bytes,
+        useful_macs=macs,
+        stream_cycles_of=stream,
+        causes=record.cause,
+        load_bytes=int(bursts[transfer_kernel.LOAD]) * burst_bytes,
+        store_bytes=int(bursts[transfer_kernel.STORE]) * burst_bytes,
+        fetch_bytes=int(record.control[kernel.FETCH_BURSTS]) * burst_bytes,
+        dram=read_counters(memory),
+    )
+
+
+def _plan(decoded: Decoded, chip: Chip, code_address: int) -> tuple[kernel.Plan, Integers, Integers]:
+    """Lay the program out for the kernel; also return stream cycles and MACs of each instruction."""
+    core, count = chip.core, len(decoded)
+    _check(decoded, chip, code_address)
+    table = np.zeros((count, kernel.INSTRUCTION_COLUMNS), np.int64)
+    table[:, kernel.UNIT] = decoded.unit
+    table[:, kernel.WAIT] = decoded.wait
+    table[:, kernel.POST] = decoded.post
+    table[: count - 1, kernel.CODE_END] = decoded.offset_bytes[1:]
+    table[count - 1 :, kernel.CODE_END] = decoded.code_bytes
+    member = np.argsort(decoded.unit, kind="stable")
+    counts = np.bincount(decoded.unit, minlength=kernel.UNITS)
+    first = np.cumsum(counts) - counts
+    table[member, kernel.RANK] = np.arange(count) - first[decoded.unit[member]]
+    stream, macs = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    indices, work, tiles, useful = matrix_work(decoded, core.matrix)
+    table[indices, kernel.WORK_0 : kernel.WORK_2 + 1] = work
+    stream[indices], macs[indices] = work[:, 2] * tiles, useful
+    indices, cycles = vector_work(decoded, core.vector)
+    table[indices, kernel.WORK_0] = cycles
+    indices, transfers = transfer_work(decoded, chip)
+    table[indices, kernel.WORK_0] = np.arange(len(indices))
+    limits = np.array(
+        [
+            core.control.queue_depth,
+            core.control.semaphore_limit,
+            core.control.fetch_buffer_bytes,
+            code_address,
+            decoded.code_bytes,
+            core.matrix.depth_cycles,
+        ],
+        np.int64,
+    )
+    return kernel.Plan(table, member, transfers, _constants(chip), limits), stream, macs
+
+
+def _constants(chip: Chip) -> Integers:
+    burst_bytes = get_standard(chip.memory.standard).burst_bytes
+    dma = chip.core.dma
+    return np.array(
+        [
+            chip.clock_mhz,
+            burst_bytes.bit_length() - 1,
+            dma.bytes_per_cycle,
+            dma.outstanding,
+            max(1, dma.bytes_per_cycle // burst_bytes),
+            chip.memory.latency_cycles,
+        ],
+        np.int64,
+    )
+
+
+def _check(decoded: Decoded, chip: Chip, code_address: int) -> None:
+    capacity = chip.memory.capacity_mib << 20
+    if not 0 <= code_address <= capacity - decoded.code_bytes:
+        raise VerifyError(
+            f"code of {decoded.code_bytes} bytes at DRAM address {code_address} leaves DRAM; allowed: within "
+            f"0..{capacity - 1}"
+        )
+    masks = (decoded.wait | decoded.post) >> len(Unit)
+    if masks.any():
+        index = int(np.argmax(masks != 0))
+        raise VerifyError(
+            f"instruction {index}: wait {int(decoded.wait[index])} or post {int(decoded.post[index])} names a unit "
+            f"that is not there; allowed: bits 0..{len(Unit) - 1}"
+        )
+
+
+def _record(decoded: Decoded, plan: kernel.Plan) -> kernel.Record:
+    """The kernel's state at cycle 0."""
+    semaphores = kernel.UNITS * kernel.UNITS
+    members = np.arange(kernel.UNITS)
+    posts, takes = np.zeros(semaphores, np.int64), np.zeros(semaphores, np.int64)
+    for other in members:
+        posting = decoded.unit[(decoded.post >> other & 1) == 1]
+        waiting = decoded.unit[(decoded.wait >> other & 1) == 1]
+        posts[members * kernel.UNITS + other] = np.bincount(posting, minlength=kernel.UNITS)
+        takes[other * kernel.UNITS + members] = np.bincount(waiting, minlength=kernel.UNITS)
+    unit = np.zeros((kernel.UNITS, kernel.UNIT_COLUMNS), np.int64)
+    unit[:, kernel.COUNT] = np.bincount(decoded.unit, minlength=kernel.UNITS)
+    unit[:, kernel.FIRST] = np.cumsum(unit[:, kernel.COUNT]) - unit[:, kernel.COUNT]
+    unit[:, kernel.POST_LEFT] = kernel.UNKNOWN
+    control = np.zeros(kernel.CONTROL_COLUMNS, np.int64)
+    control[kernel.FETCH_NEXT] = transfer_kernel.NEVER
+    control[kernel.FETCH_ISSUE] = -1
+    return kernel.Record(
+        time=np.full((len(decoded), kernel.TIME_COLUMNS), kernel.UNKNOWN, np.int64),
+        unit=unit,
+        cause=np.zeros((kernel.UNITS, kernel.CAUSES), np.int64),
+        posted=np.zeros(semaphores, np.int64),
+        taken=np.zeros(semaphores, np.int64),
+        post_first=np.cumsum(posts) - posts,
+        take_first=np.cumsum(takes) - takes,
+        post_time=np.zeros(int(posts.sum()), np.int64),
+        take_time=np.zeros(int(takes.sum()), np.int64),
+        control=control,
+    )
+
+
+def _engines(chip: Chip) -> transfer_kernel.Engines:
+    """The DMA engines at cycle 0."""
+    outstanding = chip.core.dma.outstanding
+    state = np.zeros((2, transfer_kernel.ENGINE_COLUMNS), np.int64)
+    state[:, transfer_kernel.NEXT] = transfer_kernel.NEVER
+    state[:, transfer_kernel.CURRENT] = -1
+    state[:, transfer_kernel.ISSUE] = -1
+    slots = np.full((2, outstanding), -1, np.int64)
+    return transfer_kernel.Engines(state, slots, np.zeros((2, outstanding + 2, 2), np.int64))
+
+
+def _deadlock(decoded: Decoded, plan: kernel.Plan, record: kernel.Record) -> str:
+    """Say what each unit waits for."""
+    lines = []
+    for unit in Unit:
+        state = record.unit[unit]
+        for rank in (int(state[kernel.POSTING]), int(state[kernel.HEAD])):
+            if rank >= state[kernel.COUNT]:
+                continue
+            index = int(plan.member[state[kernel.FIRST] + rank])
+            line = _blocked(decoded, record, unit, index)
+            if line and line not in lines:
+                lines.append(line)
+    return "deadlock: " + "; ".join(lines)
+
+
+def _blocked(decoded: Decoded, record: kernel.Record, unit: Unit, index: int) -> str:
+    name = f"{unit.name} instruction {index} ({Opcode(int(decoded.opcode[index])).name})"
+    if record.time[index, kernel.END] != kernel.UNKNOWN:
+        full = [other.name for other in Unit if int(record.unit[unit, kernel.POST_LEFT]) >> other & 1]
+        return f"{name} cannot post to {' and '.join(full)}, whose semaphore is full" if full else ""
+    if record.time[index, kernel.DISPATCH] == kernel.UNKNOWN:
+        return f"{name} is not dispatched"
+    missing = [
+        other.name
+        for other in Unit
+        if int(decoded.wait[index]) >> other & 1
+        and record.taken[other * kernel.UNITS + unit] >= record.posted[other * kernel.UNITS + unit]
+    ]
+    return f"{name} waits for a post of {' and '.join(missing)}" if missing else f"{name} waits for its unit"

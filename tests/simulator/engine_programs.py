@@ -1,0 +1,135 @@
+"""Random legal programs and small chips for the tests of the cycle engine."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from hanok.isa import Opcode, Unit, encode
+from hanok.isa.table import UNIT_OF
+from hanok.machine import Chip
+
+DRAM_BYTES = 1 << 24
+MEMORIES = ("FLAT:400:50", "FLAT:3000:7", "FLAT:64000", "HBM2_2000", "LPDDR5_6400")
+
+
+def small_chip(**changes: Any) -> Chip:
+    """A small chip; keywords such as queue_depth replace fields wherever they stand."""
+    sections: dict[str, dict[str, Any]] = {
+        "matrix": {"rows": 8, "columns": 8, "accumulator_rows": 64, "preload_rows_per_cycle": 1, "extra_stages": 0},
+        "vector": {"lanes": 8, "stages": 2, "pipeline_cycles": 6},
+        "sram": {"banks": 16, "bank_bytes": 4096},
+        "dma": {"bytes_per_cycle": 16, "outstanding": 8},
+        "control": {"queue_depth": 4, "semaphore_limit": 8, "fetch_buffer_bytes": 1024},
+    }
+    top: dict[str, Any] = {"name": "small", "clock_mhz": 1000}
+    memory: dict[str, Any] = {"standard": "FLAT:1000:20", "channels": 1, "capacity_mib": 16, "latency_cycles": 3}
+    for name, value in changes.items():
+        owner = next((part for part in (*sections.values(), memory) if name in part), top)
+        owner[name] = value
+    return Chip.from_dict({**top, "core": sections, "memory": memory}, "test")
+
+
+def random_chip(rng: random.Random) -> Chip:
+    depth = rng.choice([1, 2, 3, 8])
+    return small_chip(
+        clock_mhz=rng.choice([1000, 700, 333, 1501]),
+        standard=rng.choice(MEMORIES),
+        channels=rng.choice([1, 2]),
+        latency_cycles=rng.choice([0, 1, 20]),
+        bytes_per_cycle=rng.choice([4, 7, 16, 32, 64, 100, 256]),
+        outstanding=rng.choice([1, 2, 3, 7, 64]),
+        queue_depth=depth,
+        semaphore_limit=depth + rng.choice([1, 2, 50]),
+        fetch_buffer_bytes=rng.choice([512, 700, 4096]),
+        rows=rng.choice([4, 8, 13]),
+        preload_rows_per_cycle=rng.choice([1, 2, 3]),
+        extra_stages=rng.choice([0, 3]),
+        lanes=rng.choice([4, 16]),
+        stages=rng.choice([1, 3]),
+        pipeline_cycles=rng.choice([4, 9]),
+    )
+
+
+def random_transfer(rng: random.Random) -> dict[str, Any]:
+    run = rng.choice([1, 3, 8, 16, 31, 32, 64, 100, 257])
+    counts = [rng.choice([1, 1, 2, 3]), rng.choice([1, 2]), rng.choice([1, 2, 5, 9])]
+    stride = rng.choice([run, run, run + 1, run + 5, 64, 128, 1000, -run, 0])
+    return {
+        "run_bytes": run,
+        "dram_address": rng.randrange(1 << 20, 1 << 22),
+        **{f"count_{number}": count for number, count in zip((3, 2, 1), counts, strict=True)},
+        "dram_stride_1": stride,
+        "dram_stride_2": rng.choice([stride * counts[2], 4096, -40]),
+        "dram_stride_3": rng.choice([stride * counts[2] * counts[1], 1 << 16, 0]),
+    }
+
+
+def random_matrix(rng: random.Random) -> dict[str, Any]:
+    return {
+        "flags": rng.choice([0, 1]),
+        "out_height": rng.choice([1, 2, 5]),
+        "out_width": rng.choice([1, 3, 7]),
+        "taps_y": rng.choice([1, 2, 3]),
+        "taps_x": rng.choice([1, 3]),
+        "tap_bytes": rng.choice([1, 4, 8, 12, 30]),
+        "blocks": rng.choice([1, 2, 3]),
+        "last_columns": rng.randint(1, 8),
+        "x_stride": rng.choice([1, 2]),
+        "x_tap": rng.choice([1, 3]),
+        "pixel_pitch": rng.choice([1, 2]),
+    }
+
+
+def random_vector(rng: random.Random) -> dict[str, Any]:
+    steps = rng.randint(0, 8)
+    return {
+        "flags": rng.choice([0, 1]),
+        "outer_2": rng.choice([1, 2]),
+        "outer_1": rng.choice([1, 3]),
+        "outer_0": 1,
+        "reduce_1": rng.choice([1, 2]),
+        "reduce_0": rng.choice([1, 2]),
+        "inner": rng.choice([1, 8, 21]),
+        "reduction": rng.choice([0, 0, 1, 2]),
+        "steps": steps,
+        "steps_before": rng.randint(0, steps),
+        "step": [rng.choice([1, 4, 5, 6, 9]) if place < steps else 0 for place in range(8)],
+        "kind_0": rng.choice([1, 2, 4]),
+        "stride_inner": rng.choice([0, 1, 4]),
+        "kind_1": rng.choice([0, 2, 3]),
+        "strides_1": [0, 0, 0, rng.choice([0, 1, 4])],
+        "kind_out": rng.choice([2, 4]),
+        "strides_out": [0, 0, 0, rng.choice([1, 4])],
+    }
+
+
+FIELDS = {
+    Opcode.LOAD: random_transfer,
+    Opcode.FILL: random_transfer,
+    Opcode.STORE: random_transfer,
+    Opcode.CONV: random_matrix,
+    Opcode.DEPTHWISE: random_matrix,
+    Opcode.CHAIN: random_vector,
+    Opcode.TABLE: lambda rng: {},
+}
+
+
+def random_program(rng: random.Random, count: int) -> bytes:
+    """Instructions that wait only for posts of earlier ones, so that only full counters can stop them."""
+    available = {(source, target): 0 for source in Unit for target in Unit}
+    opcodes = rng.choices(list(FIELDS), weights=[rng.choice([1, 3, 9]) for _ in FIELDS], k=count)
+    post_rate, take_rate = rng.choice([(0.3, 0.9), (0.15, 1.0), (0.5, 0.3)])
+    code = b""
+    for opcode in opcodes:
+        unit, wait, post = UNIT_OF[opcode], 0, 0
+        for other in Unit:
+            if available[other, unit] and rng.random() < take_rate:
+                wait |= 1 << other
+                available[other, unit] -= 1
+        for other in Unit:
+            if rng.random() < post_rate:
+                post |= 1 << other
+                available[unit, other] += 1
+        code += encode(opcode, {**FIELDS[opcode](rng), "wait": wait, "post": post})
+    return code

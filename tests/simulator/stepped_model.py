@@ -1,0 +1,444 @@
+"""A slow model of the core that steps every cycle: the oracle of the cycle engine."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hanok.dram import _kernels as dram
+from hanok.dram.standards import get_standard
+from hanok.dram.state import make_state
+from hanok.isa import Decoded, Opcode, Unit, decode
+from hanok.isa.table import FLAG_BIAS, FLAG_REDUCE_INNER, STEP_SLOTS, Reduction, Source, Step
+from hanok.isa.timing import chain_cycles, depthwise_stream_cycles, matrix_schedule, preload_cycles, table_cycles
+from hanok.machine import Chip
+from hanok.simulator.counters import Cause
+from hanok.units import cycles_to_picoseconds, picoseconds_to_cycles
+
+PATIENCE = 30_000
+ELEMENT = {Source.ACCUMULATOR: 1, Source.INT8: 1, Source.INT32: 4, Source.FLOAT32: 4}
+
+
+@dataclass
+class Burst:
+    """A load burst on its way, or a store burst being gathered: pieces are (bytes, run ends here)."""
+
+    number: int
+    pieces: list[tuple[int, bool]]
+    arrival: int = 0
+
+
+@dataclass
+class Job:
+    """An instruction in a unit's hands."""
+
+    index: int
+    bursts: deque[Burst] = field(default_factory=deque)
+    beats: int = 0
+
+
+def runs_of(record: np.void) -> list[int]:
+    first = int(record["dram_address"])
+    return [
+        first + a * int(record["dram_stride_3"]) + b * int(record["dram_stride_2"]) + c * int(record["dram_stride_1"])
+        for a in range(int(record["count_3"]))
+        for b in range(int(record["count_2"]))
+        for c in range(int(record["count_1"]))
+    ]
+
+
+def bursts_of(record: np.void, burst_bytes: int) -> deque[Burst]:
+    bursts: deque[Burst] = deque()
+    for run in runs_of(record):
+        position, end = run, run + int(record["run_bytes"])
+        while position < end:
+            number = position // burst_bytes
+            stop = min(end, (number + 1) * burst_bytes)
+            if not bursts or bursts[-1].number != number:
+                bursts.append(Burst(number, []))
+            bursts[-1].pieces.append((stop - position, stop == end))
+            position = stop
+    return bursts
+
+
+def matrix_tiles(record: np.void, chip: Chip) -> tuple[list[int], int]:
+    """Preload cycles of each tile in order, and the stream cycles of each."""
+    matrix, bias = chip.core.matrix, bool(record["flags"] & FLAG_BIAS)
+    get = {name: int(record[name]) for name in record.dtype.names}
+    preloads = []
+    depthwise = record["opcode"] == Opcode.DEPTHWISE
+    for _ in range(get["blocks"]):
+        first = True
+        for _ in range(get["taps_y"]):
+            if depthwise:
+                preloads.append(preload_cycles(matrix, get["taps_x"], bias and first))
+                first = False
+                continue
+            for _ in range(get["taps_x"]):
+                for begin in range(0, get["tap_bytes"], matrix.rows):
+                    rows = min(matrix.rows, get["tap_bytes"] - begin)
+                    preloads.append(preload_cycles(matrix, rows, bias and first))
+                    first = False
+    stream = get["out_height"] * get["out_width"]
+    if depthwise:
+        stream = depthwise_stream_cycles(
+            get["out_height"], get["out_width"], get["x_stride"], get["taps_x"], get["x_tap"], get["pixel_pitch"]
+        )
+    return preloads, stream
+
+
+def vector_cycles(record: np.void, chip: Chip) -> int:
+    vector = chip.core.vector
+    if record["opcode"] == Opcode.TABLE:
+        return table_cycles(vector)
+    get = {name: record[name] for name in record.dtype.names}
+    reduces = get["reduction"] != Reduction.NONE
+    folds = bool(get["flags"] & FLAG_REDUCE_INNER)
+    slots = [STEP_SLOTS.get(Step(step), 0) for step in get["step"][: get["steps"]]]
+    split = int(get["steps_before"]) if reduces else len(slots)
+    streams = [(get["kind_0"], get["stride_inner"]), (get["kind_1"], get["strides_1"][3])]
+    streams += [(get["kind_2"], get["strides_2"][3])]
+    if not folds:
+        streams.append((get["kind_out"], get["strides_out"][3]))
+    contiguous = all(kind == 0 or stride in (0, ELEMENT[Source(kind)]) for kind, stride in streams)
+    return chain_cycles(
+        vector,
+        int(get["outer_2"]) * int(get["outer_1"]) * int(get["outer_0"]),
+        int(get["reduce_1"]) * int(get["reduce_0"]),
+        int(get["inner"]),
+        contiguous,
+        sum(slots[:split]),
+        sum(slots[split:]),
+        reduces,
+        folds,
+    )
+
+
+class SteppedModel:
+    """One `step` is one cycle: posts, dispatch, starts, requests (load, store, fetch), data movement."""
+
+    def __init__(self, code: bytes, chip: Chip, code_address: int = 0) -> None:
+        self.chip, self.code, self.code_address = chip, code, code_address
+        self.decoded: Decoded = decode(code)
+        count = len(self.decoded)
+        self.ends_at = [*self.decoded.offset_bytes[1:].tolist(), len(code)]
+        self.memory = make_state(chip.memory)
+        self.burst_bytes = get_standard(chip.memory.standard).burst_bytes
+        self.width = chip.core.dma.bytes_per_cycle
+        self.requests = max(1, self.width // self.burst_bytes)
+        self.dispatch, self.start, self.end = [-1] * count, [-1] * count, [-1] * count
+        self.bursts = [0] * count
+        self.queues: dict[Unit, deque[int]] = {unit: deque() for unit in Unit}
+        self.to_post: dict[Unit, deque[tuple[int, int]]] = {unit: deque() for unit in Unit}
+        self.remaining = {unit: int((self.decoded.unit == unit).sum()) for unit in Unit}
+        self.semaphores = {(source, target): 0 for source in Unit for target in Unit}
+        self.cycle, self.progress_at, self.dispatched, self.fetched = 0, 0, 0, 0
+        self.fetches: list[tuple[int, int]] = []
+        self.log: dict[Unit, list[Cause]] = {unit: [] for unit in Unit}
+        self.busy: dict[Unit, set[int]] = {unit: set() for unit in Unit}
+        self.vector_free = self.loader_free = self.stream_free = 0
+        self.load_issue: Job | None = None
+        self.load_issue_after = self.load_answered = 0
+        self.load_left: list[int] = []
+        self.load_moving: deque[tuple[int, Burst | None, bool]] = deque()
+        self.fill_beats = 0
+        self.register = 0
+        self.store: Job | None = None
+        self.store_gathered: deque[tuple[int, Burst, bool]] = deque()
+        self.store_accepted: list[int] = []
+        self.store_begun = self.store_register = self.store_answer = 0
+        self.store_run_left: deque[int] = deque()
+
+    def memory_cycle(self, picoseconds: int) -> int:
+        return picoseconds_to_cycles(int(picoseconds), self.chip.clock_mhz)
+
+    def now_ps(self) -> int:
+        return cycles_to_picoseconds(self.cycle, self.chip.clock_mhz)
+
+    def finish(self, unit: Unit, index: int, end: int) -> None:
+        self.end[index] = end
+        self.to_post[unit].append((index, int(self.decoded.post[index])))
+        self.progress_at = max(self.progress_at, end)
+
+    def step_posts(self) -> None:
+        for unit in Unit:
+            queue = self.to_post[unit]
+            while queue and self.end[queue[0][0]] <= self.cycle:
+                index, mask = queue[0]
+                for target in Unit:
+                    if mask >> target & 1 and self.semaphores[unit, target] < self.chip.core.control.semaphore_limit:
+                        self.semaphores[unit, target] += 1
+                        mask &= ~(1 << target)
+                        self.progress_at = max(self.progress_at, self.cycle)
+                queue[0] = (index, mask)
+                if mask:
+                    break
+                queue.popleft()
+
+    def stalled(self, unit: Unit) -> bool:
+        queue = self.to_post[unit]
+        return bool(queue) and self.end[queue[0][0]] <= self.cycle
+
+    def step_dispatch(self) -> Cause:
+        """Dispatch at most one instruction; say what dispatch does, for units whose queue is empty."""
+        index = self.dispatched
+        if index == len(self.decoded):
+            return Cause.END
+        arrived = sum(size for size, arrival in self.fetches if arrival <= self.cycle)
+        if arrived < self.ends_at[index]:
+            return Cause.FETCH
+        queue = self.queues[Unit(int(self.decoded.unit[index]))]
+        if len(queue) < self.chip.core.control.queue_depth:
+            queue.append(index)
+            self.dispatch[index] = self.cycle
+            self.dispatched += 1
+            self.progress_at = max(self.progress_at, self.cycle)
+        return Cause.DISPATCH
+
+    def unit_free(self, unit: Unit) -> bool:
+        match unit:
+            case Unit.LOAD:
+                return self.load_issue is None and self.cycle >= self.load_issue_after and not self.fill_beats
+            case Unit.STORE:
+                return self.store is None
+            case Unit.MATRIX:
+                return self.cycle >= self.loader_free
+            case Unit.VECTOR:
+                return self.cycle >= self.vector_free
+
+    def step_start(self, unit: Unit) -> None:
+        queue = self.queues[unit]
+        if not queue or not self.unit_free(unit) or self.stalled(unit):
+            return
+        index = queue[0]
+        sources = [source for source in Unit if int(self.decoded.wait[index]) >> source & 1]
+        if any(self.semaphores[source, unit] == 0 for source in sources):
+            return
+        for source in sources:
+            self.semaphores[source, unit] -= 1
+        queue.popleft()
+        self.remaining[unit] -= 1
+        self.start[index] = self.cycle
+        self.progress_at = max(self.progress_at, self.cycle)
+        self.begin(unit, index)
+
+    def begin(self, unit: Unit, index: int) -> None:
+        record = self.decoded.record(index)
+        if unit == Unit.VECTOR:
+            self.vector_free = self.cycle + vector_cycles(record, self.chip)
+            self.finish(unit, index, self.vector_free)
+        elif unit == Unit.MATRIX:
+            preloads, stream = matrix_tiles(record, self.chip)
+            _, end, self.loader_free, self.stream_free = matrix_schedule(
+                self.chip.core.matrix, self.cycle, self.loader_free, self.stream_free, preloads, stream
+            )
+            self.finish(unit, index, end)
+        elif record["opcode"] == Opcode.FILL:
+            self.fill_beats = len(runs_of(record)) * -(-int(record["run_bytes"]) // self.width)
+            self.load_moving.append((index, None, True))
+        else:
+            bursts = bursts_of(record, self.burst_bytes)
+            self.bursts[index] = len(bursts)
+            job = Job(index, bursts)
+            if unit == Unit.LOAD:
+                self.load_issue = job
+            else:
+                self.store = job
+                self.store_run_left = deque([int(record["run_bytes"])] * len(runs_of(record)))
+
+    def step_load_requests(self) -> None:
+        for _ in range(self.requests):
+            job, slots = self.load_issue, self.chip.core.dma.outstanding
+            if job is None:
+                return
+            if len(self.load_left) < self.load_issued - slots + 1:
+                return
+            if self.load_issued >= slots and self.load_left[self.load_issued - slots] >= self.cycle:
+                return
+            burst = job.bursts.popleft()
+            ready = dram.read(self.memory, burst.number * self.burst_bytes, self.now_ps())
+            arrival = max(self.memory_cycle(ready) + self.chip.memory.latency_cycles, self.cycle + 1)
+            self.load_answered = burst.arrival = max(arrival, self.load_answered)
+            self.load_issued += 1
+            self.busy[Unit.LOAD].add(self.cycle)
+            self.progress_at = max(self.progress_at, arrival)
+            self.load_moving.append((job.index, burst, not job.bursts))
+            if not job.bursts:
+                self.load_issue, self.load_issue_after = None, self.cycle + 1
+                return
+
+    load_issued = 0
+
+    def step_load_mover(self) -> None:
+        """One beat of up to `width` bytes of one run; bytes short of a beat go to a register."""
+        beaten = False
+        while self.load_moving:
+            index, burst, last = self.load_moving[0]
+            if burst is None:
+                if not beaten:
+                    self.fill_beats -= 1
+                    self.busy[Unit.LOAD].add(self.cycle)
+                    if self.fill_beats == 0:
+                        self.load_moving.popleft()
+                        self.finish(Unit.LOAD, index, self.cycle + 1)
+                return
+            if burst.arrival > self.cycle:
+                return
+            size, run_ends = burst.pieces[0]
+            here = self.register + size
+            if not beaten and (here >= self.width or run_ends):
+                beaten = True
+                self.busy[Unit.LOAD].add(self.cycle)
+                size = max(0, here - self.width)
+                self.register = 0
+                if size == 0 or (size < self.width and not run_ends):
+                    self.register = size
+                    burst.pieces.pop(0)
+                else:
+                    burst.pieces[0] = (size, run_ends)
+            elif not beaten:
+                self.register = here
+                burst.pieces.pop(0)
+            else:
+                return
+            if burst.pieces:
+                if beaten:
+                    return
+                continue
+            self.load_left.append(self.cycle)
+            self.load_moving.popleft()
+            if last:
+                self.finish(Unit.LOAD, index, self.cycle + 1)
+            if beaten:
+                return
+
+    def step_store_requests(self) -> None:
+        for _ in range(self.requests):
+            if not self.store_gathered or self.store_gathered[0][0] > self.cycle:
+                return
+            _, burst, last = self.store_gathered.popleft()
+            taken = dram.write(self.memory, burst.number * self.burst_bytes, self.now_ps())
+            accepted = max(self.memory_cycle(taken), self.cycle)
+            self.store_accepted.append(accepted)
+            self.store_answer = max(self.store_answer, accepted)
+            self.busy[Unit.STORE].add(self.cycle)
+            self.progress_at = max(self.progress_at, accepted)
+            if last:
+                assert self.store is not None
+                self.finish(Unit.STORE, self.store.index, self.store_answer + 1)
+                self.store = None
+                return
+
+    def store_slot_free(self) -> bool:
+        earlier = self.store_begun - self.chip.core.dma.outstanding
+        if earlier < 0:
+            return True
+        return earlier < len(self.store_accepted) and self.store_accepted[earlier] < self.cycle
+
+    def step_store_mover(self) -> None:
+        """One beat of up to `width` bytes of one run; its bytes go to bursts that have a slot."""
+        job, beaten = self.store, False
+        while job is not None and job.bursts and self.store_slot_free():
+            burst = job.bursts[0]
+            size, run_ends = burst.pieces[0]
+            if self.store_register < size:
+                if beaten:
+                    return
+                beat = min(self.width, self.store_run_left[0])
+                self.store_run_left[0] -= beat
+                self.store_register += beat
+                self.busy[Unit.STORE].add(self.cycle)
+            beaten = True
+            if self.store_register < size:
+                burst.pieces[0] = (size - self.store_register, run_ends)
+                self.store_register = 0
+                return
+            self.store_register -= size
+            burst.pieces.pop(0)
+            if run_ends:
+                self.store_run_left.popleft()
+            if not burst.pieces:
+                job.bursts.popleft()
+                self.store_begun += 1
+                self.store_gathered.append((self.cycle + 1, burst, not job.bursts))
+
+    def step_fetch(self) -> None:
+        if self.fetched == len(self.code):
+            return
+        address = (self.code_address + self.fetched) // self.burst_bytes * self.burst_bytes
+        behind = min(len(self.code), address + self.burst_bytes - self.code_address)
+        gone = sum(1 for cycle in self.dispatch if 0 <= cycle < self.cycle)
+        consumed = self.ends_at[gone - 1] if gone else 0
+        if behind - consumed > self.chip.core.control.fetch_buffer_bytes:
+            return
+        arrival = self.memory_cycle(dram.read(self.memory, address, self.now_ps()))
+        arrival = max(arrival + self.chip.memory.latency_cycles, self.cycle + 1)
+        if self.fetches:
+            arrival = max(arrival, self.fetches[-1][1])
+        self.fetches.append((behind - self.fetched, arrival))
+        self.fetched = behind
+        self.progress_at = max(self.progress_at, arrival)
+
+    def idle_cause(self, unit: Unit, dispatching: Cause, waiting: Unit | None) -> Cause:
+        if self.stalled(unit):
+            return Cause.FULL_COUNTER
+        if waiting is not None:
+            return Cause(Cause.WAIT_LOAD + waiting)
+        return Cause.END if self.remaining[unit] == 0 else dispatching
+
+    def head_waits_for(self, unit: Unit) -> Unit | None:
+        """The lowest unit whose post the head of the queue lacks."""
+        if not self.queues[unit]:
+            return None
+        wait = int(self.decoded.wait[self.queues[unit][0]])
+        return next((s for s in Unit if wait >> s & 1 and self.semaphores[s, unit] == 0), None)
+
+    def step(self) -> None:
+        self.step_posts()
+        dispatching = self.step_dispatch()
+        waiting = {unit: self.head_waits_for(unit) for unit in Unit}
+        for unit in (Unit.LOAD, Unit.MATRIX, Unit.VECTOR):
+            self.step_start(unit)
+        self.step_load_requests()
+        self.step_store_requests()
+        self.step_start(Unit.STORE)
+        self.step_fetch()
+        self.step_load_mover()
+        self.step_store_mover()
+        for unit in Unit:
+            self.log[unit].append(self.idle_cause(unit, dispatching, waiting[unit]))
+        self.cycle += 1
+
+    def finished(self) -> bool:
+        done = all(end >= 0 for end in self.end) and not any(self.to_post.values())
+        return done and self.fetched == len(self.code)
+
+    def run(self) -> bool:
+        """Step to the end; False for a deadlock."""
+        while not self.finished():
+            self.step()
+            if self.cycle > self.progress_at + PATIENCE:
+                return False
+        last = max([self.cycle - 1, *self.end, *(arrival for _, arrival in self.fetches)])
+        drained = self.memory_cycle(dram.flush(self.memory))
+        self.total = max(last, drained)
+        return True
+
+    def causes(self) -> np.ndarray:
+        """[unit][Cause] cycles, by looking at each cycle."""
+        table = np.zeros((len(Unit), len(Cause)), np.int64)
+        for unit in Unit:
+            active = np.zeros(self.total, bool)
+            for index in np.flatnonzero(self.decoded.unit == unit):
+                active[self.start[index] : self.end[index]] = True
+            for cycle in range(self.total):
+                if not active[cycle]:
+                    cause = self.log[unit][cycle] if cycle < len(self.log[unit]) else Cause.END
+                elif unit in (Unit.LOAD, Unit.STORE) and cycle not in self.busy[unit]:
+                    cause = Cause.DRAM
+                else:
+                    cause = Cause.BUSY
+                table[unit, cause] += 1
+        return table
