@@ -31,9 +31,9 @@ from speech import (
 
 NAME = "korean_commands"
 SEED = 2026
-VIEWS = 5
+VIEWS = 3
 """Times that each clip is placed in another room and noise."""
-EPOCHS = 16
+EPOCHS = 10
 BATCH = 128
 CALIBRATION_CLIPS = 66
 SHIPPED_PER_LABEL = 4

@@ -29,7 +29,7 @@ from hanok.isa import (
     RegionKind,
     Stage,
     ValueInfo,
-    encode_all,
+    encode,
 )
 from hanok.machine import Chip
 from hanok.units import align_up
@@ -173,7 +173,7 @@ def _encode(operations: list[Operation], chip: Chip) -> _Code:
         for name, place in operation.places.items():
             values[name] = place.buffer.address + place.offset
         rows.append((operation.opcode, values | {"wait": wait, "post": post}))
-    return _Code(encode_all(rows), [operation.layer for operation in operations])
+    return _Code(b"".join(encode(opcode, values) for opcode, values in rows), [operation.layer for operation in operations])
 
 
 def _finish_stages(

@@ -24,9 +24,8 @@ def check_outputs(
         binding = program.binding(info.name)
         got, want = outputs[info.name], expected[info.name]
         if got.shape != want.shape:
-            raise ModelError(
-                f"output '{info.name}': the program's shape is {list(got.shape)}, ONNX Runtime's {list(want.shape)}"
-            )
+            shapes = f"the program's shape is {list(got.shape)}, ONNX Runtime's {list(want.shape)}"
+            raise ModelError(f"output '{info.name}': {shapes}")
         step = None
         if binding is not None:
             step = 1.0 if got.dtype.kind in "iu" else binding.scale

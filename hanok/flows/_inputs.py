@@ -41,13 +41,14 @@ def complete_inputs(
 def fit(info: ValueInfo, value: Array) -> Array:
     """Return `value` in the input's type; refuse another shape, and values that the type cannot hold."""
     if tuple(value.shape) != info.shape:
+        found, allowed = list(value.shape), list(info.shape)
         raise InputError(
-            f"input '{info.name}': shape {list(value.shape)} was given; allowed: {list(info.shape)}; reshape it, "
-            "or export the model for that shape"
+            f"input '{info.name}': shape {found} was given; allowed: {allowed}; reshape it, or export "
+            "the model for that shape"
         )
     dtype = np.dtype(info.dtype)
     if value.dtype == dtype:
-        return np.ascontiguousarray(value)
+        return np.asarray(value, order="C")
     if value.dtype.kind not in "biuf" or (value.dtype.kind == "f" and dtype.kind != "f"):
         raise InputError(
             f"input '{info.name}': {value.dtype} was given; allowed: {dtype}; convert it with astype"
@@ -56,7 +57,7 @@ def fit(info: ValueInfo, value: Array) -> Array:
         converted = value.astype(dtype)
     if dtype.kind in "biu" and not np.array_equal(converted, value):
         raise InputError(f"input '{info.name}': has values outside {dtype}; scale or clip them first")
-    return np.ascontiguousarray(converted)
+    return np.asarray(converted, order="C")
 
 
 def random_value(info: ValueInfo, binding: Binding | None, generator: np.random.Generator) -> Array:

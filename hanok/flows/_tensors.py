@@ -36,7 +36,7 @@ def _place(image: Bytes, address: int, content: bytes, what: str) -> None:
 
 def write_tensor(image: Bytes, binding: Binding, value: Array) -> None:
     """Store `value` (float32 is quantised as QuantizeLinear does; int8 and uint8 are taken as they are)."""
-    stored = np.ascontiguousarray(_to_stored(binding, value).transpose(binding.permutation))
+    stored = np.asarray(_to_stored(binding, value).transpose(binding.permutation), order="C")
     image[binding.address : binding.address + stored.size] = stored.reshape(-1).view(np.uint8)
 
 
@@ -44,7 +44,7 @@ def read_tensor(image: Bytes, binding: Binding, dtype: str = "float32") -> Array
     """Return the tensor in ONNX's axis order: dequantised, or as int8 or uint8 where that is its type."""
     size = int(np.prod(binding.shape, dtype=np.int64))
     raw = image[binding.address : binding.address + size].view(np.int8).reshape(binding.stored_shape)
-    stored = np.ascontiguousarray(raw.transpose(np.argsort(binding.permutation)))
+    stored = np.asarray(raw.transpose(np.argsort(binding.permutation)), order="C")
     if dtype == "int8":
         return stored
     if dtype == "uint8":

@@ -15,7 +15,7 @@ from hanok.errors import HanokError
 
 Array = npt.NDArray[Any]
 
-MAX_ARRAY_BYTES = 4 << 30
+MAX_ARRAY_BYTES = 2 << 30
 MAX_MEMBERS = 4096
 _NPY_MAGIC = b"\x93NUMPY"
 _ZIP_MAGIC = b"PK"
@@ -88,9 +88,8 @@ def _read_npy(stream: IO[bytes], available: int, origin: str) -> Array:
     if len(content) != size:
         raise InputError(f"{origin}: is cut short: {len(content)} of {size} bytes")
     flat = np.frombuffer(content, dtype)
-    return np.ascontiguousarray(flat.reshape(shape, order="F" if fortran else "C")).astype(
-        dtype.newbyteorder("=")
-    )
+    shaped = flat.reshape(shape, order="F" if fortran else "C")
+    return shaped.astype(dtype.newbyteorder("="), order="C")
 
 
 def _first_line(error: Exception) -> str:
@@ -100,7 +99,7 @@ def _first_line(error: Exception) -> str:
 def npy_bytes(array: Array) -> bytes:
     """Return `array` as the content of an .npy file."""
     stream = io.BytesIO()
-    np.lib.format.write_array(stream, np.ascontiguousarray(array), allow_pickle=False)
+    np.lib.format.write_array(stream, np.asarray(array, order="C"), allow_pickle=False)
     return stream.getvalue()
 
 

@@ -18,7 +18,7 @@ from hanok.flows._inputs import complete_inputs
 from hanok.flows._record import make_record, make_traces
 from hanok.flows._tensors import dram_image, read_tensor, write_tensor
 from hanok.flows.results import HostOperator, OutputCheck, RunRecord, RunTraces, Seconds
-from hanok.isa import HostStage, NpuStage, Program, decode
+from hanok.isa import Binding, HostStage, NpuStage, Program, decode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,9 +30,6 @@ Array = npt.NDArray[Any]
 Calibration = Mapping[str, Array] | Iterable[Mapping[str, Array]]
 Progress = Callable[[str], None]
 """Told the name of each phase as it begins."""
-
-COMPILE_SECONDS = "compile_seconds"
-"""Key of Program.metadata; not part of what is compared or saved."""
 
 
 @dataclass(frozen=True)
@@ -75,10 +72,11 @@ def compile_model(
     """Compile an ONNX model for `chip`; a float model is quantised first.
 
     Raises HanokError subclasses for a model that cannot be read, run or fitted; with `no_host` also where
-    the NPU lacks an operator. The program is verified.
+    the NPU lacks an operator. The compiler verifies the program.
     """
-    from hanok.compiler import compile_graph, verify_program
-    from hanok.graph import import_graph, is_quantised, load_model, quantise_model
+    from hanok.compiler import compile_graph
+    from hanok.graph import import_graph, load_model
+    from hanok.graph.quantise import is_quantised, quantise_model
 
     progress("reading the model")
     model = load_model(source)
@@ -90,17 +88,12 @@ def compile_model(
         model, warnings = quantised.model, quantised.record.warnings
         notes = _quantisation_notes(quantised.record, seed)
     progress("compiling")
-    graph = import_graph(model)
-    program = compile_graph(graph, chip, no_host=no_host)
-    program = replace(
-        program,
-        source_model=model.SerializeToString(deterministic=True),
-        warnings=(*warnings, *program.warnings),
-        metadata={**program.metadata, **notes},
+    content = model.SerializeToString(deterministic=True)
+    program = compile_graph(
+        import_graph(model), chip, no_host=no_host, source_model=content, warnings=warnings
     )
-    progress("verifying")
-    verify_program(program)
-    return program
+    name = program.name if isinstance(source, bytes) else Path(source).stem
+    return replace(program, name=name, metadata={**program.metadata, **notes})
 
 
 def _quantisation_notes(record: Any, seed: int) -> dict[str, str]:
@@ -119,7 +112,7 @@ def _quantisation_notes(record: Any, seed: int) -> dict[str, str]:
 
 def load_verified(path: str | Path) -> Program:
     """Load a .hanok file and prove that it keeps the rules of the machine."""
-    from hanok.compiler import verify_program
+    from hanok.compiler.verify import verify_program
     from hanok.isa import load_program
 
     program = load_program(path)
@@ -137,7 +130,11 @@ class _Run:
     seconds: dict[str, float] = field(default_factory=dict)
     timed: list[TimedStage] = field(default_factory=list)
     host_operators: list[HostOperator] = field(default_factory=list)
-    types: dict[str, str] = field(default_factory=dict)
+    bindings: dict[str, list[Binding]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for binding in self.program.bindings:
+            self.bindings.setdefault(binding.name, []).append(binding)
 
     @contextmanager
     def clock(self, phase: str) -> Iterator[None]:
@@ -147,21 +144,22 @@ class _Run:
         self.seconds[phase] = self.seconds.get(phase, 0.0) + perf_counter() - begin
 
     def read(self, name: str) -> Array:
-        """The value of a tensor: as the host has it, else from DRAM."""
-        if name in self.host_values:
-            return self.host_values[name]
-        binding = self.program.binding(name)
-        if binding is None:
-            raise ProgramError(
-                f"the program reads '{name}' before anything makes it; compile the model again"
-            )
-        return read_tensor(self.image, binding, self.types.get(name, "float32"))
+        """The real value of a tensor: as the host has it, else from DRAM."""
+        known = self.host_values.get(name)
+        if known is not None and not (known.dtype in (np.int8, np.uint8) and name in self.bindings):
+            return known
+        return self.read_dram(name, "float32")
+
+    def read_dram(self, name: str, dtype: str) -> Array:
+        """The value of a tensor that lies in DRAM."""
+        if name not in self.bindings:
+            raise ProgramError(f"the program reads '{name}' before anything makes it; compile the model again")
+        return read_tensor(self.image, self.bindings[name][0], dtype)
 
     def write(self, name: str, value: Array) -> None:
-        """Keep a value that the host has, and put it into DRAM where the NPU reads it."""
+        """Keep a value that the host has, and put it into DRAM wherever the NPU reads it."""
         self.host_values[name] = value
-        binding = self.program.binding(name)
-        if binding is not None:
+        for binding in self.bindings.get(name, ()):
             write_tensor(self.image, binding, value)
 
 
@@ -181,7 +179,6 @@ def run_program(
     """
     values, input_warnings = complete_inputs(program, inputs or {}, seed)
     state = _Run(program, dram_image(program), {})
-    state.types = {info.name: info.dtype for info in (*program.inputs, *program.outputs)}
     for constant in program.constant_outputs:
         state.write(constant.name, np.asarray(constant.value))
     for name, value in values.items():
@@ -200,8 +197,11 @@ def run_program(
 
 
 def _output(state: _Run, name: str, dtype: str) -> Array:
-    value = state.read(name)
-    return value if str(value.dtype) == dtype else value.astype(np.dtype(dtype))
+    """An output in the type that ONNX gives it."""
+    known = state.host_values.get(name)
+    if known is not None and known.dtype == np.dtype(dtype):
+        return known
+    return state.read_dram(name, dtype)
 
 
 def _run_npu(state: _Run, stage: NpuStage, progress: Progress) -> None:
@@ -222,7 +222,7 @@ def _run_npu(state: _Run, stage: NpuStage, progress: Progress) -> None:
 
 
 def _run_host(state: _Run, stage: HostStage, number: int, progress: Progress) -> None:
-    from hanok.graph import reference_session, run_session
+    from hanok.graph.oracle import reference_session, run_session
 
     progress("running host operators")
     begin = perf_counter()
@@ -243,7 +243,7 @@ def _run_host(state: _Run, stage: HostStage, number: int, progress: Progress) ->
 def _check(
     state: _Run, values: dict[str, Array], outputs: dict[str, Array], wanted: bool, progress: Progress
 ) -> tuple[tuple[OutputCheck, ...] | None, tuple[str, ...]]:
-    from hanok.graph import run_onnxruntime
+    from hanok.graph.oracle import run_onnxruntime
 
     if not wanted:
         return None, ()

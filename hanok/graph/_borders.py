@@ -12,7 +12,7 @@ from hanok.graph._working import DEQUANTIZE, QUANTIZE, Operation, WorkingGraph
 
 MOVEMENT = (
     "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Split", "DepthToSpace", "SpaceToDepth",
-    "MaxPool", "GlobalMaxPool", "Concat",
+    "MaxPool", "GlobalMaxPool", "Concat", "Gather",
 )  # fmt: skip
 """Operators whose result holds only values of their operands, so that they commute with Q and DQ."""
 ACTIVATIONS = ("Relu", "Clip")

@@ -8,12 +8,14 @@ from dataclasses import replace
 import numpy as np
 from onnx import TensorProto
 
+from hanok.graph._affine import constant_value
 from hanok.graph._float_form import float_form
 from hanok.graph._match import QMAX, QMIN, Context, Match
 from hanok.graph._match_elementwise import match_binary, match_table
 from hanok.graph._match_layout import (
     match_concat,
     match_depth_to_space,
+    match_gather,
     match_pad,
     match_reshape,
     match_slice,
@@ -25,6 +27,7 @@ from hanok.graph._match_matrix import match_convolution, match_gemm, match_matmu
 from hanok.graph._match_pools import match_pool, match_reduce_mean, match_softmax
 from hanok.graph._match_resize import match_resize
 from hanok.graph._quantized import Border, read_border
+from hanok.graph._tidy import tidy
 from hanok.graph._working import DEQUANTIZE, QUANTIZE, Operation, WorkingGraph
 from hanok.graph.ir import DType, Graph, Node, Operator, Tensor
 
@@ -37,6 +40,7 @@ _MATCHERS: dict[str, Callable[[Context, Match], list[Node] | None]] = {
     "DepthToSpace": match_depth_to_space,
     "Div": match_binary,
     "Flatten": match_reshape,
+    "Gather": match_gather,
     "Gemm": match_gemm,
     "GlobalAveragePool": match_pool,
     "GlobalMaxPool": match_pool,
@@ -62,6 +66,8 @@ _DTYPES = {
     TensorProto.INT32: DType.INT32,
     TensorProto.BOOL: DType.BOOL,
 }
+_MAX_FOLDED_ELEMENTS = 1 << 20
+"""Constants up to this size are dequantised at import; larger ones keep their DQ on the host."""
 
 
 def convert(working: WorkingGraph) -> Graph:
@@ -75,7 +81,8 @@ def convert(working: WorkingGraph) -> Graph:
         for node in reversed(_nodes_of(context, operation)):
             reversed_nodes.append(node)
             demanded.update(node.inputs)
-    nodes = tuple(_with_float_form(context, node) for node in reversed_nodes[::-1])
+    tidied = tidy(reversed_nodes[::-1], context.tensors, tuple(working.outputs))
+    nodes = tuple(_with_float_form(context, node) for node in tidied)
     used = dict.fromkeys([*working.inputs, *(n for node in nodes for n in [*node.inputs, *node.outputs]), *working.outputs])
     return Graph(
         working.name,
@@ -108,7 +115,21 @@ def _nodes_of(context: Context, operation: Operation) -> list[Node]:
         if operation.inputs[0] not in context.working.constants:
             context.activation(operation.inputs[0], border)
             return [_border_node(context, operation, Operator.DEQUANTIZE)]
+    if _becomes_constant(context, operation):
+        return []
     return [_host_node(context, operation)]
+
+
+def _becomes_constant(context: Context, operation: Operation) -> bool:
+    """Turn the DQ of a small constant, which a host operator reads, into a float constant."""
+    content = context.working.constant(operation.inputs[0]) if operation.inputs else None
+    if operation.op_type != DEQUANTIZE or content is None or content.size > _MAX_FOLDED_ELEMENTS:
+        return False
+    real = constant_value(context.working, context.producers, operation.outputs[0])
+    if real is None:
+        return False
+    context.working.constants[operation.outputs[0]] = real
+    return True
 
 
 def _match(context: Context, quantizer: Operation, output: Tensor) -> list[Node] | None:

@@ -103,6 +103,33 @@ def match_split(context: Context, match: Match) -> list[Node] | None:
     return moved(context, match, build)
 
 
+def match_gather(context: Context, match: Match) -> list[Node] | None:
+    """Gather of one constant index, or of constant indices at equal steps, is a Slice."""
+    indices = _integers(context, match.core, 1)
+    content = context.working.constant(match.core.input(1))
+    if indices is None or content is None or content.ndim > 1:
+        return None
+
+    def build(inner: Match, x: Tensor) -> list[Node] | None:
+        axis = inner.core.integer("axis") % len(x.shape)
+        wanted = [index % x.shape[axis] for index in indices]
+        step = wanted[1] - wanted[0] if len(wanted) > 1 else 1
+        if step == 0 or wanted != [wanted[0] + step * position for position in range(len(wanted))]:
+            return None
+        starts, steps = [0] * len(x.shape), [1] * len(x.shape)
+        starts[axis], steps[axis] = wanted[0], step
+        attributes = SliceAttributes(tuple(starts), tuple(steps))
+        if content.ndim == 1:
+            return [context.node(inner, Operator.SLICE, [x], inner.output, attributes)]
+        taken = context.like(x, f"{inner.output.name}/taken", (*x.shape[:axis], 1, *x.shape[axis + 1 :]))
+        return [
+            context.node(inner, Operator.SLICE, [x], taken, attributes),
+            context.node(inner, Operator.RESHAPE, [taken], inner.output, Attributes()),
+        ]
+
+    return moved(context, match, build)
+
+
 def match_concat(context: Context, match: Match) -> list[Node] | None:
     """Concat; operands of another quantization go through a LOOKUP, float constants are quantised."""
     core = match.core

@@ -58,10 +58,11 @@ def repair_layers(
 ) -> tuple[ModelProto, list[LayerRepair]]:
     """Walk the quantised model once, layer by layer, each layer seeing the repaired ones before it.
 
-    For each output channel the float layer's output y is regressed on the quantised one's z, over the
-    values that the output's quantisation does not clip for both. Slope and offset are shrunk towards 1
-    and 0 by empirical Bayes, as far as they could be chance; the slope multiplies the weight scale, the
-    offset goes to the int32 bias. Integer weights stay as they are.
+    The layer's output z is held against two float outputs, over the values that the output's quantisation
+    does not clip. Against the float layer on the same quantised input, a line is fitted for each output
+    channel: it mends the rounding of the weights. Against the float model, the mean is then matched: it
+    mends what earlier layers shifted. Both are shrunk by empirical Bayes, as far as they could be chance.
+    Slopes multiply the weight scales, offsets go to the int32 biases; integer weights stay as they are.
     """
     graph = from_model(quantised)
     fix_input_shapes(graph, quantised, None)
@@ -73,11 +74,10 @@ def repair_layers(
     targets = _float_outputs(float_graph, layers, samples)
     repairs: list[LayerRepair] = []
     values = [dict(sample) for sample in samples]
-    for layer, outputs in zip(layers, _walk(graph, layers, values), strict=True):
-        reference = [target[layer.name] for target in targets]
-        repairs.append(_repair(graph, layer, outputs, reference))
-        for target in targets:
-            del target[layer.name]
+    operations = {operation.name: operation for operation in float_graph.operations}
+    for layer, inputs, outputs in _walk(graph, layers, values):
+        same_input = _run_float(float_graph, operations[layer.name], inputs)
+        repairs.append(_repair(graph, layer, outputs, same_input, [target.pop(layer.name) for target in targets]))
     return to_model(graph), repairs
 
 
@@ -122,8 +122,19 @@ def _float_outputs(
     return results
 
 
-def _walk(graph: WorkingGraph, layers: list[Layer], values: list[dict[str, Array]]) -> Iterator[list[Array]]:
-    """Yield each layer's raw output for every sample; what the caller writes back goes to later layers.
+def _run_float(graph: WorkingGraph, operation: Operation, inputs: list[Array]) -> list[Array]:
+    """The float operation's output for other inputs."""
+    name, output = operation.inputs[0], operation.outputs[0]
+    session = reference_session(build_model(graph, [operation.to_proto()], [name], [output]), optimise=False)
+    return [run_session(session, {name: value})[output] for value in inputs]
+
+
+def _walk(
+    graph: WorkingGraph, layers: list[Layer], values: list[dict[str, Array]]
+) -> Iterator[tuple[Layer, list[Array], list[Array]]]:
+    """Yield each layer with its input and raw output for every sample.
+
+    What the caller writes into the list of outputs is what later layers see.
 
     Operations run in topological order, in pieces that end at a layer. Dequantisers of constants run in
     whichever piece reads them, so that changes of weights reach nothing but their own layer.
@@ -141,11 +152,10 @@ def _walk(graph: WorkingGraph, layers: list[Layer], values: list[dict[str, Array
     start = 0
     for layer in layers:
         end = next(i for i, operation in enumerate(moving) if operation is layer.operation) + 1
-        _advance(
-            graph, moving[start:end], constant, values, [n for n, last in last_reader.items() if last >= end]
-        )
+        wanted = [name for name, last in last_reader.items() if last >= end]
+        _advance(graph, moving[start:end], constant, values, [*wanted, layer.operation.inputs[0]])
         outputs = [value[layer.output] for value in values]
-        yield outputs
+        yield layer, [value[layer.operation.inputs[0]] for value in values], outputs
         for value, output in zip(values, outputs, strict=True):
             value[layer.output] = output
             for name in [name for name in value if last_reader.get(name, -1) < end]:
@@ -164,7 +174,7 @@ def _advance(
     made = {name for operation in piece for name in operation.outputs if name}
     read = [name for operation in piece for name in [*operation.inputs, *operation.captured()] if name]
     inputs = [name for name in dict.fromkeys(read) if name in values[0] and name not in made]
-    outputs = [name for name in needed_later if name in made]
+    outputs = [name for name in dict.fromkeys(needed_later) if name in made]
     outputs += [name for name in piece[-1].outputs if name not in outputs]
     dequantisers = [constant[name] for name in dict.fromkeys(read) if name in constant]
     nodes = [operation.to_proto() for operation in [*dequantisers, *piece]]
@@ -173,15 +183,20 @@ def _advance(
         value.update(run_session(session, {name: value[name] for name in inputs}))
 
 
-def _repair(graph: WorkingGraph, layer: Layer, outputs: list[Array], reference: list[Array]) -> LayerRepair:
+def _repair(
+    graph: WorkingGraph, layer: Layer, outputs: list[Array], same_input: list[Array], reference: list[Array]
+) -> LayerRepair:
     """Refit one layer; change its scales and bias in `graph`, and `outputs` to what it now gives."""
     low, high = layer.limits(graph)
+    groups = _moments(outputs, same_input, layer.channel_axis, low, high)
+    slope, offset = _fit_line(groups, layer.has_bias)
+    if layer.scale(graph).size == 1:
+        slope = np.ones_like(slope)
     groups = _moments(outputs, reference, layer.channel_axis, low, high)
     moments = groups.total()
-    slope, offset = _fit(groups, layer.has_bias)
+    if layer.has_bias:
+        offset = offset + _fit_shift(groups, slope, offset)
     old_scale, old_bias = layer.scale(graph), layer.bias(graph)
-    if old_scale.size == 1:
-        slope = np.ones_like(slope)
     scale = (old_scale * (slope if old_scale.size > 1 else 1.0)).astype(np.float32)
     bias = layer.store(graph, scale, old_bias * slope + offset)
     factor = scale.astype(np.float64) / old_scale
@@ -190,8 +205,8 @@ def _repair(graph: WorkingGraph, layer: Layer, outputs: list[Array], reference: 
     factor_row, bias_row = np.broadcast_to(factor, slope.shape).reshape(shape), bias.reshape(shape)
     for index, z in enumerate(outputs):
         outputs[index] = ((z - old_bias.reshape(shape)) * factor_row + bias_row).astype(np.float32)
-    before = _error(moments, np.ones_like(slope), np.zeros_like(offset))
-    after = _error(moments, slope, offset)
+    before = float(_squares(moments, np.ones_like(slope), np.zeros_like(offset)).sum())
+    after = float(_squares(moments, slope, offset).sum())
     signal = float(moments.yy.sum())
     return LayerRepair(
         layer.name,
@@ -221,8 +236,8 @@ def _moments(outputs: list[Array], reference: list[Array], axis: int, low: float
     return _Moments(*(np.stack(part) for part in zip(*sums, strict=True)))
 
 
-def _fit(groups: _Moments, has_bias: bool) -> tuple[FloatArray, FloatArray]:
-    """Slope and offset of y = slope * z + offset for each channel, shrunk by empirical Bayes.
+def _fit_line(groups: _Moments, has_bias: bool) -> tuple[FloatArray, FloatArray]:
+    """Slope and offset of y = slope * z + offset for each channel.
 
     With n independent observations the slope's sampling variance is s^2 / Szz and the mean shift's s^2 / n,
     s^2 the residual variance. Values of one sample are not independent, so both are multiplied by a design
@@ -237,16 +252,27 @@ def _fit(groups: _Moments, has_bias: bool) -> tuple[FloatArray, FloatArray]:
     safe = np.maximum(spread_z, np.finfo(np.float32).tiny)
     slope = shared / safe
     variance = _moderated(np.maximum(spread_y - shared**2 / safe, 0.0), np.maximum(count - 2.0, 0.0))
-    residual_sums = groups.y - groups.count * mean_y - slope * (groups.z - groups.count * mean_z)
-    residual_products = (
+    sums = groups.y - groups.count * mean_y - slope * (groups.z - groups.count * mean_z)
+    products = (
         groups.zy - mean_z * groups.y - mean_y * groups.z + groups.count * mean_z * mean_y
         - slope * (groups.zz - 2 * mean_z * groups.z + groups.count * mean_z**2)
     )  # fmt: skip
-    slope_variance = _design_effect(residual_products, variance * safe) * variance / safe
-    shift_variance = _design_effect(residual_sums, variance * count) * variance / count
+    slope_variance = _design_effect(products, variance * safe) * variance / safe
+    shift_variance = _design_effect(sums, variance * count) * variance / count
     excess = _shrunk(slope - 1.0, slope_variance, spread_z > 0)
     shift = _shrunk(mean_y - mean_z, shift_variance, total.count > 0)
     return 1.0 + excess, shift - excess * mean_z
+
+
+def _fit_shift(groups: _Moments, slope: FloatArray, offset: FloatArray) -> FloatArray:
+    """What is still to be added to slope * z + offset for each channel."""
+    total = groups.total()
+    count = np.maximum(total.count, 1.0)
+    shift = (total.y - slope * total.z - offset * total.count) / count
+    squares = np.maximum(_squares(total, slope, offset) - count * shift**2, 0.0)
+    variance = _moderated(squares, np.maximum(count - 1.0, 0.0))
+    sums = groups.y - slope * groups.z - groups.count * (offset + shift)
+    return _shrunk(shift, _design_effect(sums, variance * count) * variance / count, total.count > 0)
 
 
 def _design_effect(group_sums: FloatArray, independent: FloatArray) -> float:
@@ -280,11 +306,11 @@ def _shrunk(estimates: FloatArray, variances: FloatArray, known: npt.NDArray[np.
     return np.asarray(estimates * weight)
 
 
-def _error(moments: _Moments, slope: FloatArray, offset: FloatArray) -> float:
-    """Sum over channels of |y - slope z - offset|^2."""
-    error = moments.yy - 2 * slope * moments.zy - 2 * offset * moments.y
-    error = error + slope**2 * moments.zz + 2 * slope * offset * moments.z + offset**2 * moments.count
-    return max(0.0, float(error.sum()))
+def _squares(moments: _Moments, slope: FloatArray, offset: FloatArray) -> FloatArray:
+    """Sum of |y - slope z - offset|^2 for each channel."""
+    squares = moments.yy - 2 * slope * moments.zy - 2 * offset * moments.y
+    squares = squares + slope**2 * moments.zz + 2 * slope * offset * moments.z + offset**2 * moments.count
+    return np.maximum(squares, 0.0)
 
 
 def _ratio_db(signal: float, noise: float) -> float:

@@ -1,6 +1,6 @@
 """The instruction set: one table and its views, closed timing formulas, and the compiled program."""
 
-from hanok.isa.encoding import Decoded, assemble, decode, disassemble, encode, encode_all
+from hanok.isa.encoding import Decoded, assemble, decode, disassemble, encode
 from hanok.isa.file import load_program, save_program
 from hanok.isa.program import (
     Binding,
@@ -57,7 +57,6 @@ __all__ = [
     "decode",
     "disassemble",
     "encode",
-    "encode_all",
     "load_program",
     "save_program",
 ]

@@ -42,7 +42,8 @@ def pack(value: Any, blobs: list[bytes]) -> Any:
             return {key: pack(value[key], blobs) for key in sorted(value)}
         case Chip():
             return value.model_dump()
-    assert is_dataclass(value) and not isinstance(value, type), f"no form in a program file for {type(value)}"
+    assert is_dataclass(value), f"no form in a program file for {type(value)}"
+    assert not isinstance(value, type), f"{value} is a class"
     packed = {entry.name: pack(getattr(value, entry.name), blobs) for entry in fields(value)}
     return {"record": type(value).__name__} | packed
 
@@ -90,7 +91,7 @@ def unpack(form: Any, content: Any, blobs: memoryview, where: str) -> Any:
     if isinstance(form, type) and issubclass(form, Enum):
         _require(content in [member.value for member in form], where, form.__name__, content)
         return form(content)
-    assert isinstance(form, type) and is_dataclass(form), f"{where}: no reader for {form}"
+    assert isinstance(form, type), f"{where}: no reader for {form}"
     return _unpack_record(form, content, blobs, where)
 
 
@@ -105,7 +106,9 @@ def _require(holds: bool, where: str, wanted: str, found: Any) -> None:
 
 def _blob(content: Any, blobs: memoryview, where: str) -> memoryview:
     pair = isinstance(content, list) and len(content) == 2 and all(type(number) is int for number in content)
-    _require(pair and 0 <= content[0] <= content[0] + content[1] <= len(blobs), where, "a range of bytes", content)
+    _require(
+        pair and 0 <= content[0] <= content[0] + content[1] <= len(blobs), where, "a range of bytes", content
+    )
     _require(content[1] >= 0, where, "a range of bytes", content)
     return blobs[content[0] : content[0] + content[1]]
 
@@ -122,7 +125,9 @@ def _unpack_tuple(forms: tuple[Any, ...], content: Any, blobs: memoryview, where
 
 
 def _unpack_array(content: Any, blobs: memoryview, where: str) -> np.ndarray[Any, Any]:
-    _require(isinstance(content, dict) and set(content) == {"dtype", "shape", "data"}, where, "an array", content)
+    _require(
+        isinstance(content, dict) and set(content) == {"dtype", "shape", "data"}, where, "an array", content
+    )
     name, shape = content["dtype"], content["shape"]
     known = isinstance(name, str) and len(name) <= 4 and name[1:2] in _ARRAY_KINDS
     _require(known and name[2:] in ("1", "2", "4", "8"), where, "a type of number", name)
@@ -157,5 +162,13 @@ def _unpack_record(form: type, content: Any, blobs: memoryview, where: str) -> A
     _require(isinstance(content, dict), where, form.__name__, content)
     hints = _hints(form)
     wanted = {"record", *(entry.name for entry in fields(form))}
-    _require(set(content) == wanted and content["record"] == form.__name__, where, form.__name__, sorted(content))
-    return form(**{name: unpack(hints[name], content[name], blobs, f"{where}.{name}") for name in hints if name in content})
+    _require(
+        set(content) == wanted and content["record"] == form.__name__, where, form.__name__, sorted(content)
+    )
+    return form(
+        **{
+            name: unpack(hints[name], content[name], blobs, f"{where}.{name}")
+            for name in hints
+            if name in content
+        }
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,51 +49,76 @@ class Decoded:
         return record
 
 
-def encode(opcode: Opcode, values: dict[str, Any]) -> bytes:
-    """Encode one instruction; fields that are not named are 0. Refuses unknown fields and misfits."""
-    layout = BY_OPCODE[opcode].format
-    record = np.zeros((), _DTYPES[layout.name])
-    record["opcode"] = int(opcode)
+_STRUCT_CODES = {
+    "u1": "B",
+    "i1": "b",
+    "u2": "H",
+    "i2": "h",
+    "u4": "I",
+    "i4": "i",
+    "u8": "Q",
+    "i8": "q",
+    "f4": "f",
+}
+
+
+@dataclass(frozen=True)
+class _Packer:
+    """How a format is packed: one struct, and for each field its first item, count and range."""
+
+    layout: struct.Struct
+    place: dict[str, tuple[int, int, int, int]]
+    """Field -> first item, items, smallest and largest integer (both 0 for a float)."""
+    cleared: tuple[float, ...]
+
+
+def _packer(layout: Format) -> _Packer:
+    codes, place, items = "<", {}, 0
+    cleared: list[float] = []
+    for field in layout.fields:
+        dtype = np.dtype(field.code)
+        codes += f"{field.count}{_STRUCT_CODES[dtype.kind + str(dtype.itemsize)]}"
+        info = np.iinfo(dtype) if dtype.kind in "iu" else None
+        low, high = (int(info.min), int(info.max)) if info else (0, 0)
+        place[field.name] = (items, field.count, low, high)
+        cleared += [0 if info else 0.0] * field.count
+        items += field.count
+    packed = struct.calcsize(codes)
+    return _Packer(struct.Struct(f"{codes}{layout.size_bytes - packed}x"), place, tuple(cleared))
+
+
+_PACKERS = {row.opcode: _packer(row.format) for row in INSTRUCTIONS}
+
+
+def encode(opcode: Opcode, values: Mapping[str, Any]) -> bytes:
+    """Encode one instruction; fields that are not named are 0. Refuses unknown fields and misfits.
+
+    A field of several items takes as many values, or one for all of them.
+    """
+    packer = _PACKERS[opcode]
+    items = list(packer.cleared)
+    items[0] = int(opcode)
+    place = packer.place
     for name, value in values.items():
-        if record.dtype.names is None or name not in record.dtype.names or name == "opcode":
+        if name not in place or name == "opcode":
             raise ValueError(f"{opcode.name} has no field '{name}'")
-        field_type = record.dtype[name]
-        if field_type.base.kind in "iu":
-            info = np.iinfo(field_type.base)
-            if np.min(value) < info.min or np.max(value) > info.max:
-                raise ValueError(f"{opcode.name}.{name}: {value} is outside {info.min}..{info.max}")
-        record[name] = value
-    return record.tobytes()
-
-
-def encode_all(rows: list[tuple[Opcode, dict[str, Any]]]) -> bytes:
-    """Encode instructions in order, a column of fields at a time; the same bytes as `encode` one by one."""
-    sizes = np.array([BY_OPCODE[opcode].format.size_bytes for opcode, _ in rows], np.int64)
-    starts = np.concatenate([[0], np.cumsum(sizes)])
-    code = np.zeros(int(starts[-1]), np.uint8)
-    for name, dtype in _DTYPES.items():
-        members = [index for index, (opcode, _) in enumerate(rows) if BY_OPCODE[opcode].format.name == name]
-        if not members:
+        first, count, low, high = place[name]
+        if count == 1 and isinstance(value, int) and low <= value <= high > 0:
+            items[first] = value
             continue
-        records = np.zeros(len(members), dtype)
-        for field in dtype.names or ():
-            blank = 0 if dtype[field].shape == () else [0] * dtype[field].shape[0]
-            column = [rows[index][1].get(field, blank) for index in members]
-            records[field] = _checked(name, field, dtype[field].base, column)
-        records["opcode"] = [int(rows[index][0]) for index in members]
-        places = starts[members][:, None] + np.arange(dtype.itemsize)
-        code[places] = records.view(np.uint8).reshape(len(members), dtype.itemsize)
-    return code.tobytes()
-
-
-def _checked(layout: str, field: str, dtype: np.dtype[Any], column: list[Any]) -> npt.NDArray[Any]:
-    if dtype.kind == "f":
-        return np.array(column, dtype)
-    numbers = np.array(column, np.int64)
-    info = np.iinfo(dtype)
-    if numbers.size and (numbers.min() < info.min or numbers.max() > info.max):
-        raise ValueError(f"{layout}.{field}: {numbers.min()}..{numbers.max()} is outside {info.min}..{info.max}")
-    return numbers
+        given = list(value) if isinstance(value, (list, tuple, np.ndarray)) else [value] * count
+        if len(given) != count:
+            raise ValueError(f"{opcode.name}.{name}: {len(given)} values; allowed: {count}")
+        for item in given:
+            if high and not isinstance(item, (int, np.integer)):
+                raise ValueError(f"{opcode.name}.{name}: {item} is not an integer")
+            if high and not low <= item <= high:
+                raise ValueError(f"{opcode.name}.{name}: {item} is outside {low}..{high}")
+        items[first : first + count] = given
+    try:
+        return packer.layout.pack(*items)
+    except (OverflowError, struct.error) as error:
+        raise ValueError(f"{opcode.name}: a float field holds no float32: {error}") from None
 
 
 def decode(code: bytes) -> Decoded:
@@ -107,7 +134,9 @@ def decode(code: bytes) -> Decoded:
     while position < total:
         words = words_of[first_bytes[position]]
         if not words:
-            raise ProgramError(f"illegal opcode 0x{first_bytes[position]:02x} at byte {position * WORD_BYTES}")
+            raise ProgramError(
+                f"illegal opcode 0x{first_bytes[position]:02x} at byte {position * WORD_BYTES}"
+            )
         if position + words > total:
             raise ProgramError(f"the last instruction at byte {position * WORD_BYTES} is cut short")
         offsets.append(position)
@@ -121,7 +150,9 @@ def decode(code: bytes) -> Decoded:
         members = np.flatnonzero(formats == number)
         row[members] = np.arange(len(members))
         size = _DTYPES[name].itemsize
-        gathered = raw[offset[members, None] + np.arange(size)] if len(members) else np.zeros((0, size), np.uint8)
+        gathered = (
+            raw[offset[members, None] + np.arange(size)] if len(members) else np.zeros((0, size), np.uint8)
+        )
         records[name] = np.ascontiguousarray(gathered).view(_DTYPES[name]).reshape(-1)
     return Decoded(
         offset,
@@ -162,7 +193,9 @@ def _value_text(value: Any) -> str:
 
 def assemble(line: str) -> bytes:
     """Encode one line of assembly as `disassemble` prints it; raise ProgramError that names the fault."""
-    mnemonic, *words = line.split()
+    mnemonic, *words = line.split() or [""]
+    if not mnemonic:
+        raise ProgramError("an empty line holds no instruction")
     try:
         opcode = Opcode[mnemonic.upper()]
     except KeyError:
@@ -177,7 +210,7 @@ def assemble(line: str) -> bytes:
             raise ProgramError(f"{mnemonic}: '{word}' is not field=value") from None
     try:
         return encode(opcode, values)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise ProgramError(str(error)) from None
 
 

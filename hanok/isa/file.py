@@ -1,8 +1,8 @@
 """Program files (.hanok): one checked container, written whole or not at all.
 
-Layout, little-endian: magic (8 bytes), format version (u4), zero (u4), file size (u8), header size (u8), SHA-256 of
-every other byte (32), header (JSON: every field of Program; a `bytes` value or an array is a range of the
-blobs), blobs. The header names no Python type: the records of `hanok.isa.program` say what is read.
+Layout, little-endian: magic (8 bytes), format version (u4), zero (u4), file size (u8), header size (u8),
+SHA-256 of every other byte (32), header (JSON: every field of Program; a `bytes` value or an array is a
+range of the blobs), blobs. The header names no Python type: the records of `hanok.isa.program` say what is read.
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ def _read(file: BinaryIO, actual_bytes: int, origin: str) -> Program:
     _, version, reserved, size, header_bytes = _PREFIX.unpack(prefix)
     if version > FORMAT_VERSION:
         raise ProgramError(
-            f"{origin}: format version {version}; this hanok reads up to {FORMAT_VERSION}: update hanok, or compile "
-            "the model again"
+            f"{origin}: format version {version}; this hanok reads up to {FORMAT_VERSION}: update hanok, or "
+            "compile the model again"
         )
     if size != actual_bytes:
         raise ProgramError(f"{origin}: {actual_bytes} bytes where {size} are promised: cut short or damaged")
@@ -116,7 +116,10 @@ def _faults(program: Program) -> Iterator[str]:
     ranges = [("constants", program.constants_address, len(program.constants))]
     ranges += [(f"region '{region.name}'", region.address, region.size_bytes) for region in program.regions]
     for binding in program.bindings:
-        if sorted(binding.permutation) != list(range(len(binding.shape))) or min(binding.shape, default=0) < 0:
+        if (
+            sorted(binding.permutation) != list(range(len(binding.shape)))
+            or min(binding.shape, default=0) < 0
+        ):
             yield f"binding '{binding.name}': shape {binding.shape} with permutation {binding.permutation}"
         elements = 1
         for extent in binding.shape:
@@ -131,6 +134,8 @@ def _faults(program: Program) -> Iterator[str]:
             yield f"stage {number}: a layer number outside 0..{len(program.layers) - 1}"
     for name, address, size in ranges:
         if address < 0 or size < 0 or address + size > program.dram_bytes:
-            yield f"{name}: bytes {address}..{address + size} outside the program's DRAM of {program.dram_bytes}"
+            place = f"bytes {address}..{address + size}"
+            yield f"{name}: {place} outside the program's DRAM of {program.dram_bytes}"
     if program.dram_bytes > program.chip.memory.capacity_mib << 20:
-        yield f"{program.dram_bytes} bytes of DRAM are more than the chip's {program.chip.memory.capacity_mib} MiB"
+        capacity = program.chip.memory.capacity_mib
+        yield f"{program.dram_bytes} bytes of DRAM are more than the chip's {capacity} MiB"

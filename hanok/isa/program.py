@@ -148,4 +148,6 @@ class Program:
     @property
     def host_operators(self) -> tuple[tuple[str, str], ...]:
         """(node name, ONNX type) of every operator that runs on the host."""
-        return tuple(pair for stage in self.stages if isinstance(stage, HostStage) for pair in stage.operators)
+        return tuple(
+            pair for stage in self.stages if isinstance(stage, HostStage) for pair in stage.operators
+        )

@@ -95,7 +95,9 @@ STEP_MEANING = {
     Step.TAKE: "v = o",
 }
 
-STEP_SLOTS = {step: 8 if step in (Step.DIV, Step.REVERSE_DIV) else 1 for step in Step if step is not Step.NONE}
+STEP_SLOTS = {
+    step: 8 if step in (Step.DIV, Step.REVERSE_DIV) else 1 for step in Step if step is not Step.NONE
+}
 """Pipeline slots that a step takes; division is iterative."""
 
 
@@ -161,7 +163,9 @@ class Format:
         return np.dtype(
             {
                 "names": [field.name for field in self.fields],
-                "formats": [field.code if field.count == 1 else (field.code, (field.count,)) for field in self.fields],
+                "formats": [
+                    field.code if field.count == 1 else (field.code, (field.count,)) for field in self.fields
+                ],
                 "offsets": offsets,
                 "itemsize": self.size_bytes,
             }
@@ -185,7 +189,11 @@ class Instruction:
 
 HEADER = (
     Field("opcode", "u1", "operation"),
-    Field("wait", "u1", "bit s: before starting, take one count from the semaphore that unit s posts to this unit"),
+    Field(
+        "wait",
+        "u1",
+        "bit s: before starting, take one count from the semaphore that unit s posts to this unit",
+    ),
     Field("post", "u1", "bit d: when finished, add one count to the semaphore of unit d"),
     Field("flags", "u1", "see the instruction"),
 )
@@ -218,7 +226,9 @@ MATRIX = Format(
         *HEADER,
         Field("activation_address", "<u4", "SRAM byte address of activation row slot 0, byte 0"),
         Field("row_pitch", "<u4", "bytes between row slots"),
-        Field("ring_rows", "<u4", "0: row y lies in slot y; otherwise in slot (y + ring_start) mod ring_rows"),
+        Field(
+            "ring_rows", "<u4", "0: row y lies in slot y; otherwise in slot (y + ring_start) mod ring_rows"
+        ),
         Field("ring_start", "<u4", "see ring_rows"),
         Field("y_start", "<i4", "row of output row 0 at tap 0; may be negative (padding)"),
         Field("y_stride", "<i4", "rows between output rows"),
@@ -234,11 +244,17 @@ MATRIX = Format(
         Field("out_width", "<u4", "output columns (positions) in each output row"),
         Field("taps_y", "<u2", "vertical taps"),
         Field("taps_x", "<u2", "horizontal taps"),
-        Field("tap_bytes", "<u4", "CONV: contiguous bytes of each tap, read in chunks of `rows`; DEPTHWISE: 1"),
+        Field(
+            "tap_bytes", "<u4", "CONV: contiguous bytes of each tap, read in chunks of `rows`; DEPTHWISE: 1"
+        ),
         Field("blocks", "<u2", "blocks of array columns (N blocks)"),
         Field("last_columns", "<u2", "columns used in the last block"),
-        Field("weight_address", "<u4", "SRAM byte address of the first weight tile; tiles follow one another"),
-        Field("bias_address", "<u4", "SRAM byte address of int32 biases, one for each used column of each block"),
+        Field(
+            "weight_address", "<u4", "SRAM byte address of the first weight tile; tiles follow one another"
+        ),
+        Field(
+            "bias_address", "<u4", "SRAM byte address of int32 biases, one for each used column of each block"
+        ),
         Field("accumulator_row", "<u4", "accumulator row of block 0, output position 0"),
         Field("pad", "i1", "int8 value of positions outside the limits"),
     ),
@@ -279,7 +295,9 @@ VECTOR = Format(
         Field("y_start", "<i4", "y = y_start + outer_1 * y_stride + reduce_1 * y_dilation"),
         Field("y_stride", "<i4", "see y_start"),
         Field("y_dilation", "<i4", "see y_start"),
-        Field("y_limit", "<i4", "outside 0 .. y_limit-1 an element is left out of a reduction, else reads 0.0"),
+        Field(
+            "y_limit", "<i4", "outside 0 .. y_limit-1 an element is left out of a reduction, else reads 0.0"
+        ),
         Field("x_start", "<i4", "x = x_start + outer_0 * x_stride + reduce_0 * x_dilation"),
         Field("x_stride", "<i4", "see x_start"),
         Field("x_dilation", "<i4", "see x_start"),
@@ -290,7 +308,11 @@ VECTOR = Format(
         Field("strides_2", "<i4", "operand 2: likewise", 4),
         Field("address_out", "<u4", "SRAM byte address of the result"),
         Field("strides_out", "<i4", "result: likewise", 4),
-        Field("zero_out", "<i2", "int8: clamp(round_half_even(v) + zero_out, low_out, high_out); NaN gives low_out"),
+        Field(
+            "zero_out",
+            "<i2",
+            "int8: clamp(round_half_even(v) + zero_out, low_out, high_out); NaN gives low_out",
+        ),
         Field("low_out", "<i2", "see zero_out"),
         Field("high_out", "<i2", "see zero_out"),
         Field("round_zero", "<i2", "of step ROUND"),
@@ -310,7 +332,9 @@ VECTOR_TABLE = Format(
 
 INSTRUCTIONS = (
     Instruction(Opcode.LOAD, Unit.LOAD, DMA, "Copy runs from DRAM to SRAM."),
-    Instruction(Opcode.FILL, Unit.LOAD, DMA, "Write `value` to every byte of the SRAM runs; DRAM is not read."),
+    Instruction(
+        Opcode.FILL, Unit.LOAD, DMA, "Write `value` to every byte of the SRAM runs; DRAM is not read."
+    ),
     Instruction(Opcode.STORE, Unit.STORE, DMA, "Copy runs from SRAM to DRAM."),
     Instruction(
         Opcode.CONV,

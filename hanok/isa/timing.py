@@ -18,7 +18,9 @@ def preload_cycles(matrix: Matrix, tile_rows: int, with_bias: bool) -> int:
     return ceil_div(rows, matrix.preload_rows_per_cycle) + PRELOAD_OVERHEAD_CYCLES
 
 
-def depthwise_stream_cycles(out_height: int, out_width: int, x_stride: int, taps_x: int, x_tap: int, pixel_pitch: int) -> int:
+def depthwise_stream_cycles(
+    out_height: int, out_width: int, x_stride: int, taps_x: int, x_tap: int, pixel_pitch: int
+) -> int:
     """Cycles to stream one vertical tap of a depthwise block: every pixel under the windows of each row."""
     span = ((out_width - 1) * x_stride + (taps_x - 1) * x_tap) // pixel_pitch + 1
     return out_height * span

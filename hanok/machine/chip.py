@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from hanok.errors import ChipError
 
-MAX_CHIP_FILE_BYTES = 1 << 20
+MAX_CHIP_FILE_BYTES = 1 << 16
 MAX_TOML_DEPTH = 32
 
 
@@ -190,7 +190,7 @@ class Chip(_Record):
         _check_depth(text, str(name_or_path))
         try:
             content = tomllib.loads(text)
-        except (tomllib.TOMLDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise ChipError(f"{name_or_path}: not a TOML file: {error}") from None
         return cls.from_dict(content, str(name_or_path))
 
@@ -198,7 +198,9 @@ class Chip(_Record):
 def preset_names() -> tuple[str, ...]:
     """Return the names of the presets that ship with hanok."""
     folder = resources.files("hanok.machine") / "presets"
-    return tuple(sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml")))
+    return tuple(
+        sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
+    )
 
 
 def chip_toml(name_or_path: str | Path) -> str:
@@ -207,8 +209,14 @@ def chip_toml(name_or_path: str | Path) -> str:
     if name in preset_names():
         return (resources.files("hanok.machine") / "presets" / f"{name}.toml").read_text("utf-8")
     path = Path(name)
-    if not path.is_file():
-        raise ChipError(f"'{name}' is neither a chip file nor a preset; presets: {', '.join(preset_names())}")
+    try:
+        found = path.is_file()
+    except OSError:
+        found = False
+    if not found:
+        raise ChipError(
+            f"'{name[:200]}' is neither a chip file nor a preset; presets: {', '.join(preset_names())}"
+        )
     if path.stat().st_size > MAX_CHIP_FILE_BYTES:
         raise ChipError(f"{name}: {path.stat().st_size} bytes; a chip file has at most {MAX_CHIP_FILE_BYTES}")
     try:

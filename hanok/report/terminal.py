@@ -20,8 +20,10 @@ def print_record(record: RunRecord, console: Console, top_layers: int = TOP_LAYE
     """Print the record; the last line says what bounds the model."""
     console.print()
     console.print(_totals(record))
-    if record.layers:
+    console.print()
+    if record.layers and top_layers:
         console.print(_layers(record, top_layers))
+    if record.instructions:
         console.print(_units(record))
     if record.host_operators:
         console.print(_host(record))
@@ -70,7 +72,7 @@ def _totals(record: RunRecord) -> Table:
         ),
         (
             "latency",
-            f"{_format.milliseconds(record.latency_ms)}  ({record.cycles:,} cycles at {chip.clock_mhz:,} MHz)",
+            f"{_format.milliseconds(record.latency_ms)}  ({record.cycles:,} cycles, {chip.clock_mhz:,} MHz)",
         ),
         ("utilisation", f"{_format.percent(record.utilisation)}  ({_format.scaled(record.macs, 'MAC')})"),
         ("energy", _format.energy(record.energy_mj)),
@@ -104,7 +106,9 @@ def _check(record: RunRecord) -> str:
     if not record.outputs_mismatched:
         return f"identical: {record.outputs_compared:,} values, 0 mismatches"
     steps = (
-        "" if record.max_error_steps is None else f", at most {record.max_error_steps} quantisation steps off"
+        ""
+        if record.max_error_steps is None
+        else f", the largest error is {record.max_error_steps} quantisation steps"
     )
     return f"{record.outputs_mismatched:,} of {record.outputs_compared:,} values differ{steps}"
 
@@ -163,13 +167,12 @@ def _layer_cells(layer: LayerResult, record: RunRecord) -> tuple[str, ...]:
 def _units(record: RunRecord) -> Table:
     causes = list(dict.fromkeys(cause for unit in record.units for cause, _ in unit.causes))
     table = _table("Where each cycle went")
-    table.add_column("unit")
-    for cause in causes:
-        table.add_column(cause, justify="right")
+    table.add_column("")
     for unit in record.units:
-        cycles = dict(unit.causes)
-        shares = (_format.percent(cycles.get(cause, 0) / max(1, record.cycles)) for cause in causes)
-        table.add_row(unit.unit, *shares)
+        table.add_column(unit.unit, justify="right")
+    for cause in causes:
+        shares = (dict(unit.causes).get(cause, 0) / max(1, record.cycles) for unit in record.units)
+        table.add_row(cause, *(_format.percent(share) if share else "-" for share in shares))
     return table
 
 

@@ -29,9 +29,9 @@ from hanok.simulator._kernels_transfer import (
     begin_store,
     cycle_of,
     fill,
-    load_burst,
+    load_bursts,
     picosecond_of,
-    store_burst,
+    store_bursts,
 )
 
 Integers = npt.NDArray[np.int64]
@@ -363,16 +363,17 @@ def _transfer_until_settle(plan: Plan, record: Record, engines: Engines, memory:
     """Make DRAM requests in time order (load, store, fetch) up to one that may start something; False if none."""
     loads, stores, control = engines.state[LOAD], engines.state[STORE], record.control
     while True:
-        if loads[NEXT] <= stores[NEXT] and loads[NEXT] <= control[FETCH_NEXT]:
+        fetch = control[FETCH_NEXT]
+        if loads[NEXT] <= stores[NEXT] and loads[NEXT] <= fetch:
             if loads[NEXT] == NEVER:
                 return False
-            unit = LOAD
-            index = loads[CURRENT]
-            last = load_burst(engines, plan.transfer[plan.instruction[index, WORK_0]], plan.constants, memory)
-        elif stores[NEXT] <= control[FETCH_NEXT]:
-            unit = STORE
-            index = stores[CURRENT]
-            last = store_burst(engines, plan.transfer[plan.instruction[index, WORK_0]], plan.constants, memory)
+            unit, index, until = LOAD, loads[CURRENT], min(stores[NEXT], fetch)
+            transfer = plan.transfer[plan.instruction[index, WORK_0]]
+            last = load_bursts(engines, transfer, plan.constants, memory, until)
+        elif stores[NEXT] <= fetch:
+            unit, index, until = STORE, stores[CURRENT], min(loads[NEXT] - 1, fetch)
+            transfer = plan.transfer[plan.instruction[index, WORK_0]]
+            last = store_bursts(engines, transfer, plan.constants, memory, until)
         else:
             if _fetch_burst(plan, record, memory):
                 return True

@@ -41,9 +41,10 @@ CONSTANT_COLUMNS = 6
     LAST,  # 1 when the open burst is the last of the instruction
     FRONT,  # first pending interval
     BACK,  # behind the last pending interval
+    SLOT,  # slot of the next burst
     OPEN,  # burst number of the write that is being gathered
-) = range(18)
-ENGINE_COLUMNS = 18
+) = range(19)
+ENGINE_COLUMNS = 19
 
 NEVER = np.int64(1) << 62
 
@@ -56,7 +57,7 @@ class Engines(NamedTuple):
     slots: Integers
     """[engine, outstanding]: cycle at which the burst in this slot left it."""
     intervals: Integers
-    """[engine, ring, 2]: busy intervals of the side that runs ahead, not yet passed by the other side."""
+    """[engine, ring (a power of two), 2]: busy intervals of the side that runs ahead, not yet passed by the other side."""
 
 
 @njit(cache=True)
@@ -74,24 +75,24 @@ def picosecond_of(cycle: int, clock_mhz: int) -> int:
 @njit(cache=True)
 def _push_interval(engine: Integers, ring: Integers, first: int, behind: int, passed: int) -> None:
     """Append a busy interval; forget those before `passed`, where the other side can do nothing any more."""
-    size = ring.shape[0]
-    while engine[FRONT] < engine[BACK] and ring[engine[FRONT] % size, 1] <= passed:
+    mask = ring.shape[0] - 1
+    while engine[FRONT] < engine[BACK] and ring[engine[FRONT] & mask, 1] <= passed:
         engine[FRONT] += 1
     back = engine[BACK]
-    if back > engine[FRONT] and ring[(back - 1) % size, 1] == first:
-        ring[(back - 1) % size, 1] = behind
+    if back > engine[FRONT] and ring[(back - 1) & mask, 1] == first:
+        ring[(back - 1) & mask, 1] = behind
         return
-    ring[back % size, 0] = first
-    ring[back % size, 1] = behind
+    ring[back & mask, 0] = first
+    ring[back & mask, 1] = behind
     engine[BACK] = back + 1
 
 
 @njit(cache=True)
 def _overlap(engine: Integers, ring: Integers, first: int, behind: int) -> int:
     """Cycles of [first, behind) that pending intervals hold too; drop intervals that end before `first`."""
-    size, shared = ring.shape[0], 0
+    mask, shared = ring.shape[0] - 1, 0
     while engine[FRONT] < engine[BACK]:
-        slot = engine[FRONT] % size
+        slot = engine[FRONT] & mask
         if ring[slot, 0] >= behind:
             break
         shared += max(0, min(behind, ring[slot, 1]) - max(first, ring[slot, 0]))
@@ -99,6 +100,16 @@ def _overlap(engine: Integers, ring: Integers, first: int, behind: int) -> int:
             break
         engine[FRONT] += 1
     return shared
+
+
+@njit(cache=True)
+def _beats(gathered: int, width: int, all_of_it: bool) -> int:
+    """Whole beats in `gathered` bytes; with `all_of_it`, the last may be short."""
+    if all_of_it:
+        gathered += width - 1
+    if gathered < 2 * width:
+        return 1 if gathered >= width else 0
+    return gathered // width
 
 
 @njit(cache=True)
@@ -151,51 +162,61 @@ def begin_load(engines: Engines, transfer: Integers, constants: Integers, row: i
     """Let the load engine take instruction `row` at cycle `start`."""
     engine = engines.state[LOAD]
     _first_run(engine, transfer, row)
-    engine[NEXT] = max(start, engines.slots[LOAD, engine[BURSTS] % constants[OUTSTANDING]] + 1)
+    engine[NEXT] = max(start, engines.slots[LOAD, engine[SLOT]] + 1)
 
 
 @njit(cache=True)
-def load_burst(engines: Engines, transfer: Integers, constants: Integers, memory: Integers) -> bool:
-    """Request the next burst and move what it brings; True when it was the instruction's last."""
-    engine, ring = engines.state[LOAD], engines.intervals[LOAD]
-    shift, width, now = constants[BURST_SHIFT], constants[BYTES_PER_CYCLE], engine[NEXT]
-    if now != engine[ISSUE]:
-        engine[ISSUE], engine[ISSUED] = now, 0
-        engine[BUSY] += 1 - _overlap(engine, ring, now, now + 1)
-    engine[ISSUED] += 1
-    burst = engine[RUN_ADDRESS] >> shift
-    ready = read(memory, burst << shift, picosecond_of(now, constants[CLOCK_MHZ]))
-    answered = max(cycle_of(ready, constants[CLOCK_MHZ]) + constants[LATENCY], now + 1, engine[ANSWERED])
-    engine[ANSWERED] = answered
-    more = True
-    while True:
-        piece = min(engine[RUN_LEFT], ((burst + 1) << shift) - engine[RUN_ADDRESS])
-        engine[RUN_ADDRESS] += piece
-        engine[RUN_LEFT] -= piece
-        gathered = engine[PARTIAL] + piece
-        whole = engine[RUN_LEFT] == 0
-        beats = (gathered + width - 1) // width if whole else gathered // width
-        first = max(answered, engine[MOVER])
-        left = first
-        if beats > 0:
-            engine[MOVER] = first + beats
-            engine[BUSY] += beats
-            _push_interval(engine, ring, first, first + beats, now)
-            left = first + beats - 1
-        engine[PARTIAL] = 0 if whole else gathered - beats * width
-        if not whole:
-            break
-        more = _next_run(engine, transfer)
-        if not more or engine[RUN_ADDRESS] >> shift != burst:
-            break
-    engines.slots[LOAD, engine[BURSTS] % constants[OUTSTANDING]] = left
-    engine[BURSTS] += 1
+def load_bursts(engines: Engines, transfer: Integers, constants: Integers, memory: Integers, until: int) -> bool:
+    """Request the bursts up to cycle `until` and move what they bring; True after the instruction's last."""
+    engine, ring, slots = engines.state[LOAD], engines.intervals[LOAD], engines.slots[LOAD]
+    shift, width, clock = constants[BURST_SHIFT], constants[BYTES_PER_CYCLE], constants[CLOCK_MHZ]
+    slot, outstanding = engine[SLOT], constants[OUTSTANDING]
+    now, mover, answered, partial = engine[NEXT], engine[MOVER], engine[ANSWERED], engine[PARTIAL]
+    address, left = engine[RUN_ADDRESS], engine[RUN_LEFT]
+    issue, issued, bursts, more = engine[ISSUE], engine[ISSUED], 0, True
+    request_ps = picosecond_of(issue, clock)
+    while more and now <= until:
+        if now != issue:
+            issue, issued = now, 0
+            request_ps = picosecond_of(now, clock)
+            engine[BUSY] += 1 - _overlap(engine, ring, now, now + 1)
+        issued += 1
+        burst = address >> shift
+        ready = cycle_of(read(memory, burst << shift, request_ps), clock) + constants[LATENCY]
+        answered = max(ready, now + 1, answered)
+        behind = (burst + 1) << shift
+        while True:
+            piece = min(left, behind - address)
+            address += piece
+            left -= piece
+            partial += piece
+            first = max(answered, mover)
+            gone = first
+            beats = _beats(partial, width, left == 0)
+            if beats > 0:
+                mover = first + beats
+                gone = mover - 1
+                engine[BUSY] += beats
+                _push_interval(engine, ring, first, mover, now)
+                partial -= beats * width
+            if left > 0:
+                break
+            partial = 0
+            more = _next_run(engine, transfer)
+            address, left = engine[RUN_ADDRESS], engine[RUN_LEFT]
+            if not more or address >> shift != burst:
+                break
+        slots[slot] = gone
+        bursts += 1
+        slot = slot + 1 if slot + 1 < outstanding else 0
+        now = max(now if issued < constants[REQUESTS_PER_CYCLE] else now + 1, slots[slot] + 1)
+    engine[SLOT], engine[MOVER], engine[ANSWERED], engine[PARTIAL] = slot, mover, answered, partial
+    engine[RUN_ADDRESS], engine[RUN_LEFT] = address, left
+    engine[NEXT], engine[ISSUE], engine[ISSUED] = now, issue, issued
+    engine[BURSTS] += bursts
     if not more:
         engine[NEXT], engine[CURRENT] = NEVER, -1
-        return True
-    earliest = now if engine[ISSUED] < constants[REQUESTS_PER_CYCLE] else now + 1
-    engine[NEXT] = max(earliest, engines.slots[LOAD, engine[BURSTS] % constants[OUTSTANDING]] + 1)
-    return False
+    return not more
 
 
 @njit(cache=True)
@@ -204,10 +225,11 @@ def _gather_burst(engines: Engines, transfer: Integers, constants: Integers, sta
     engine, ring = engines.state[STORE], engines.intervals[STORE]
     shift, width = constants[BURST_SHIFT], constants[BYTES_PER_CYCLE]
     burst = engine[RUN_ADDRESS] >> shift
-    earliest = max(start, engines.slots[STORE, engine[BURSTS] % constants[OUTSTANDING]] + 1)
+    engine[OPEN] = burst
+    earliest = max(start, engines.slots[STORE, engine[SLOT]] + 1)
     while True:
         piece = min(engine[RUN_LEFT], ((burst + 1) << shift) - engine[RUN_ADDRESS])
-        beats = max(0, piece - engine[PARTIAL] + width - 1) // width
+        beats = _beats(piece - engine[PARTIAL], width, True)
         if beats > 0:
             first = max(engine[MOVER], earliest)
             engine[MOVER] = first + beats
@@ -234,28 +256,29 @@ def begin_store(engines: Engines, transfer: Integers, constants: Integers, row: 
     engine = engines.state[STORE]
     _first_run(engine, transfer, row)
     engine[LAST] = 0
-    engine[OPEN] = engine[RUN_ADDRESS] >> constants[BURST_SHIFT]
     _gather_burst(engines, transfer, constants, start)
 
 
 @njit(cache=True)
-def store_burst(engines: Engines, transfer: Integers, constants: Integers, memory: Integers) -> bool:
-    """Write the open burst and gather the next; True when it was the instruction's last."""
-    engine = engines.state[STORE]
-    shift, now = constants[BURST_SHIFT], engine[NEXT]
-    if now != engine[ISSUE]:
-        engine[ISSUE], engine[ISSUED] = now, 0
-        engine[BUSY] += 1
-        _push_interval(engine, engines.intervals[STORE], now, now + 1, engine[MOVER])
-    engine[ISSUED] += 1
-    taken = write(memory, engine[OPEN] << shift, picosecond_of(now, constants[CLOCK_MHZ]))
-    accepted = max(cycle_of(taken, constants[CLOCK_MHZ]), now)
-    engine[ANSWERED] = max(engine[ANSWERED], accepted)
-    engines.slots[STORE, engine[BURSTS] % constants[OUTSTANDING]] = accepted
-    engine[BURSTS] += 1
-    if engine[LAST]:
-        engine[NEXT], engine[CURRENT] = NEVER, -1
-        return True
-    engine[OPEN] = engine[RUN_ADDRESS] >> shift
-    _gather_burst(engines, transfer, constants, 0)
+def store_bursts(engines: Engines, transfer: Integers, constants: Integers, memory: Integers, until: int) -> bool:
+    """Write gathered bursts up to cycle `until` and gather the next; True after the instruction's last."""
+    engine, slots = engines.state[STORE], engines.slots[STORE]
+    shift, clock = constants[BURST_SHIFT], constants[CLOCK_MHZ]
+    while engine[NEXT] <= until:
+        now = engine[NEXT]
+        if now != engine[ISSUE]:
+            engine[ISSUE], engine[ISSUED] = now, 0
+            engine[BUSY] += 1
+            _push_interval(engine, engines.intervals[STORE], now, now + 1, engine[MOVER])
+        engine[ISSUED] += 1
+        taken = write(memory, engine[OPEN] << shift, picosecond_of(now, clock))
+        accepted = max(cycle_of(taken, clock), now)
+        engine[ANSWERED] = max(engine[ANSWERED], accepted)
+        slots[engine[SLOT]] = accepted
+        engine[SLOT] = engine[SLOT] + 1 if engine[SLOT] + 1 < constants[OUTSTANDING] else 0
+        engine[BURSTS] += 1
+        if engine[LAST]:
+            engine[NEXT], engine[CURRENT] = NEVER, -1
+            return True
+        _gather_burst(engines, transfer, constants, 0)
     return False

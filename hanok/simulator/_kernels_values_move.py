@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hanok.isa import Opcode
-from hanok.isa.table import DMA, TABLE_ENTRIES
+from hanok.isa.table import DMA, TABLE_ENTRIES, VECTOR_TABLE
 from hanok.numerics._kernels_compile import kernel, part
 from hanok.simulator.emulator_fields import columns_of
 
@@ -16,6 +16,7 @@ DRAM_ADDRESS, SRAM_ADDRESS = _COLUMN["dram_address"], _COLUMN["sram_address"]
 COUNT_1, COUNT_2, COUNT_3 = _COLUMN["count_1"], _COLUMN["count_2"], _COLUMN["count_3"]
 DRAM_1, DRAM_2, DRAM_3 = (_COLUMN[f"dram_stride_{level}"] for level in (1, 2, 3))
 SRAM_1, SRAM_2, SRAM_3 = (_COLUMN[f"sram_stride_{level}"] for level in (1, 2, 3))
+TABLE_ADDRESS = columns_of(VECTOR_TABLE)["address"]
 LOAD, STORE = int(Opcode.LOAD), int(Opcode.STORE)
 
 Bytes = npt.NDArray[np.uint8]
@@ -53,6 +54,6 @@ def move(field: Integers, dram: Bytes, sram: Bytes) -> None:
 
 
 @kernel
-def load_table(address: int, sram: Bytes, table: Bytes) -> None:
-    """Execute a TABLE; `table` is the bytes of the float32 entries."""
-    _copy(table, 0, sram, address, 4 * TABLE_ENTRIES)
+def load_table(field: Integers, sram: Bytes, table: npt.NDArray[np.float32]) -> None:
+    """Execute a TABLE."""
+    _copy(table.view(np.uint8), 0, sram, field[TABLE_ADDRESS], 4 * TABLE_ENTRIES)

@@ -7,8 +7,9 @@ import numpy.typing as npt
 
 from hanok.isa import Decoded, Destination, Opcode, Reduction, Source
 from hanok.simulator import _kernels_values_matrix as matrix_kernels
-from hanok.simulator._kernels_values import execute_from
-from hanok.simulator._kernels_values_chain import BUFFERS, STRIP
+from hanok.simulator._kernels_values_chain import BUFFERS, STRIP, chain
+from hanok.simulator._kernels_values_matrix import convolve, convolve_depthwise
+from hanok.simulator._kernels_values_move import load_table, move
 from hanok.simulator.emulator_checks import VectorReach
 from hanok.simulator.emulator_fields import Fields
 from hanok.simulator.emulator_state import Memories
@@ -96,37 +97,29 @@ class FastPath:
 
     def run(self, sequence: Int64Array) -> None:
         """Execute the instructions in the order of `sequence`."""
-        memories, decoded, fields = self.memories, self.decoded, self.fields
-        place = 0
-        while True:
-            place = execute_from(
-                place,
-                sequence,
-                decoded.opcode,
-                decoded.row,
-                self.leaves,
-                fields["dma"].integers,
-                fields["matrix"].integers,
-                fields["vector"].integers,
-                fields["vector"].floats,
-                fields["table"].integers,
-                memories.chip.core.vector.lanes,
-                memories.dram,
-                memories.sram,
-                memories.accumulators,
-                memories.table,
-                self.patch,
-                self.words,
-                self.buffers,
-            )
-            if place == len(sequence):
-                return
-            index = int(sequence[place])
-            if decoded.opcode[index] == Opcode.CHAIN:
-                execute(memories, decoded.record(index))
-            else:
-                self._convolve(fields["matrix"].integers[decoded.row[index]])
-            place += 1
+        memories, fields = self.memories, self.fields
+        dma, matrix, vector = fields["dma"].integers, fields["matrix"].integers, fields["vector"].integers
+        scales, tables = fields["vector"].floats, fields["table"].integers
+        dram, sram, accumulators = memories.dram, memories.sram, memories.accumulators
+        signed, elements, lanes = sram.view(np.int8), accumulators.reshape(-1), memories.chip.core.vector.lanes
+        opcodes, rows, leaves = self.decoded.opcode.tolist(), self.decoded.row.tolist(), self.leaves.tolist()
+        for index in sequence.tolist():
+            row = rows[index]
+            match opcodes[index]:
+                case Opcode.CHAIN if leaves[index]:
+                    execute(memories, self.decoded.record(index))
+                case Opcode.CHAIN:
+                    chain(vector[row], scales[row], lanes, sram, elements, memories.table, self.words, self.buffers)
+                case Opcode.CONV if leaves[index]:
+                    self._convolve(matrix[row])
+                case Opcode.CONV:
+                    convolve(matrix[row], sram, signed, self.columns, self.patch, accumulators)
+                case Opcode.DEPTHWISE:
+                    convolve_depthwise(matrix[row], sram, signed, self.columns, accumulators)
+                case Opcode.TABLE:
+                    load_table(tables[row], sram, memories.table)
+                case _:
+                    move(dma[row], dram, sram)
 
     def _convolve(self, field: Int64Array) -> None:
         """One CONV as exact products of patch matrices and weights."""

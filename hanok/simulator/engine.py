@@ -162,7 +162,8 @@ def _engines(chip: Chip) -> transfer_kernel.Engines:
     state[:, transfer_kernel.CURRENT] = -1
     state[:, transfer_kernel.ISSUE] = -1
     slots = np.full((2, outstanding), -1, np.int64)
-    return transfer_kernel.Engines(state, slots, np.zeros((2, outstanding + 2, 2), np.int64))
+    ring = 1 << (outstanding + 1).bit_length()
+    return transfer_kernel.Engines(state, slots, np.zeros((2, ring, 2), np.int64))
 
 
 def _deadlock(decoded: Decoded, plan: kernel.Plan, record: kernel.Record) -> str:

@@ -55,7 +55,9 @@ def test_each_rule_is_illegal_one_cycle_early_and_legal_in_time(name: str, index
         second = at_place(rule, rule.after, rule.cycles - early, second=True)
         if second.cycle < rule.window:
             continue  # a delay shorter than its window's commands cannot be broken on one bus
-        broken = [item for item in check_trace([*firsts, second], standard, refresh=False) if item.rule == rule]
+        broken = [
+            item for item in check_trace([*firsts, second], standard, refresh=False) if item.rule == rule
+        ]
         assert len(broken) == expected
         if broken:
             assert (broken[0].first, broken[0].second) == (firsts[0], second)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from traffic import Traffic, play, random_traffic, stream_end
 
 from hanok.dram import (
     Command,
@@ -21,7 +22,6 @@ from hanok.dram import (
 from hanok.dram import _layout as layout
 from hanok.dram._kernels import flush, read, write
 from hanok.machine import Memory
-from traffic import Traffic, play, random_traffic, stream_end
 
 ACT, PRE, PREA, RD, WR, REFA, ACT1 = Command
 ONE_PSEUDO = 128

@@ -97,16 +97,25 @@ def test_delays_are_the_published_nanoseconds(
     assert standard.delay(level, before, after, window) * standard.tck_ps == nanoseconds * 1000
 
 
-@pytest.mark.parametrize(("derived", "origin"), [("HBM3E_9200", "HBM3_6400"), ("LPDDR5X_8533", "LPDDR5_6400")])
+@pytest.mark.parametrize(
+    ("derived", "origin"), [("HBM3E_9200", "HBM3_6400"), ("LPDDR5X_8533", "LPDDR5_6400")]
+)
 def test_derived_grades_keep_the_times_of_their_origin(derived: str, origin: str) -> None:
     new, old = standard_of(derived), standard_of(origin)
-    for level, before, after in (("bank", ACT, RD), ("bank", PRE, ACT1), ("bank", ACT, PRE), ("bank", ACT, ACT)):
+    for level, before, after in (
+        ("bank", ACT, RD),
+        ("bank", PRE, ACT1),
+        ("bank", ACT, PRE),
+        ("bank", ACT, ACT),
+    ):
         cycles = ceil(old.delay(level, before, after) * old.tck_fs / new.tck_fs)
         assert new.delay(level, before, after) == cycles
     assert new.delay("group", RD, RD) == old.delay("group", RD, RD)
 
 
-@pytest.mark.parametrize("name", ["", "HBM9", "FLAT", "FLAT:", "FLAT:0", "FLAT:-5", "FLAT:12345678", "FLAT:1:x", "x" * 64])
+@pytest.mark.parametrize(
+    "name", ["", "HBM9", "FLAT", "FLAT:", "FLAT:0", "FLAT:-5", "FLAT:12345678", "FLAT:1:x", "x" * 64]
+)
 def test_unknown_standards_are_refused_with_the_list(name: str) -> None:
     with pytest.raises(ChipError, match=r"memory\.standard: .* is unknown; allowed: HBM2_2000, .* or FLAT:"):
         get_standard(name)

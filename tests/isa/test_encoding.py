@@ -12,7 +12,16 @@ from hanok.isa import INSTRUCTIONS, UNIT_OF, WORD_BYTES, Opcode, Unit, assemble,
 from hanok.isa.table import BY_OPCODE, HEADER, Field
 
 LETTERS = {"u1": "B", "i1": "b", "<u2": "H", "<i2": "h", "<u4": "I", "<i4": "i", "<u8": "Q", "<f4": "f"}
-FLOATS = (0.0, -0.0, 1.0, -1.5, float(np.float32(0.1)), float(np.finfo(np.float32).max), 2.0**-149, float("inf"))
+FLOATS = (
+    0.0,
+    -0.0,
+    1.0,
+    -1.5,
+    float(np.float32(0.1)),
+    float(np.finfo(np.float32).max),
+    2.0**-149,
+    float("inf"),
+)
 
 
 def corners(field: Field) -> tuple[float, ...]:
@@ -142,7 +151,10 @@ def test_assemble_names_the_fault(line, message):
 
 
 def test_a_line_reads_like_this():
-    code = encode(Opcode.LOAD, {"wait": 1 << Unit.MATRIX, "post": 0b1010, "run_bytes": 64, "count_1": 2, "sram_stride_1": -64})
+    code = encode(
+        Opcode.LOAD,
+        {"wait": 1 << Unit.MATRIX, "post": 0b1010, "run_bytes": 64, "count_1": 2, "sram_stride_1": -64},
+    )
     line = "load wait=matrix post=store+vector run_bytes=64 count_1=2 sram_stride_1=-64"
     assert disassemble(decode(code), 0) == line
     assert assemble(line) == code
@@ -162,7 +174,9 @@ def test_the_views_agree_with_the_table():
         for field in layout.fields:
             kind, place = layout.dtype.fields[field.name][:2]
             assert place == offset
-            assert kind.itemsize == field.size_bytes == struct.calcsize(f"<{field.count}{LETTERS[field.code]}")
+            assert (
+                kind.itemsize == field.size_bytes == struct.calcsize(f"<{field.count}{LETTERS[field.code]}")
+            )
             offset += field.size_bytes
         assert offset <= layout.size_bytes
         assert decode(encode(row.opcode, {})).unit[0] == row.unit == UNIT_OF[row.opcode]

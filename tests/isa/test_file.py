@@ -55,7 +55,10 @@ def example_program() -> Program:
             Region("code", RegionKind.CODE, 4096, 128),
             Region("y", RegionKind.ACTIVATION, 8192, 64),
         ),
-        bindings=(Binding("y", (1, 4, 2, 8), (0, 2, 3, 1), 8192, 0.1, -3, True), Binding("scalar", (), (), 9000, 1e-9, 0)),
+        bindings=(
+            Binding("y", (1, 4, 2, 8), (0, 2, 3, 1), 8192, 0.1, -3, True),
+            Binding("scalar", (), (), 9000, 1e-9, 0),
+        ),
         layers=(
             Layer("conv", "Conv", ("a", "b"), 1 << 40, (1, 4, 2, 8), 320, "rows by rows"),
             Layer("store", "Identity", (), 0, (), 0),
@@ -70,13 +73,15 @@ def example_program() -> Program:
         source_model=b"\x08\x0a" * 50,
         warnings=("calibrated with random data",),
         metadata={"b": "2", "a": "1"},
-    )  # fmt: skip
+    )
 
 
 def plain(value: Any) -> Any:
     """A form that compares by value, arrays with type and shape."""
     if dataclasses.is_dataclass(value):
-        return type(value).__name__, [(f.name, plain(getattr(value, f.name))) for f in dataclasses.fields(value)]
+        return type(value).__name__, [
+            (f.name, plain(getattr(value, f.name))) for f in dataclasses.fields(value)
+        ]
     if isinstance(value, tuple):
         return [plain(item) for item in value]
     if isinstance(value, np.ndarray):
@@ -147,7 +152,9 @@ def test_messages(saved):
     assert "not a hanok program file" in refused(saved, b"")
     assert "not a hanok program file" in refused(saved, b"\x7fELF" + bytes(100))
     newer = content[:8] + struct.pack("<I", FORMAT_VERSION + 1) + content[12:]
-    assert f"format version {FORMAT_VERSION + 1}; this hanok reads up to {FORMAT_VERSION}" in refused(saved, newer)
+    assert f"format version {FORMAT_VERSION + 1}; this hanok reads up to {FORMAT_VERSION}" in refused(
+        saved, newer
+    )
     assert "cut short or damaged" in refused(saved, content[:-1])
     assert "checksum is wrong" in refused(saved, content[:-1] + b"?")
     assert "there is no such file" in refused_path(saved.parent / "none.hanok")

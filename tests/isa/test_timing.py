@@ -5,12 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hanok.isa.timing import chain_cycles, depthwise_stream_cycles, matrix_schedule, preload_cycles, table_cycles
+from hanok.isa.timing import (
+    chain_cycles,
+    depthwise_stream_cycles,
+    matrix_schedule,
+    preload_cycles,
+    table_cycles,
+)
 from hanok.machine import Matrix, Vector
 
 
 def matrix(rows=8, per_cycle=1, extra=0) -> Matrix:
-    return Matrix(rows=rows, columns=8, accumulator_rows=64, preload_rows_per_cycle=per_cycle, extra_stages=extra)
+    return Matrix(
+        rows=rows, columns=8, accumulator_rows=64, preload_rows_per_cycle=per_cycle, extra_stages=extra
+    )
 
 
 def vector(lanes=8, stages=2, pipeline=16) -> Vector:
@@ -27,7 +35,8 @@ def test_preload():
 
 
 @pytest.mark.parametrize(
-    ("rows", "extra", "depth"), [(4, 0, 4), (8, 0, 5), (8, 3, 8), (9, 0, 6), (16, 0, 6), (128, 0, 9), (512, 0, 11)]
+    ("rows", "extra", "depth"),
+    [(4, 0, 4), (8, 0, 5), (8, 3, 8), (9, 0, 6), (16, 0, 6), (128, 0, 9), (512, 0, 11)],
 )
 def test_depth_of_the_adder_tree(rows, extra, depth):
     """Operand and product registers, ceil(log2 rows) levels, and the options."""
@@ -57,7 +66,9 @@ def test_the_next_instruction_preloads_behind_the_present_one():
     assert (start, end) == (10, 60 + 20 + 6)
 
 
-def schedule_by_cycle(array: Matrix, ready: int, loader_free: int, stream_free: int, preloads: list[int], stream: int):
+def schedule_by_cycle(
+    array: Matrix, ready: int, loader_free: int, stream_free: int, preloads: list[int], stream: int
+):
     """The same, one cycle at a time: shadow registers hold one tile, streams follow one another."""
     cycle, loaded, left, shadow, streaming, start = 0, 0, 0, False, 0, None
     while True:

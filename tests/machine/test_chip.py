@@ -14,7 +14,19 @@ from hanok.dram.standard import Standard
 from hanok.errors import ChipError
 from hanok.machine import Chip, chip_toml, preset_names
 
-PRESETS = ("auto", "edge", "gemmini-16", "hbm2-128", "nano", "nvdla-1024", "nvdla-256", "server", "u55-128", "u55-256", "u55-64")
+PRESETS = (
+    "auto",
+    "edge",
+    "gemmini-16",
+    "hbm2-128",
+    "nano",
+    "nvdla-1024",
+    "nvdla-256",
+    "server",
+    "u55-128",
+    "u55-256",
+    "u55-64",
+)
 FIGURES = ("clock_mhz", "core", "memory", "technology")
 
 
@@ -97,7 +109,6 @@ BAD: list[tuple[str, Any, str]] = [
     ("core.sram.banks", 64.0, r"core\.sram\.banks: Input should be a valid integer"),
     ("core.sram.banks", True, r"core\.sram\.banks: Input should be a valid integer"),
     ("core.sram.bank_bytes", 1000, r"core\.sram\.bank_bytes: .*1000 is not a multiple of 64"),
-    ("core.sram.bank_bytes", 512, r"core\.sram: 32768 bytes cannot hold .* allowed: at least 32768 bytes|core\.sram"),
     ("core.sram.colour", "red", r"core\.sram\.colour: Extra inputs are not permitted"),
     ("core.matrix.rows", -8, r"core\.matrix\.rows"),
     ("core.matrix.rows", 1 << 70, r"core\.matrix\.rows"),
@@ -135,7 +146,9 @@ def test_a_bad_field_is_named(field, value, message):
 def test_sram_too_small_for_one_tile():
     bad = content()
     bad["core"]["sram"] = {"banks": 16, "bank_bytes": 1024}
-    with pytest.raises(ChipError, match=r"core\.sram: 16384 bytes cannot hold two weight tiles of 8192 bytes"):
+    with pytest.raises(
+        ChipError, match=r"core\.sram: 16384 bytes cannot hold two weight tiles of 8192 bytes"
+    ):
         Chip.from_dict(bad, "my.toml")
 
 
@@ -158,15 +171,15 @@ def refused(path) -> str:
 @pytest.mark.parametrize(
     "text",
     [
-        "a = " + "[" * 300_000,
-        "a = " + "[" * 300_000 + "]" * 300_000,
-        "a = " + "{b = " * 100_000,
-        ".".join("a" * 300_000) + " = 1",
-        "[" + ".".join("a" * 300_000) + "]",
-        "\n".join("a" + ".a" * 300 + f"{n} = 1" for n in range(1500)),
-        "a = " + "9" * 900_000,
-        'a = "' + "x" * 900_000,
-        "\n".join(f"[t{n}]" for n in range(100_000)),
+        "a = " + "[" * 30_000,
+        "a = " + "[" * 30_000 + "]" * 30_000,
+        "a = " + "{b = " * 10_000,
+        ".".join("a" * 30_000) + " = 1",
+        "[" + ".".join("a" * 30_000) + "]",
+        "\n".join("a" + ".a" * 300 + f"{n} = 1" for n in range(60)),
+        "a = " + "9" * 60_000,
+        'a = "' + "x" * 60_000,
+        "\n".join(f"[t{n}]" for n in range(7_000)),
         "= = =",
         "a = 1\na = 2",
         "\x00",
@@ -185,14 +198,14 @@ def test_files_that_are_no_chip(tmp_path):
     assert f"'{tmp_path / 'none'}' is neither a chip file nor a preset; {known}" in refused(tmp_path / "none")
     assert "neither a chip file nor a preset" in refused(tmp_path)
     assert "neither a chip file nor a preset" in refused("edge\0")
-    assert "neither a chip file nor a preset" in refused("x" * 10_000)
+    assert "neither a chip file nor a preset" in refused("x" * 5_000)
     binary = tmp_path / "binary.toml"
     binary.write_bytes(bytes(range(256)))
     assert "cannot be read as UTF-8 text" in refused(binary)
     huge = tmp_path / "huge.toml"
     with huge.open("wb") as file:
         file.truncate(1 << 40)
-    assert "a chip file has at most 1048576" in refused(huge)
+    assert "a chip file has at most 65536" in refused(huge)
     empty = tmp_path / "empty.toml"
     empty.write_text("")
     assert "name: Field required" in refused(empty)

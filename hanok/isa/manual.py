@@ -1,0 +1,150 @@
+"""The instruction manual, printed from the instruction table: `python -m hanok.isa.manual > docs/isa.md`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from enum import IntEnum
+
+from hanok.isa.table import (
+    FLAG_ACCUMULATE,
+    FLAG_BIAS,
+    FLAG_REDUCE_INNER,
+    INSTRUCTIONS,
+    ISA_VERSION,
+    STEP_MEANING,
+    STEP_SLOTS,
+    TABLE_ENTRIES,
+    VECTOR_STEPS,
+    WORD_BYTES,
+    Destination,
+    Format,
+    Operand,
+    Reduction,
+    Source,
+    Step,
+    Unit,
+)
+from hanok.isa.timing import PRELOAD_OVERHEAD_CYCLES
+
+_UNIT_MEANING = {
+    Unit.LOAD: "copies DRAM to SRAM and fills SRAM",
+    Unit.STORE: "copies SRAM to DRAM",
+    Unit.MATRIX: "int8 dot products into int32 accumulators",
+    Unit.VECTOR: "chains of float32 steps from accumulators or SRAM to SRAM",
+}
+
+_FLAGS = (
+    ("conv, depthwise", FLAG_BIAS, "sums start from the bias"),
+    ("conv, depthwise", FLAG_ACCUMULATE, "sums start from what the accumulators hold"),
+    ("chain", FLAG_REDUCE_INNER, "the reduction folds the inner loop too"),
+)
+
+_INTRODUCTION = f"""# Instruction set
+
+Printed from `hanok/isa/table.py` by `python -m hanok.isa.manual > docs/isa.md`; a test holds the
+two together. ISA version {ISA_VERSION}.
+
+An instruction is a whole number of {WORD_BYTES}-byte words, little-endian, its fields in table
+order without gaps, the rest of the last word zero. Bytes and strides are bytes unless a field says
+elements; counts are at least 1. int32 sums wrap; vector steps are IEEE float32 operations, rounded
+to nearest even, one after the other.
+
+Instructions are dispatched in order, each to the queue of its unit; a full queue holds dispatch
+back. Units work through their queues in order and at the same time. Only semaphores order units:
+one counter for each ordered pair. An instruction starts when every unit of its `wait` mask has a
+count for it, takes those counts, and adds one count for each unit of its `post` mask when its last
+result is written. A full counter holds the post back.
+
+An SRAM bank has one read port, one write port, and one owner unit at a time; an accumulator bank
+passes between matrix and vector unit in the same way. Code that breaks this is not defined; the
+verifier proves that it does not happen (`hanok/compiler/verify.py`).
+"""
+
+_TIMING = f"""## Time
+
+Exact, in core cycles, for everything but DRAM (`hanok/isa/timing.py`). `rows`, `columns`, `lanes`,
+`stages`, `preload` (rows a cycle) and `pipeline` are the chip's; L = 2 + ceil(log2 rows) + extra stages.
+
+| what | cycles |
+|---|---|
+| load a weight tile of R rows (R + 4 with the bias) | ceil(R / preload) + {PRELOAD_OVERHEAD_CYCLES} |
+| stream a tile over M positions | M; the next tile loads meanwhile: the larger of both |
+| end of a matrix instruction | L + 1 after its last tile has streamed |
+| stream a depthwise tile | out_height * (((out_width - 1) * x_stride + (taps_x - 1) * x_tap) / pitch + 1) |
+| chain, each outer index | reduce_1 * reduce_0 * groups * ceil(slots before / stages) |
+| ... with a reduction, in addition | ceil(slots after / stages) * groups |
+| ... with flag 1 | ceil(slots after / stages) + log2(lanes) instead |
+| chain, in addition | pipeline |
+| table | ceil({TABLE_ENTRIES} / lanes) + pipeline |
+
+pitch = pixel_pitch; groups = ceil(inner / lanes) if every stream has an inner stride of 0 or one element,
+else inner. A pass takes at least one cycle.
+"""
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[object, ...]]) -> Iterator[str]:
+    yield "| " + " | ".join(head) + " |"
+    yield "|" + "---|" * len(head)
+    for row in rows:
+        yield "| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |"
+    yield ""
+
+
+def _format(layout: Format) -> Iterator[str]:
+    names = ", ".join(row.mnemonic for row in INSTRUCTIONS if row.format is layout)
+    yield f"### Format {layout.name} ({layout.size_bytes} bytes): {names}"
+    yield ""
+    rows: list[tuple[object, ...]] = []
+    offset = 0
+    for field in layout.fields:
+        kind = field.code.removeprefix("<") + (f"[{field.count}]" if field.count > 1 else "")
+        rows.append((offset, f"`{field.name}`", kind, field.meaning))
+        offset += field.size_bytes
+    yield from _table(("byte", "field", "type", "meaning"), rows)
+
+
+def _codes(title: str, members: type[IntEnum]) -> Iterator[str]:
+    text = ", ".join(f"{member.value} {member.name}" for member in members)
+    yield f"- {title}: {text}"
+
+
+def manual_text() -> str:
+    """Return the manual as Markdown."""
+    lines = [_INTRODUCTION, "## Units", ""]
+    lines += _table(("bit", "unit", "does"), [(unit.value, unit.name, _UNIT_MEANING[unit]) for unit in Unit])
+    lines += ["## Instructions", ""]
+    rows: list[tuple[object, ...]] = [
+        (f"0x{row.opcode:02x}", f"`{row.mnemonic}`", row.unit.name, row.format.name, row.meaning)
+        for row in INSTRUCTIONS
+    ]
+    lines += _table(("opcode", "name", "unit", "format", "meaning"), rows)
+    lines += ["Flags:", ""]
+    lines += _table(("instruction", "flag", "meaning"), [*_FLAGS])
+    lines += ["## Formats", ""]
+    for layout in dict.fromkeys(row.format for row in INSTRUCTIONS):
+        lines += _format(layout)
+    lines += ["## Codes", ""]
+    for title, members in (
+        ("Source (`kind_0`, `kind_1`, `kind_2`)", Source),
+        ("Destination (`kind_out`)", Destination),
+        ("Operand", Operand),
+        ("Reduction", Reduction),
+    ):
+        lines += _codes(title, members)
+    lines += [
+        "",
+        f"A chain has at most {VECTOR_STEPS} steps; v is the running value, o the operand, of each step:",
+        "",
+    ]
+    steps: list[tuple[object, ...]] = [
+        (step.value, step.name, STEP_MEANING[step], STEP_SLOTS[step] if step in STEP_SLOTS else 0)
+        for step in Step
+    ]
+    lines += _table(("code", "step", "meaning", "slots"), steps)
+    lines.append(_TIMING.rstrip())
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(manual_text())
