@@ -58,7 +58,8 @@ def main() -> None:
     measure(first, stream[:1000], stores[:1000])
     print("             | GB/s      | share of the peak, percent              | bound: | closed | M bursts/s")
     print(
-        "standard     | a channel | reads, no refresh  with  writes  2:1  random | tRFC   | row ns | stream random"
+        "standard     | a channel | reads, no refresh  with  writes  2:1  random | tRFC   | row ns "
+        "| stream random"
     )
     for name in standards():
         standard = get_standard(name)
@@ -72,9 +73,9 @@ def main() -> None:
         bound = 1 - refresh_cycles / standard.refresh_interval_cycles
         latency_ns = read(state_of(standard, 1), 0, 0) / 1000
         print(
-            f"{name:12} | {standard.peak_bytes_per_second / 1e9:9.2f} | {100 * plain:17.1f} {100 * refreshed:5.1f}"
-            f" {100 * stored:7.1f} {100 * mixed:4.1f} {100 * random:7.1f} | {100 * bound:6.1f} | {latency_ns:6.1f} | "
-            f"{stream_speed:6.1f} {random_speed:6.1f}"
+            f"{name:12} | {standard.peak_bytes_per_second / 1e9:9.2f} | {100 * plain:17.1f} "
+            f"{100 * refreshed:5.1f} {100 * stored:7.1f} {100 * mixed:4.1f} {100 * random:7.1f} | "
+            f"{100 * bound:6.1f} | {latency_ns:6.1f} | {stream_speed:6.1f} {random_speed:6.1f}"
         )
 
 

@@ -64,7 +64,7 @@ class Epilogue:
         """The rounding of the last step."""
         if self.residual is not None:
             return self.residual.output
-        return self.output
+        return self.output if self.table is None else Output(0, -128, 127)
 
 
 @dataclass(frozen=True, eq=False)

@@ -145,8 +145,8 @@ def banks_touched(code: Decoded, chip: Chip, dram_bytes: int) -> npt.NDArray[np.
 
 def _fail(code: Decoded, index: int, rule: str, found: str) -> None:
     raise VerifyError(
-        f"instruction {index} at byte {int(code.offset_bytes[index])}, `{disassemble(code, index)}`: {rule}: {found} "
-        f"({RULES[rule]})"
+        f"instruction {index} at byte {int(code.offset_bytes[index])}, `{disassemble(code, index)}`: {rule}: "
+        f"{found} ({RULES[rule]})"
     )
 
 

@@ -147,32 +147,27 @@ def _bound_by(busy: IntArray, cycles: int) -> str:
 
 
 def bandwidth_of(timeline: Timeline, cycles: int) -> Bandwidth:
-    """Spread each transfer's bytes evenly over its time, and sum them in equal slices of the run."""
+    """Sum the bytes that arrive, or leave, in equal slices of the run."""
     width = max(1, -(-cycles // BANDWIDTH_SLICES))
     slices = max(1, -(-cycles // width))
     return Bandwidth(
         width,
-        _spread(timeline, timeline.dram_read_bytes, width, slices),
-        _spread(timeline, timeline.dram_write_bytes, width, slices),
+        _arrivals(timeline, Unit.LOAD, timeline.dram_read_bytes, width, slices),
+        _arrivals(timeline, Unit.STORE, timeline.dram_write_bytes, width, slices),
     )
 
 
-def _spread(timeline: Timeline, moved: IntArray, width: int, slices: int) -> IntArray:
-    """Bytes in each slice, from the interpolated running total at every border, so that sums are exact."""
-    rows = np.flatnonzero(moved)
-    if not len(rows):
-        return np.zeros(slices, np.int64)
-    borders = np.arange(slices + 1, dtype=np.float64) * width
-    start, length = (
-        timeline.start[rows].astype(np.float64),
-        np.maximum(1, timeline.end[rows] - timeline.start[rows]),
-    )
-    total = np.zeros(slices + 1)
-    for begin in range(0, len(rows), 4096):
-        part = slice(begin, begin + 4096)
-        done = np.clip((borders[:, None] - start[part]) / length[part], 0.0, 1.0)
-        total += done @ moved[rows[part]].astype(np.float64)
-    total[-1] = float(moved.sum())
-    whole = np.rint(total).astype(np.int64)
+def _arrivals(timeline: Timeline, unit: Unit, moved: IntArray, width: int, slices: int) -> IntArray:
+    """Bytes in each slice. A transfer's bytes move from the end of the one before it (transfers of an engine
+    overlap, but arrive in order), or from its own start if that is later, to its end."""
+    rows = np.flatnonzero((timeline.unit == unit) & (moved > 0))
+    end = np.maximum.accumulate(timeline.end[rows])
+    before = np.concatenate([np.zeros(1, np.int64), end])[:-1]
+    start = np.minimum(np.maximum(timeline.start[rows], before), end)
+    times = np.stack([start, end], axis=1).reshape(-1)
+    total = np.cumsum(np.stack([np.zeros_like(end), moved[rows]], axis=1).reshape(-1))
+    borders = np.arange(slices + 1) * width
+    reached = np.interp(borders, times, total, left=0.0) if len(rows) else np.zeros(slices + 1)
+    whole = np.rint(reached).astype(np.int64)
     result: IntArray = whole[1:] - whole[:-1]
     return result

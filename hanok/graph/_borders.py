@@ -94,10 +94,11 @@ def _insert_before(working: WorkingGraph, inserted: dict[str, list[Operation]]) 
 
 
 def _may_raise(mover: Operation | None, producers: dict[str, Operation]) -> bool:
-    """Whether a Q may pass this operation: data movement, or an activation with data movement above it."""
+    """Whether a Q should pass this operation: data movement of floats, or an activation with that above it."""
     while mover is not None and not mover.domain:
         if mover.op_type in MOVEMENT:
-            return True
+            makers = [producers.get(mover.inputs[position]) for position in _data_operands(mover)]
+            return any(maker is None or maker.op_type != DEQUANTIZE for maker in makers)
         if mover.op_type not in ACTIVATIONS:
             return False
         mover = producers.get(mover.inputs[0])
@@ -135,7 +136,7 @@ def _lower_dequantizers(working: WorkingGraph) -> None:
             continue
         for position, output in enumerate(mover.outputs):
             users = readers.get(output, [])
-            if not output or (users and all(user.op_type == QUANTIZE for user in users)):
+            if not output or (users and all(_ends_in_quantizer(user, readers) for user in users)):
                 continue
             if output in working.outputs and users:
                 continue
@@ -143,6 +144,14 @@ def _lower_dequantizers(working: WorkingGraph) -> None:
                 break
             operations.extend(_lowered(working, mover, position, source, producers, users))
     working.operations = operations
+
+
+def _ends_in_quantizer(user: Operation, readers: dict[str, list[Operation]]) -> bool:
+    """Whether this reader is a Q, or an activation that only Qs read (it becomes a clamp)."""
+    if user.op_type in ACTIVATIONS and not user.domain:
+        behind = readers.get(user.outputs[0], [])
+        return bool(behind) and all(_ends_in_quantizer(reader, readers) for reader in behind)
+    return user.op_type == QUANTIZE
 
 
 def _lowered(

@@ -115,7 +115,8 @@ def source_positions(mode: str, axis: Axis) -> Float | None:
         case "half_pixel_symmetric":
             adjustment = np.float32(axis.made) / (axis.scale * np.float32(axis.size))
             offset = np.float32(axis.size) / np.float32(2) * (np.float32(1) - adjustment)
-            return (offset + (index + half) / axis.scale - half).astype(np.float32)
+            wide = (index.astype(np.float64) + 0.5) / np.float64(axis.scale)
+            return (np.float64(offset) + wide - 0.5).astype(np.float32)
         case "align_corners":
             if axis.made == 1:
                 return np.zeros(1, np.float32)

@@ -2,7 +2,8 @@
 
 Layout, little-endian: magic (8 bytes), format version (u4), zero (u4), file size (u8), header size (u8),
 SHA-256 of every other byte (32), header (JSON: every field of Program; a `bytes` value or an array is a
-range of the blobs), blobs. The header names no Python type: the records of `hanok.isa.program` say what is read.
+range of the blobs), blobs. The header names no Python type: the records of `hanok.isa.program` say what
+is read.
 """
 
 from __future__ import annotations

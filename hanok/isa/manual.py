@@ -109,6 +109,10 @@ def _codes(title: str, members: type[IntEnum]) -> Iterator[str]:
     yield f"- {title}: {text}"
 
 
+def _slots(step: Step) -> int:
+    return 0 if step is Step.NONE else STEP_SLOTS[step]
+
+
 def manual_text() -> str:
     """Return the manual as Markdown."""
     lines = [_INTRODUCTION, "## Units", ""]
@@ -138,8 +142,7 @@ def manual_text() -> str:
         "",
     ]
     steps: list[tuple[object, ...]] = [
-        (step.value, step.name, STEP_MEANING[step], STEP_SLOTS[step] if step in STEP_SLOTS else 0)
-        for step in Step
+        (step.value, step.name, STEP_MEANING[step], _slots(step)) for step in Step
     ]
     lines += _table(("code", "step", "meaning", "slots"), steps)
     lines.append(_TIMING.rstrip())

@@ -342,9 +342,11 @@ INSTRUCTIONS = (
         MATRIX,
         "For each block n, tap (ty, tx) and chunk of `rows` bytes of the tap: load the weight tile "
         "[chunk bytes][used columns], then for each output position (oy, ox) add to accumulator row "
-        "accumulator_row + n * out_height * out_width + oy * out_width + ox the dot products of the chunk with "
+        "accumulator_row + n * out_height * out_width + oy * out_width + ox the dot products of the chunk "
+        "with "
         "every tile column. Byte j of the chunk lies in row y = y_start + oy * y_stride + ty * y_dilation at "
-        "offset x_start + ox * x_stride + tx * x_tap + n * x_block + chunk * rows + j. The first tile of a block "
+        "offset x_start + ox * x_stride + tx * x_tap + n * x_block + chunk * rows + j. The first tile of a "
+        "block "
         "starts from the bias (flag 1: bias) or zero, or from what is there (flag 2: accumulate). Tiles are "
         "stored in the order n, ty, tx, chunk; int32 sums wrap.",
     ),
@@ -352,17 +354,21 @@ INSTRUCTIONS = (
         Opcode.DEPTHWISE,
         Unit.MATRIX,
         MATRIX,
-        "As CONV with a private input for each column: column c of block n sums over the taps the byte at offset "
-        "x_start + ox * x_stride + tx * x_tap + n * x_block + c. A tile is [taps_x][used columns], one for each "
+        "As CONV with a private input for each column: column c of block n sums over the taps the byte at "
+        "offset "
+        "x_start + ox * x_stride + tx * x_tap + n * x_block + c. A tile is [taps_x][used columns], one for "
+        "each "
         "(n, ty); a row of pixels streams through a window of up to `rows` pixels.",
     ),
     Instruction(
         Opcode.CHAIN,
         Unit.VECTOR,
         VECTOR,
-        "For every index of the outer loops and the inner loop: read operand 0, make the first `steps_before` "
+        "For every index of the outer loops and the inner loop: read operand 0, make the first "
+        "`steps_before` "
         "steps for every index of the reduce loops (reduce_1 outside reduce_0) and fold them in order, make "
-        "the remaining steps, write the result. With flag 1 (reduce inner) the inner loop is folded too: lane l "
+        "the remaining steps, write the result. With flag 1 (reduce inner) the inner loop is folded too: "
+        "lane l "
         "folds elements l, l + lanes, ... of every reduce index in order, then lanes are folded in halves "
         "(l with l + lanes/2, ...). Without a reduction all steps are made for each element.",
     ),

@@ -15,6 +15,18 @@ from hanok.units import readable_bytes
 
 MAX_SLICES = 20_000
 _MAX_NAME = 400
+_CAUSE_CLASSES = {
+    "busy": "busy",
+    "waits for load": "load",
+    "waits for store": "store",
+    "waits for matrix": "matrix",
+    "waits for vector": "vector",
+    "waits for DRAM": "dram",
+    "instruction fetch": "fetch",
+    "dispatch": "dispatch",
+    "finished": "finished",
+}
+"""Cause -> its colour in the style sheet; others share one."""
 
 
 def to_html(record: RunRecord, traces: RunTraces) -> str:
@@ -31,6 +43,7 @@ def to_html(record: RunRecord, traces: RunTraces) -> str:
             script=_file("report.js"),
             has_sram=traces.sram is not None,
             causes=_cause_names(record),
+            cause_class=lambda cause: _CAUSE_CLASSES.get(cause, "other"),
             dram_end=max([region.address + region.size_bytes for region in record.regions], default=1),
             thinned=len(traces.timeline) > MAX_SLICES,
         )

@@ -188,7 +188,7 @@ def test_mappings_that_are_no_permutation_are_refused(text: str, message: str) -
 
 
 def test_another_mapping_is_obeyed() -> None:
-    """With the channel's bits on top, a stream stays on one pseudo-channel and gets no more than its share."""
+    """With the channel's bits on top, a stream stays on one pseudo-channel and gets its share alone."""
     standard = standard_of("HBM2_2000")
     state = state_of(standard, 8, mapping="pseudo channel row rank bank column group")
     last = [read(state, index * 32, 0) for index in range(2_000)][-1]

@@ -48,7 +48,7 @@ def random_traffic(seed: int, count: int, span_bytes: int, pattern: str) -> Traf
 
 
 def stream_end(state: State, count: int, window: int, burst_bytes: int = 32) -> int:
-    """Read `count` bursts in a row, each sent when the one `window` before has come; return the last's time."""
+    """Read `count` bursts in a row, each sent when the one `window` before has come; return the end."""
     ends = [0] * window
     last = 0
     for index in range(count):
