@@ -46,7 +46,11 @@ def check_dma(fields: Ints, members: Ints, sizes: Ints, bits: Bits, finding: Int
 
 @njit(cache=True)
 def check_matrix(fields: Ints, members: Ints, sizes: Ints, bits: Bits, finding: Ints, found: Ints) -> None:
-    """CONV and DEPTHWISE. sizes: SRAM bytes, bank bytes, SRAM banks, columns, rows of a bank, all rows."""
+    """CONV and DEPTHWISE. sizes: SRAM bytes, bank bytes, SRAM banks, columns, rows of a bank, all rows.
+
+    The weights of an instruction may lie in a bank that held the activations of the one before if a transfer
+    in between took the bank: it is ordered after the one and before the other. DMA bits are set already.
+    """
     sram_bytes, bank_bytes, sram_banks, columns, bank_rows, all_rows = (
         sizes[0],
         sizes[1],
@@ -129,6 +133,9 @@ def check_matrix(fields: Ints, members: Ints, sizes: Ints, bits: Bits, finding: 
         if high > all_rows:
             finding[index], found[index, 0], found[index, 1] = ACCUMULATOR_BOUNDS, low, high
             continue
+        if row:
+            for between in range(members[row - 1] + 1, index):
+                previous &= ~bits[between]
         if shared(weights, activations) >= 0:
             finding[index], found[index, 0] = WEIGHT_PORT, shared(weights, activations)
         elif shared(weights, previous) >= 0:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hanok.flows._accounting import LATENCY
-from hanok.flows.results import ChipSummary, LayerResult, UnitCycles
+from hanok.flows.results import ChipSummary, HostOperator, LayerResult, UnitCycles
+from hanok.units import cycles_to_ms
 
 _SUBJECTS = {
     "DRAM read": "Reading DRAM bounds this model",
@@ -31,17 +32,33 @@ def verdict(
     cycles: int,
     utilisation: float,
     moved_bytes: int,
+    host_operators: Sequence[HostOperator] = (),
 ) -> str:
     """Return the sentence; figures in it are those of the run."""
     bound = bound_of(layers)
+    latency_ms = cycles_to_ms(cycles, chip.clock_mhz)
+    host_ms = sum({operator.stage: operator.milliseconds for operator in host_operators}.values())
     if not bound or not cycles:
         return "Everything ran on the host: the NPU had nothing to do."
+    if host_ms > latency_ms:
+        return _host_verdict(host_operators, host_ms, latency_ms)
     share = sum(layer.cycles for layer in layers if layer.bound_by == bound) / cycles
     seconds = cycles / (chip.clock_mhz * 1e6)
     bandwidth = moved_bytes / seconds / max(1.0, chip.dram_bytes_per_second)
     busy = {unit.unit: unit.busy / cycles for unit in units}
     evidence = _evidence(bound, share, bandwidth, busy, utilisation)
     return f"{_SUBJECTS[bound]}: {evidence}; {_advice(bound, bandwidth, layers, busy, utilisation)}."
+
+
+def _host_verdict(operators: Sequence[HostOperator], host_ms: float, latency_ms: float) -> str:
+    times: dict[str, float] = {}
+    for operator in operators:
+        times[operator.onnx_type] = times.get(operator.onnx_type, 0.0) + operator.milliseconds
+    most = max(times, key=lambda name: times[name])
+    return (
+        f"The host bounds this model: {len(operators)} operators take {host_ms:.3g} ms of ONNX Runtime here, "
+        f"the NPU {latency_ms:.3g} ms; most of it is {most}: rewrite it with operators that the NPU has."
+    )
 
 
 def _evidence(bound: str, share: float, bandwidth: float, busy: dict[str, float], utilisation: float) -> str:

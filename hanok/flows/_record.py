@@ -77,7 +77,7 @@ def make_record(
             for region in program.regions
         ),
         bound_by=bound_of(layers),
-        verdict=verdict(layers, units, summary, cycles, utilisation, reads + writes),
+        verdict=verdict(layers, units, summary, cycles, utilisation, reads + writes, host_operators),
         warnings=warnings,
         quantisation=tuple(program.metadata.items()),
     )

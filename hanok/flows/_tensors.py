@@ -67,4 +67,5 @@ def _to_stored(binding: Binding, value: Array) -> npt.NDArray[np.int8]:
     with np.errstate(over="ignore"):
         scaled = np.rint(value.astype(np.float32) / np.float32(binding.scale))
     whole = np.clip(scaled, -1024, 1024).astype(np.int32) + np.int32(binding.zero_point)
-    return np.clip(whole, -128, 127).astype(np.int8)
+    stored: npt.NDArray[np.int8] = np.clip(whole, -128, 127).astype(np.int8)
+    return stored

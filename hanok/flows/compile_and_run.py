@@ -153,7 +153,9 @@ class _Run:
     def read_dram(self, name: str, dtype: str) -> Array:
         """The value of a tensor that lies in DRAM."""
         if name not in self.bindings:
-            raise ProgramError(f"the program reads '{name}' before anything makes it; compile the model again")
+            raise ProgramError(
+                f"the program reads '{name}' before anything makes it; compile the model again"
+            )
         return read_tensor(self.image, self.bindings[name][0], dtype)
 
     def write(self, name: str, value: Array) -> None:

@@ -30,7 +30,7 @@ def fold_affine(working: WorkingGraph) -> bool:
     """Fold every BatchNormalization and per-channel arithmetic into the Conv, ConvTranspose or Gemm before it."""
     producers, readers = working.producers(), working.consumers()
     renamed: dict[str, str] = {}
-    for operation in working.operations:
+    for operation in list(working.operations):
         if operation.domain or not operation.inputs:
             continue
         for position in _candidates(operation):

@@ -23,6 +23,7 @@ _COUNTED_FIELDS = ("float_data", "int32_data", "int64_data", "double_data", "uin
 
 def check_versions(model: ModelProto, origin: str) -> None:
     """Refuse IR versions, opsets and domains that this installation does not know."""
+    _check_text((item.domain for item in model.opset_import), origin)
     newest = int(onnx.IR_VERSION)
     if not MIN_IR_VERSION <= model.ir_version <= newest:
         raise ModelError(f"{origin}: IR version {model.ir_version}; allowed: {MIN_IR_VERSION}..{newest}")
@@ -36,6 +37,10 @@ def check_versions(model: ModelProto, origin: str) -> None:
 
 def check_structure(model: ModelProto, origin: str) -> None:
     """Check the main graph, its tensors and subgraphs."""
+    for function in model.functions:
+        _check_text([function.name, function.domain, *function.input, *function.output, *function.attribute], origin)
+        for node in function.node:
+            _check_node_text(node, origin)
     if model.graph.sparse_initializer:
         raise UnsupportedError(f"{origin}: sparse initializers; store them as dense tensors")
     if not model.graph.node or not model.graph.output:
@@ -51,11 +56,27 @@ def check_structure(model: ModelProto, origin: str) -> None:
     _check_scales(model.graph, origin)
 
 
+def _check_text(texts: Iterable[object], origin: str) -> None:
+    """Refuse names that are no UTF-8 text (the protobuf library hands those out as bytes)."""
+    for text in texts:
+        if not isinstance(text, str):
+            raise ModelError(f"{origin}: the name {text!r:.80} is no UTF-8 text; the file is damaged")
+
+
+def _check_node_text(node: NodeProto, origin: str) -> None:
+    names = (attribute.name for attribute in node.attribute)
+    _check_text([node.name, node.op_type, node.domain, *node.input, *node.output, *names], origin)
+
+
 def _check_graph(
     graph: GraphProto, outer: dict[str, None], opset: int, functions: set[tuple[str, str]], origin: str, depth: int
 ) -> None:
     if depth > MAX_SUBGRAPH_DEPTH:
         raise ModelError(f"{origin}: subgraphs nested deeper than {MAX_SUBGRAPH_DEPTH}")
+    _check_text([graph.name, *(tensor.name for tensor in graph.initializer)], origin)
+    _check_text((value.name for value in [*graph.input, *graph.output, *graph.value_info]), origin)
+    for node in graph.node:
+        _check_node_text(node, origin)
     for value in [*graph.input, *graph.output, *graph.value_info]:
         _check_value(value, origin)
     for tensor in graph.initializer:

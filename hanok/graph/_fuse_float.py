@@ -6,7 +6,10 @@ import numpy as np
 from onnx import TensorProto, helper
 
 from hanok.graph._affine import constant_value
+from hanok.graph._folding import remove_noise
 from hanok.graph._working import Operation, WorkingGraph
+
+_RESHAPES = ("Reshape", "Flatten", "Squeeze", "Unsqueeze")
 
 
 def matmul_and_add_to_gemm(working: WorkingGraph) -> bool:
@@ -54,7 +57,10 @@ def _gemm(working: WorkingGraph, product: Operation, add: Operation, bias: str) 
     shape, made = working.shape(x), working.shape(output)
     row = working.shape(bias)
     made_bias: list[Operation] = []
-    if len(row) > 1:
+    content = working.constant(bias)
+    if len(row) > 1 and content is not None:
+        bias = working.add_constant(f"{bias}/row", content.reshape(-1))
+    elif len(row) > 1:
         flat = working.fresh(f"{bias}/row")
         target = working.add_constant(f"{bias}/shape", np.array([row[-1]], np.int64))
         made_bias = [Operation.make("Reshape", [bias, target], [flat])]
@@ -75,6 +81,36 @@ def _gemm(working: WorkingGraph, product: Operation, add: Operation, bias: str) 
         Operation.make("Gemm", [flat_x, product.inputs[1], bias], [flat_y], name),
         Operation.make("Reshape", [flat_y, behind], [output], f"{name}/shape" if name else ""),
     ]
+
+
+def merge_layout(working: WorkingGraph) -> bool:
+    """Reshape of Reshape becomes one Reshape, Transpose of Transpose one Transpose (or Identity)."""
+    producers = working.producers()
+    changed = False
+    for operation in working.operations:
+        maker = None if operation.domain or not operation.inputs else producers.get(operation.inputs[0])
+        if maker is None or maker.domain:
+            continue
+        if operation.op_type in _RESHAPES and maker.op_type in _RESHAPES:
+            shape = np.array(working.shape(operation.outputs[0]), np.int64)
+            target = working.add_constant(f"{operation.outputs[0]}/shape", shape)
+            operation.op_type, operation.attributes = "Reshape", {}
+            operation.inputs = [maker.inputs[0], target]
+        elif operation.op_type == "Transpose" and maker.op_type == "Transpose":
+            rank = len(working.shape(operation.inputs[0]))
+            outer, inner = (one.integers("perm", range(rank)[::-1]) for one in (operation, maker))
+            order = [inner[axis] for axis in outer]
+            operation.inputs = [maker.inputs[0]]
+            operation.attributes = {"perm": helper.make_attribute("perm", order)}
+            if order == list(range(rank)):
+                operation.op_type, operation.attributes = "Identity", {}
+        else:
+            continue
+        changed = True
+    if changed:
+        working.remove_dead()
+        remove_noise(working)
+    return changed
 
 
 def pad_into_convolution(working: WorkingGraph) -> bool:

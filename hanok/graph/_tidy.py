@@ -118,7 +118,29 @@ def tidy(nodes: list[Node], tensors: dict[str, Tensor], outputs: tuple[str, ...]
                 renamed[new.outputs[0]] = new.inputs[0]
             else:
                 made.append(new)
-    return _without_dead(made, outputs)
+    return _name_outputs(_without_dead(made, outputs), tensors, outputs)
+
+
+def _name_outputs(nodes: list[Node], tensors: dict[str, Tensor], outputs: tuple[str, ...]) -> list[Node]:
+    """Let the node behind which a RESHAPE only renames to a graph output make that output itself."""
+    makers = {name for node in nodes for name in node.outputs}
+    renamed: dict[str, str] = {}
+    kept: list[Node] = []
+    for node in nodes:
+        source = node.inputs[0] if node.inputs else ""
+        plain = _is_no_change(node, tensors) and tensors[source].unsigned == tensors[node.outputs[0]].unsigned
+        if plain and source in makers and source not in outputs and source not in renamed:
+            renamed[source] = node.outputs[0]
+        else:
+            kept.append(node)
+    return [
+        replace(
+            node,
+            inputs=tuple(renamed.get(name, name) for name in node.inputs),
+            outputs=tuple(renamed.get(name, name) for name in node.outputs),
+        )
+        for node in kept
+    ]
 
 
 def _is_no_change(node: Node, tensors: dict[str, Tensor]) -> bool:

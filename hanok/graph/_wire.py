@@ -12,7 +12,7 @@ from mmap import mmap
 
 from hanok.errors import ModelError
 
-MAX_FIELDS = 1_000_000
+MAX_FIELDS = 700_000
 MAX_NESTING = 24
 MAX_PACKED_BYTES = 256 << 20
 MAX_OTHER_BYTES = 256 << 20

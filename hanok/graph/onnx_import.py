@@ -10,7 +10,7 @@ from hanok.graph._affine import affine_to_quantized_convolution, fold_affine
 from hanok.graph._borders import normalise_borders
 from hanok.graph._convert import convert
 from hanok.graph._folding import fold_constants
-from hanok.graph._fuse_float import matmul_and_add_to_gemm
+from hanok.graph._fuse_float import matmul_and_add_to_gemm, merge_layout
 from hanok.graph._qoperators import expand_quantized_operators
 from hanok.graph._raw import wrap_raw_readers
 from hanok.graph._shapes import fix_input_shapes, infer_shapes
@@ -29,6 +29,7 @@ def import_graph(model: ModelProto, *, input_shapes: Mapping[str, Sequence[int]]
     fold_constants(working)
     matmul_and_add_to_gemm(working)
     fold_affine(working)
+    merge_layout(working)
     wrap_raw_readers(working)
     normalise_borders(working)
     if affine_to_quantized_convolution(working):

@@ -8,7 +8,7 @@ from onnx import ModelProto
 
 from hanok.graph._affine import fold_affine, normalization_to_convolution
 from hanok.graph._folding import fold_constants
-from hanok.graph._fuse_float import matmul_and_add_to_gemm, pad_into_convolution
+from hanok.graph._fuse_float import matmul_and_add_to_gemm, merge_layout, pad_into_convolution
 from hanok.graph._shapes import fix_input_shapes
 from hanok.graph._working import WorkingGraph, from_model, to_model
 
@@ -37,5 +37,6 @@ def fuse_float(working: WorkingGraph) -> None:
         changed |= pad_into_convolution(working)
         changed |= fold_affine(working)
         changed |= normalization_to_convolution(working)
+        changed |= merge_layout(working)
         if not changed:
             return

@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
+import numpy as np
+
 from hanok.errors import HanokError
-from hanok.isa import NpuStage, Program, Unit, decode, disassemble
+from hanok.isa import Program, Unit, decode, disassemble
 from hanok.report.text import clean, scaled
 from hanok.units import readable_bytes
 
@@ -95,25 +97,21 @@ def _layers(program: Program) -> Iterator[str]:
 def _assembly(program: Program, layer: int | None, limit: int) -> Iterator[str]:
     left = limit or sys.maxsize
     for number, stage in enumerate(program.npu_stages):
-        shown = 0
-        for line in _stage_lines(program, stage, number, layer):
-            if shown == left:
-                rest = "--limit 0 shows all; --layer NUMBER shows one layer"
-                yield f"... ({rest})"
-                return
-            yield line
-            shown += 1
-        left -= max(0, shown)
+        chosen = np.arange(len(stage.layer_of)) if layer is None else np.flatnonzero(stage.layer_of == layer)
+        yield from _stage_lines(program, number, chosen[:left].tolist())
+        left -= len(chosen)
+        if left < 0:
+            yield "... (--limit 0 shows all; --layer NUMBER shows one layer)"
+            return
 
 
-def _stage_lines(program: Program, stage: NpuStage, number: int, layer: int | None) -> Iterator[str]:
-
+def _stage_lines(program: Program, number: int, indices: list[int]) -> Iterator[str]:
+    """Assembly of the chosen instructions, with a line before each run of one layer."""
+    stage = program.npu_stages[number]
     decoded = decode(stage.code)
     current = -1
-    for index in range(len(decoded)):
+    for index in indices:
         owner = int(stage.layer_of[index])
-        if layer is not None and owner != layer:
-            continue
         if owner != current:
             origin = program.layers[owner]
             nodes = clean(", ".join(origin.onnx_nodes))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hanok.flows.results import LayerResult, RunRecord
+from hanok.flows.results import HostOperator, LayerResult, RunRecord
 from hanok.report import text as _format
 from hanok.units import readable_bytes
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 TOP_LAYERS = 12
 _MAX_NAME = 60
+_MAX_REASON = 200
 
 
 def print_record(record: RunRecord, console: Console, top_layers: int = TOP_LAYERS) -> None:
@@ -177,13 +178,23 @@ def _units(record: RunRecord) -> Table:
 
 
 def _host(record: RunRecord) -> Table:
+    """One row for each operator type and reason, the longest first."""
+    groups: dict[tuple[str, str], list[HostOperator]] = {}
+    for operator in record.host_operators:
+        groups.setdefault((operator.onnx_type, operator.reason), []).append(operator)
+    times = {
+        key: sum({one.stage: one.milliseconds for one in group}.values()) for key, group in groups.items()
+    }
     table = _table("On the host")
-    for name in ("operator", "node", "stage", "why"):
+    for name in ("operator", "nodes", "why"):
         table.add_column(name, overflow="fold")
-    table.add_column("stage time", justify="right", no_wrap=True)
-    for operator in record.host_operators[: 2 * TOP_LAYERS]:
-        cells = (operator.onnx_type, _short(operator.name), str(operator.stage), operator.reason)
-        table.add_row(*(_text(cell) for cell in cells), _format.milliseconds(operator.milliseconds))
-    if len(record.host_operators) > 2 * TOP_LAYERS:
-        table.add_row(f"{len(record.host_operators) - 2 * TOP_LAYERS} more", "", "", "", "", style="dim")
+    table.add_column("time", justify="right", no_wrap=True)
+    ranked = sorted(groups, key=lambda key: -times[key])
+    for key in ranked[:TOP_LAYERS]:
+        names = [operator.name for operator in groups[key]]
+        shown = _short(names[0]) + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+        cells = (key[0], shown, key[1][:_MAX_REASON])
+        table.add_row(*(_text(cell) for cell in cells), _format.milliseconds(times[key]))
+    if len(ranked) > TOP_LAYERS:
+        table.add_row(f"{len(ranked) - TOP_LAYERS} more kinds", "", "", "", style="dim")
     return table

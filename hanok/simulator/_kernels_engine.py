@@ -29,6 +29,7 @@ from hanok.simulator._kernels_transfer import (
     begin_store,
     cycle_of,
     fill,
+    inner,
     load_bursts,
     picosecond_of,
     store_bursts,
@@ -103,7 +104,7 @@ class Record(NamedTuple):
     control: Integers
 
 
-@njit(cache=True)
+@inner
 def _fetch_cycles_before(record: Record, cycle: int) -> int:
     """Cycles before `cycle` in which dispatch waited for instruction bytes (dispatch has passed `cycle`)."""
     low, high = 0, record.control[DISPATCHED]
@@ -119,7 +120,7 @@ def _fetch_cycles_before(record: Record, cycle: int) -> int:
     return before + max(0, min(cycle, record.time[low, ARRIVED]) - begin)
 
 
-@njit(cache=True)
+@inner
 def _account_gap(plan: Plan, record: Record, unit: int, index: int, start: int) -> None:
     """Give each idle cycle of `unit` before instruction `index` starts its cause."""
     state, cause = record.unit[unit], record.cause[unit]
@@ -149,7 +150,7 @@ def _account_gap(plan: Plan, record: Record, unit: int, index: int, start: int) 
     assert cursor == start
 
 
-@njit(cache=True)
+@inner
 def _finish(plan: Plan, record: Record, unit: int, index: int, end: int) -> None:
     """Record the end of an instruction and what of its time is new active time of the unit."""
     state, times = record.unit[unit], record.time[index]
@@ -160,7 +161,7 @@ def _finish(plan: Plan, record: Record, unit: int, index: int, end: int) -> None
         state[ACTIVE_END] = end
 
 
-@njit(cache=True)
+@inner
 def _post(plan: Plan, record: Record, unit: int) -> bool:
     """Make the unit's due posts, in order, as far as counters are known to have room; True if any moved."""
     state, moved = record.unit[unit], False
@@ -194,7 +195,7 @@ def _post(plan: Plan, record: Record, unit: int) -> bool:
     return moved
 
 
-@njit(cache=True)
+@inner
 def _start_cycle(plan: Plan, record: Record, unit: int, index: int) -> int:
     """The cycle at which the unit's head starts, or UNKNOWN when that depends on what is not known yet."""
     state = record.unit[unit]
@@ -217,7 +218,7 @@ def _start_cycle(plan: Plan, record: Record, unit: int, index: int) -> int:
     return cycle
 
 
-@njit(cache=True)
+@inner
 def _execute(plan: Plan, record: Record, engines: Engines, unit: int, index: int, start: int) -> None:
     """Time the instruction from its start; a LOAD or STORE ends later, with its last burst."""
     state, work = record.unit[unit], plan.instruction[index]
@@ -240,7 +241,7 @@ def _execute(plan: Plan, record: Record, engines: Engines, unit: int, index: int
             begin_load(engines, transfer, plan.constants, index, start)
 
 
-@njit(cache=True)
+@inner
 def _start_unit(plan: Plan, record: Record, engines: Engines, unit: int) -> bool:
     """Start what the unit can start; True if anything moved."""
     state = record.unit[unit]
@@ -269,7 +270,7 @@ def _start_unit(plan: Plan, record: Record, engines: Engines, unit: int) -> bool
     return moved
 
 
-@njit(cache=True)
+@inner
 def _dispatch(plan: Plan, record: Record) -> bool:
     """Dispatch in program order as far as bytes and queue room are known; True if anything moved."""
     control, moved = record.control, False
@@ -293,7 +294,7 @@ def _dispatch(plan: Plan, record: Record) -> bool:
     return moved
 
 
-@njit(cache=True)
+@inner
 def _settle(plan: Plan, record: Record, engines: Engines) -> None:
     """Work out everything that follows from what is known."""
     moved = True
@@ -305,7 +306,7 @@ def _settle(plan: Plan, record: Record, engines: Engines) -> None:
     _plan_fetch(plan, record)
 
 
-@njit(cache=True)
+@inner
 def _plan_fetch(plan: Plan, record: Record) -> None:
     """Set the cycle of the next instruction fetch, when the buffer is known to have room for it."""
     control, limits = record.control, plan.limits
@@ -326,7 +327,7 @@ def _plan_fetch(plan: Plan, record: Record) -> None:
     control[FETCH_NEXT] = max(room, control[FETCH_ISSUE] + 1)
 
 
-@njit(cache=True)
+@inner
 def _fetch_burst(plan: Plan, record: Record, memory: Integers) -> bool:
     """Fetch the next burst of instructions; True when it completes one or the buffer may be full."""
     control, limits, now = record.control, plan.limits, record.control[FETCH_NEXT]
@@ -348,7 +349,7 @@ def _fetch_burst(plan: Plan, record: Record, memory: Integers) -> bool:
     return control[ARRIVALS] > before
 
 
-@njit(cache=True)
+@inner
 def _finish_transfer(plan: Plan, record: Record, engines: Engines, unit: int, index: int, bursts: int) -> None:
     """A LOAD or STORE has made its last request: record its end and let the next one start."""
     engine = engines.state[unit]
@@ -358,7 +359,7 @@ def _finish_transfer(plan: Plan, record: Record, engines: Engines, unit: int, in
     _finish(plan, record, unit, index, end)
 
 
-@njit(cache=True)
+@inner
 def _transfer_until_settle(plan: Plan, record: Record, engines: Engines, memory: Integers, marks: Integers) -> bool:
     """Make DRAM requests in time order (load, store, fetch) up to one that may start something; False if none."""
     loads, stores, control = engines.state[LOAD], engines.state[STORE], record.control

@@ -12,6 +12,9 @@ from hanok.dram._kernels import read, write
 
 Integers = npt.NDArray[np.int64]
 
+inner = njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+"""Decorator of kernels that only kernels call; without the wrappers they compile faster."""
+
 LOAD, STORE = 0, 1
 
 # Columns of a DMA instruction.
@@ -60,19 +63,19 @@ class Engines(NamedTuple):
     """[engine, ring (a power of two), 2]: busy intervals of the side that runs ahead, not yet passed by the other side."""
 
 
-@njit(cache=True)
+@inner
 def cycle_of(picoseconds: int, clock_mhz: int) -> int:
     """`hanok.units.picoseconds_to_cycles`."""
     return (picoseconds * clock_mhz + 999_999) // 1_000_000
 
 
-@njit(cache=True)
+@inner
 def picosecond_of(cycle: int, clock_mhz: int) -> int:
     """`hanok.units.cycles_to_picoseconds`."""
     return (cycle * 1_000_000 + clock_mhz - 1) // clock_mhz
 
 
-@njit(cache=True)
+@inner
 def _push_interval(engine: Integers, ring: Integers, first: int, behind: int, passed: int) -> None:
     """Append a busy interval; forget those before `passed`, where the other side can do nothing any more."""
     mask = ring.shape[0] - 1
@@ -87,7 +90,7 @@ def _push_interval(engine: Integers, ring: Integers, first: int, behind: int, pa
     engine[BACK] = back + 1
 
 
-@njit(cache=True)
+@inner
 def _overlap(engine: Integers, ring: Integers, first: int, behind: int) -> int:
     """Cycles of [first, behind) that pending intervals hold too; drop intervals that end before `first`."""
     mask, shared = ring.shape[0] - 1, 0
@@ -102,7 +105,7 @@ def _overlap(engine: Integers, ring: Integers, first: int, behind: int) -> int:
     return shared
 
 
-@njit(cache=True)
+@inner
 def _beats(gathered: int, width: int, all_of_it: bool) -> int:
     """Whole beats in `gathered` bytes; with `all_of_it`, the last may be short."""
     if all_of_it:
@@ -112,7 +115,7 @@ def _beats(gathered: int, width: int, all_of_it: bool) -> int:
     return gathered // width
 
 
-@njit(cache=True)
+@inner
 def _next_run(engine: Integers, transfer: Integers) -> bool:
     """Step to the next run of the instruction; False when there is none."""
     engine[INDEX_1] += 1
@@ -134,7 +137,7 @@ def _next_run(engine: Integers, transfer: Integers) -> bool:
     return True
 
 
-@njit(cache=True)
+@inner
 def _first_run(engine: Integers, transfer: Integers, row: int) -> None:
     engine[CURRENT] = row
     engine[INDEX_3] = engine[INDEX_2] = engine[INDEX_1] = 0
@@ -143,7 +146,7 @@ def _first_run(engine: Integers, transfer: Integers, row: int) -> None:
     engine[PARTIAL] = 0
 
 
-@njit(cache=True)
+@inner
 def fill(engines: Engines, transfer: Integers, constants: Integers, start: int) -> int:
     """Time a FILL that starts at `start`; return its end."""
     engine = engines.state[LOAD]
@@ -157,7 +160,7 @@ def fill(engines: Engines, transfer: Integers, constants: Integers, start: int) 
     return first + beats
 
 
-@njit(cache=True)
+@inner
 def begin_load(engines: Engines, transfer: Integers, constants: Integers, row: int, start: int) -> None:
     """Let the load engine take instruction `row` at cycle `start`."""
     engine = engines.state[LOAD]
@@ -165,7 +168,7 @@ def begin_load(engines: Engines, transfer: Integers, constants: Integers, row: i
     engine[NEXT] = max(start, engines.slots[LOAD, engine[SLOT]] + 1)
 
 
-@njit(cache=True)
+@inner
 def load_bursts(engines: Engines, transfer: Integers, constants: Integers, memory: Integers, until: int) -> bool:
     """Request the bursts up to cycle `until` and move what they bring; True after the instruction's last."""
     engine, ring, slots = engines.state[LOAD], engines.intervals[LOAD], engines.slots[LOAD]
@@ -219,7 +222,7 @@ def load_bursts(engines: Engines, transfer: Integers, constants: Integers, memor
     return not more
 
 
-@njit(cache=True)
+@inner
 def _gather_burst(engines: Engines, transfer: Integers, constants: Integers, start: int) -> None:
     """Read from SRAM what the next write burst needs, and set the cycle of its request."""
     engine, ring = engines.state[STORE], engines.intervals[STORE]
@@ -250,7 +253,7 @@ def _gather_burst(engines: Engines, transfer: Integers, constants: Integers, sta
     engine[NEXT] = max(engine[MOVER], free)
 
 
-@njit(cache=True)
+@inner
 def begin_store(engines: Engines, transfer: Integers, constants: Integers, row: int, start: int) -> None:
     """Let the store engine take instruction `row` at cycle `start`."""
     engine = engines.state[STORE]
@@ -259,7 +262,7 @@ def begin_store(engines: Engines, transfer: Integers, constants: Integers, row: 
     _gather_burst(engines, transfer, constants, start)
 
 
-@njit(cache=True)
+@inner
 def store_bursts(engines: Engines, transfer: Integers, constants: Integers, memory: Integers, until: int) -> bool:
     """Write gathered bursts up to cycle `until` and gather the next; True after the instruction's last."""
     engine, slots = engines.state[STORE], engines.slots[STORE]

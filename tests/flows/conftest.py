@@ -87,9 +87,15 @@ def host_program() -> Program:
     """y = round trip of exp(round trip of x): NPU, host, NPU."""
     host_input = helper.make_tensor_value_info("a", TensorProto.FLOAT, SHAPE)
     host_output = helper.make_tensor_value_info("b", TensorProto.FLOAT, SHAPE)
-    graph = helper.make_graph([helper.make_node("Exp", ["a"], ["b"], "exp_node")], "host", [host_input], [host_output])
+    graph = helper.make_graph(
+        [helper.make_node("Exp", ["a"], ["b"], "exp_node")], "host", [host_input], [host_output]
+    )
     host = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
-    nodes = [*quantise_dequantise("x", "a"), helper.make_node("Exp", ["a"], ["b"]), *quantise_dequantise("b", "y")]
+    nodes = [
+        *quantise_dequantise("x", "a"),
+        helper.make_node("Exp", ["a"], ["b"]),
+        *quantise_dequantise("b", "y"),
+    ]
     names = ("x", "a", "b", "y")
     bindings = tuple(_binding(name, 4096 * (number + 1)) for number, name in enumerate(names))
     return Program(

@@ -1,3 +1,5 @@
+"""Runs of small hand-written programs: values against ONNX Runtime, cycles that add up, inputs refused."""
+
 from dataclasses import replace
 
 import numpy as np
@@ -57,7 +59,12 @@ def test_host_stage_between_npu_stages(host_program: Program) -> None:
     record = result.record
     assert (record.outputs_mismatched, record.max_error_steps) == (0, 0)
     (operator,) = record.host_operators
-    assert (operator.name, operator.onnx_type, operator.stage, operator.reason) == ("exp_node", "Exp", 1, "no table")
+    assert (operator.name, operator.onnx_type, operator.stage, operator.reason) == (
+        "exp_node",
+        "Exp",
+        1,
+        "no table",
+    )
     assert operator.milliseconds > 0
     assert record.host_ms == operator.milliseconds
     first, second = record.layers
@@ -105,7 +112,9 @@ def test_values_that_do_not_fit_the_type_are_refused(copy_program: Program) -> N
 
 
 @pytest.mark.parametrize(("dtype", "unsigned"), [("int8", False), ("uint8", True)])
-def test_integer_inputs_and_outputs_pass_as_they_are(copy_program: Program, dtype: str, unsigned: bool) -> None:
+def test_integer_inputs_and_outputs_pass_as_they_are(
+    copy_program: Program, dtype: str, unsigned: bool
+) -> None:
     info = ValueInfo("x", dtype, (1, 4, 16)), ValueInfo("y", dtype, (1, 4, 16))
     bindings = tuple(replace(binding, unsigned=unsigned) for binding in copy_program.bindings)
     program = replace(copy_program, inputs=info[:1], outputs=info[1:], bindings=bindings)
@@ -129,7 +138,9 @@ def test_code_outside_dram_is_refused(copy_program: Program) -> None:
 def test_other_output_shape_than_onnxruntime_is_refused(copy_program: Program) -> None:
     binding = Binding("y", (1, 64), (0, 1), 8192, 0.5, 3)
     program = replace(
-        copy_program, outputs=(ValueInfo("y", "float32", (1, 64)),), bindings=(copy_program.bindings[0], binding)
+        copy_program,
+        outputs=(ValueInfo("y", "float32", (1, 64)),),
+        bindings=(copy_program.bindings[0], binding),
     )
     with pytest.raises(ModelError, match=r"shape is \[1, 64\], ONNX Runtime's \[1, 4, 16\]"):
         run_program(program)

@@ -11,8 +11,9 @@ from hanok.dram.standards._timing import cycles_of, rescale
 ACT, PRE, PREA, RD, WR, REFA, ACT1 = Command
 
 # JESD238 structure, as laid out in Ramulator 2's HBM3 table. It differs from HBM2 by tPPD, by tCCD_R between
-# reads of two stack identities (ranks here) and by a read-to-write gap that is given and not composed. Half-cycle row
-# commands are rounded up to whole cycles of the command clock: 1 for PRE and REF, 2 for ACT (1.5).
+# reads of two stack identities (ranks here) and by a read-to-write gap that is given and not composed.
+# Half-cycle row commands are rounded up to whole cycles of the command clock: 1 for PRE and REF, 2 for ACT
+# (1.5).
 RULES = (
     *(row for row in hbm2.RULES if row.formula != "nCL + nBL + 2 - nCWL"),
     RuleRow("pseudo", (RD,), (WR,), "nRTW"),
