@@ -30,6 +30,16 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Part:
+    """Vertical taps [first_tap, last_tap) and bytes [first_byte, last_byte) of each tap: a share of K."""
+
+    first_tap: int
+    last_tap: int
+    first_byte: int
+    last_byte: int
+
+
+@dataclass(frozen=True)
 class Columns:
     """A layer's jobs on an array, with `pixels` neighbouring output positions side by side.
 
@@ -98,6 +108,22 @@ class Columns:
             return taps_y, 1, span * job.width
         return taps_y, taps_x, job.width
 
+    def parts(self, job: Job, phase: Phase, count: int) -> list[Part]:
+        """Cut the sum over K into at least `count` parts if it can be: by vertical taps, then by bytes."""
+        taps_y, _, tap_bytes = self.tap_shape(job, phase)
+        by_taps = min(count, taps_y)
+        by_bytes = 1
+        if count > taps_y and not self.depthwise:
+            by_bytes = min(ceil_div(count, taps_y), ceil_div(tap_bytes, self.matrix.rows))
+        tiles = ceil_div(tap_bytes, self.matrix.rows)
+        edges = [min(tap_bytes, tiles * i // by_bytes * self.matrix.rows) for i in range(by_bytes)] + [tap_bytes]
+        taps = [taps_y * i // by_taps for i in range(by_taps + 1)]
+        return [
+            Part(first, last, low, high)
+            for first, last in zip(taps, taps[1:], strict=False)
+            for low, high in zip(edges, edges[1:], strict=False)
+        ]
+
     def preload_rows(self, job: Job, phase: Phase) -> list[int]:
         """Rows of each weight tile of one block, in order."""
         taps_y, taps_x, tap_bytes = self.tap_shape(job, phase)
@@ -106,19 +132,27 @@ class Columns:
         full, rest = divmod(tap_bytes, self.matrix.rows)
         return ([self.matrix.rows] * full + ([rest] if rest else [])) * (taps_y * taps_x)
 
-    def weight_bytes(self, job: Job, phase: Phase, first_block: int, last_block: int) -> int:
-        """Bytes of the weight tiles of blocks [first_block, last_block), all passes."""
+    def weight_bytes(
+        self, job: Job, phase: Phase, first_block: int, last_block: int, part: Part | None = None
+    ) -> int:
+        """Bytes of the weight tiles of blocks [first_block, last_block), one pass."""
         columns = self._columns(job, first_block, last_block)
         taps_y, taps_x, tap_bytes = self.tap_shape(job, phase)
-        return columns * taps_y * taps_x * tap_bytes * len(phase.weights)
+        if part is not None:
+            taps_y, tap_bytes = part.last_tap - part.first_tap, part.last_byte - part.first_byte
+        return columns * taps_y * taps_x * tap_bytes
 
     def _columns(self, job: Job, first_block: int, last_block: int) -> int:
         width = self.matrix.columns
         return min(last_block * width, job.count * self.pixels) - first_block * width
 
-    def tiles(self, job: Job, phase: Phase, weights: Int8Array, first_block: int, last_block: int) -> bytes:
+    def tiles(
+        self, job: Job, phase: Phase, weights: Int8Array, first_block: int, last_block: int, part: Part
+    ) -> bytes:
         """The weight tiles of blocks [first_block, last_block) in the order that the array takes them."""
-        dense = self._dense_weights(job, phase, weights)
+        dense = self._dense_weights(job, phase, weights)[part.first_tap : part.last_tap]
+        if not self.depthwise:
+            dense = dense[:, :, part.first_byte : part.last_byte]
         width, total = self.matrix.columns, job.count * self.pixels
         parts = []
         for block in range(first_block, last_block):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hanok.compiler.chain import Chain, Stream, plain_window
-from hanok.compiler.columns import Columns, Job
+from hanok.compiler.columns import Columns, Job, Part
 from hanok.compiler.layers import Epilogue, MatrixLayer, Output, Phase
 from hanok.compiler.schedule import Access, Buffer, Location, Operation
 from hanok.compiler.tiles import Mover, Region, Tile
@@ -28,12 +28,16 @@ class MatrixPlan:
     chunk_blocks: int
     chunks_outer: bool
     columns: Columns
+    parts: int = 1
+    """Pieces of the sum over K whose weights are loaded one after the other, for each set of accumulators."""
 
     def describe(self) -> str:
         """One line for reports."""
         order = "weights outer" if self.chunks_outer else "tiles outer"
         mode = "depthwise" if self.columns.depthwise else f"{self.columns.pixels} pixel(s) side by side"
-        return f"tile {self.tile_height}x{self.tile_width}, {self.chunk_blocks} block(s) a chunk, {order}, {mode}"
+        split = f" in {self.parts} parts" if self.parts > 1 else ""
+        tile = f"tile {self.tile_height}x{self.tile_width}"
+        return f"{tile}, {self.chunk_blocks} block(s) a chunk{split}, {order}, {mode}"
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,22 @@ def sub_tile(accumulator_rows: int, height: int, width: int, blocks: int) -> tup
     return rows, columns, max(1, min(blocks, accumulator_rows // (rows * columns)))
 
 
+@dataclass(frozen=True)
+class _Offsets:
+    """Where tiles (by phase and pass) and biases (by phase) lie in a loaded blob."""
+
+    tiles: dict[tuple[int, int], int]
+    biases: list[int]
+
+
+@dataclass(frozen=True)
+class _Weights:
+    """A loaded blob."""
+
+    buffer: Buffer
+    offsets: _Offsets
+
+
 class MatrixEmitter:
     """Emits one matrix layer under a plan."""
 
@@ -119,8 +139,8 @@ class MatrixEmitter:
         self.columns = plan.columns
         self.chunks = chunks_of(self.columns, plan.chunk_blocks)
         self.parameters: Buffer | None = None
-        self._weights: dict[int, tuple[Buffer, dict[tuple[int, int], int], list[int]]] = {}
-        self._blobs: dict[int, tuple[int, int, dict[tuple[int, int], int], list[int]]] = {}
+        self._weights: dict[tuple[int, int], _Weights] = {}
+        self._blobs: dict[tuple[int, int], tuple[int, int, _Offsets]] = {}
 
     def emit(self) -> None:
         """Emit the layer's instructions."""
@@ -129,7 +149,8 @@ class MatrixEmitter:
         if self.plan.chunks_outer:
             kept: dict[int, Tile] = {}
             for chunk in range(len(self.chunks)):
-                self._load_weights(chunk)
+                if self.plan.parts == 1:
+                    self._load_weights(chunk)
                 for number, region in enumerate(regions):
                     source = kept.get(number) or self._source(region)
                     if len(regions) == 1:
@@ -137,7 +158,7 @@ class MatrixEmitter:
                     self._compute_and_store(region, source, [chunk])
         else:
             for region in regions:
-                if len(self.chunks) == 1:
+                if len(self.chunks) == 1 and self.plan.parts == 1:
                     self._load_weights(0)
                 source = self._source(region)
                 self._compute_and_store(region, source, list(range(len(self.chunks))))
@@ -179,11 +200,11 @@ class MatrixEmitter:
         if residual is not None:
             other = self.mover.source_tile(residual.view.channels(channel, count), out_region)
         for index in chunks:
-            if index not in self._weights:
+            if self.plan.parts == 1:
                 self._load_weights(index)
             self._compute(region, source, target, other, channel, index)
             if len(self.chunks) > 1 and not self.plan.chunks_outer:
-                del self._weights[index]
+                self._weights.pop((index, 0), None)
         self.mover.store(self.layer.output, out_region, target, channel)
 
     # Weights and parameters
@@ -212,35 +233,45 @@ class MatrixEmitter:
                 )
             )
 
-    def _load_weights(self, index: int) -> None:
-        if index not in self._blobs:
-            content, offsets, bias = self._blob(self.chunks[index])
-            self._blobs[index] = (self.constants(content), len(content), offsets, bias)
-        if index in self._weights:
+    def _load_weights(self, index: int, part: int = 0) -> None:
+        """Load a part of a chunk's weights, if it is not there."""
+        key = (index, part)
+        if key in self._weights:
             return
-        address, size, offsets, bias = self._blobs[index]
-        buffer = Buffer(f"{self.layer.origin.name} weights {index}", size)
+        if key not in self._blobs:
+            content, offsets = self._blob(self.chunks[index], part)
+            self._blobs[key] = (self.constants(content), len(content), offsets)
+        address, size, offsets = self._blobs[key]
+        buffer = Buffer(f"{self.layer.origin.name} weights {index}.{part}", size)
         self.mover.load_bytes(buffer, 0, address, size)
-        self._weights[index] = (buffer, offsets, bias)
+        self._weights[key] = _Weights(buffer, offsets)
 
-    def _blob(self, chunk: Chunk) -> tuple[bytes, dict[tuple[int, int], int], list[int]]:
-        """Weight tiles of every phase and pass, then each phase's biases; offsets of tiles and of biases."""
-        parts, offsets, position = [], {}, 0
+    def _parts(self, chunk: Chunk, phase: Phase) -> list[Part]:
+        return self.columns.parts(chunk.job, phase, self.plan.parts)
+
+    def _blob(self, chunk: Chunk, part: int) -> tuple[bytes, _Offsets]:
+        """Weight tiles of every phase and pass, then (with the first part) each phase's biases."""
+        parts: list[bytes] = []
+        offsets, position = {}, 0
         for number, phase in enumerate(self.layer.phases):
+            shares = self._parts(chunk, phase)
             for turn, weights in enumerate(phase.weights):
                 offsets[number, turn] = position
-                content = self.columns.tiles(chunk.job, phase, weights, chunk.first, chunk.last)
-                parts.append(content)
-                position += len(content)
+                if part < len(shares):
+                    content = self.columns.tiles(
+                        chunk.job, phase, weights, chunk.first, chunk.last, shares[part]
+                    )
+                    parts.append(content)
+                    position += len(content)
         parts.append(bytes(align_up(position, 4) - position))
         position = align_up(position, 4)
         biases = []
-        for phase in self.layer.phases:
+        for phase in self.layer.phases if part == 0 else ():
             bias = np.tile(phase.bias[chunk.channel : chunk.channel + chunk.channels], self.columns.pixels)
             biases.append(position)
             parts.append(bias.astype("<i4").tobytes())
             position += bias.size * 4
-        return b"".join(parts), offsets, biases
+        return b"".join(parts), _Offsets(offsets, biases)
 
     # Compute
 
@@ -294,15 +325,21 @@ class MatrixEmitter:
         bank = self.mover.schedule.next_accumulator_bank()
         row = bank * self.chip.core.matrix.accumulator_rows
         phase = self.layer.phases[phase_number]
-        for turn in range(len(phase.weights)):
-            self._emit_conv(piece, phase_number, turn, index, blocks, source, row, bank)
+        for part, share in enumerate(self._parts(self.chunks[index], phase)):
+            if self.plan.parts > 1:
+                self._load_weights(index, part)
+            for turn in range(len(phase.weights)):
+                self._emit_conv(piece, phase_number, (part, turn), share, index, blocks, source, row, bank)
+            if self.plan.parts > 1:
+                del self._weights[index, part]
         self._emit_chains(piece, phase, index, blocks, target, other, channel, row, bank)
 
     def _emit_conv(
         self,
         piece: Region,
         phase_number: int,
-        turn: int,
+        turn: tuple[int, int],
+        share: Part,
         index: int,
         blocks: tuple[int, int],
         source: Tile,
@@ -311,23 +348,27 @@ class MatrixEmitter:
     ) -> None:
         layer, columns, chunk = self.layer, self.columns, self.chunks[index]
         job, phase, width = chunk.job, layer.phases[phase_number], columns.matrix.columns
-        weights, offsets, biases = self._weights[index]
-        taps_y, taps_x, tap_bytes = columns.tap_shape(job, phase)
-        before = columns.weight_bytes(job, phase, chunk.first, blocks[0]) // len(phase.weights)
-        size = columns.weight_bytes(job, phase, blocks[0], blocks[1]) // len(phase.weights)
-        weight_place = Location(weights, offsets[phase_number, turn] + before)
-        bias_place = Location(weights, biases[phase_number] + 4 * (blocks[0] - chunk.first) * width)
+        weights = self._weights[index, turn[0]]
+        _, taps_x, _ = columns.tap_shape(job, phase)
+        before = columns.weight_bytes(job, phase, chunk.first, blocks[0], share)
+        size = columns.weight_bytes(job, phase, blocks[0], blocks[1], share)
+        weight_place = Location(weights.buffer, weights.offsets.tiles[phase_number, turn[1]] + before)
+        start = turn == (0, 0)
         used = min(blocks[1] * width, job.count * columns.pixels) - blocks[0] * width
         shift = blocks[0] * width if columns.depthwise else 0
         place = source.location.plus(job.source + shift)
         values = {
-            "flags": 1 if turn == 0 else 2,
+            "flags": 1 if start else 2,
             "row_pitch": source.row_pitch,
-            "y_start": phase.start[0] + piece.y0 * phase.stride[0] - source.row,
+            "y_start": phase.start[0]
+            + share.first_tap * phase.dilation[0]
+            + piece.y0 * phase.stride[0]
+            - source.row,
             "y_stride": phase.stride[0],
             "y_dilation": phase.dilation[0],
             "y_limit": source.rows,
-            "x_start": (phase.start[1] + piece.x0 * phase.stride[1] - source.column) * source.pixel_pitch,
+            "x_start": (phase.start[1] + piece.x0 * phase.stride[1] - source.column) * source.pixel_pitch
+            + (0 if columns.depthwise else share.first_byte),
             "x_stride": columns.pixels * phase.stride[1] * source.pixel_pitch,
             "x_tap": phase.dilation[1] * source.pixel_pitch,
             "x_block": width if columns.depthwise else 0,
@@ -335,9 +376,9 @@ class MatrixEmitter:
             "pixel_pitch": source.pixel_pitch,
             "out_height": piece.y1 - piece.y0,
             "out_width": (piece.x1 - piece.x0) // columns.pixels,
-            "taps_y": taps_y,
+            "taps_y": share.last_tap - share.first_tap,
             "taps_x": taps_x,
-            "tap_bytes": tap_bytes,
+            "tap_bytes": 1 if columns.depthwise else share.last_byte - share.first_byte,
             "blocks": blocks[1] - blocks[0],
             "last_columns": used - (blocks[1] - blocks[0] - 1) * width,
             "accumulator_row": row,
@@ -346,7 +387,10 @@ class MatrixEmitter:
         y0, y1 = _rows_touched(phase, piece, source)
         accesses = [source.access(y0, y1), _bytes_at(weight_place, size)]
         places = {"activation_address": place, "weight_address": weight_place}
-        if turn == 0:
+        if start:
+            bias_place = Location(
+                weights.buffer, weights.offsets.biases[phase_number] + 4 * (blocks[0] - chunk.first) * width
+            )
             places["bias_address"] = bias_place
             accesses.append(_bytes_at(bias_place, 4 * used))
         opcode = Opcode.DEPTHWISE if columns.depthwise else Opcode.CONV

@@ -101,6 +101,19 @@ def _plans(layer: MatrixLayer, chip: Chip, columns: Columns, budget: Budget) -> 
             for chunk_blocks in _sizes(most_blocks):
                 for chunks_outer in (False, True) if many else (False,):
                     yield MatrixPlan(tile_height, tile_width, chunk_blocks, chunks_outer, columns)
+            for parts in _part_counts(layer, chip, columns, budget):
+                yield MatrixPlan(tile_height, tile_width, 1, True, columns, parts)
+
+
+def _part_counts(layer: MatrixLayer, chip: Chip, columns: Columns, budget: Budget) -> list[int]:
+    """Cuts of K worth trying where two weight chunks of one block would take over a third of the SRAM."""
+    chunk = max(_chunk_bytes(layer, columns, chunk) for chunk in chunks_of(columns, 1)[:1])
+    bank = chip.core.sram.bank_bytes
+    if 2 * ceil_div(chunk, bank) <= budget.banks // 3:
+        return []
+    counts = [2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512]
+    fitting = [count for count in counts if 2 * ceil_div(chunk // count, bank) <= budget.banks // 2]
+    return fitting[:3]
 
 
 def _sizes(total: int) -> list[int]:
@@ -139,13 +152,13 @@ def _cost(layer: MatrixLayer, chip: Chip, plan: MatrixPlan, budget: Budget, memo
     chunks = chunks_of(plan.columns, plan.chunk_blocks)
     tiles = images * ceil_div(rows, plan.tile_height) * ceil_div(width, plan.tile_width)
     step = layer.phases[0].step
-    chunk_bytes = max(_chunk_bytes(layer, plan.columns, chunk) for chunk in chunks)
+    chunk_bytes = max(_chunk_bytes(layer, plan.columns, chunk, plan.parts) for chunk in chunks)
     source_bytes = _tile_bytes(layer, plan.tile_height, plan.tile_width)
     channels = layer.output.shape[3]
     kept = max(chunk.channels for chunk in chunks) if plan.chunks_outer else channels
     output_bytes = plan.tile_height * step[0] * plan.tile_width * step[1] * kept
     twice = 2 if tiles > 1 or images > 1 else 1
-    weight_copies = 1 if len(chunks) == 1 else 2
+    weight_copies = 1 if len(chunks) == 1 and plan.parts == 1 else 2
     banks = weight_copies * ceil_div(chunk_bytes, bank) + ceil_div(channels * 4 * plan.columns.pixels + 1024, bank)
     residual = layer.epilogue.residual
     if not layer.source.storage.resident:
@@ -168,6 +181,11 @@ def _cost(layer: MatrixLayer, chip: Chip, plan: MatrixPlan, budget: Budget, memo
         traffic += layer.output.bytes
     if residual is not None and not residual.view.storage.resident:
         traffic += layer.output.bytes
+    if plan.parts > 1:
+        limit = chip.core.matrix.accumulator_rows
+        high, wide, _ = sub_tile(limit, plan.tile_height, plan.tile_width // plan.columns.pixels, 1)
+        pieces = ceil_div(plan.tile_height, high) * ceil_div(plan.tile_width, wide * plan.columns.pixels)
+        reload_weights = tiles * pieces
     matrix, vector, operations = _compute_cycles(layer, chip, plan, chunks, memo)
     traffic += operations * INSTRUCTION_BYTES
     memory = traffic / budget.bytes_per_cycle
@@ -178,8 +196,13 @@ def _cost(layer: MatrixLayer, chip: Chip, plan: MatrixPlan, budget: Budget, memo
     return Cost(total + DISPATCH_CYCLES * operations, banks)
 
 
-def _chunk_bytes(layer: MatrixLayer, columns: Columns, chunk: Chunk) -> int:
-    weights = sum(columns.weight_bytes(chunk.job, phase, chunk.first, chunk.last) for phase in layer.phases)
+def _chunk_bytes(layer: MatrixLayer, columns: Columns, chunk: Chunk, parts: int = 1) -> int:
+    """Bytes of the largest part of a chunk, biases included."""
+    weights = 0
+    for phase in layer.phases:
+        shares = columns.parts(chunk.job, phase, parts) if parts > 1 else [None]
+        largest = max(columns.weight_bytes(chunk.job, phase, chunk.first, chunk.last, share) for share in shares)
+        weights += largest * len(phase.weights)
     return weights + 4 * chunk.channels * columns.pixels * len(layer.phases) + 3
 
 
@@ -259,7 +282,8 @@ def smallest_banks(layer: MatrixLayer, chip: Chip) -> int:
     bank = chip.core.sram.bank_bytes
     rows, width = grid_shape(layer)
     columns = _column_options(layer, chip)[0]
-    chunk = max(_chunk_bytes(layer, columns, chunk) for chunk in chunks_of(columns, 1)[:1])
+    whole = max(_chunk_bytes(layer, columns, chunk) for chunk in chunks_of(columns, 1)[:1])
+    chunk = min(whole, max(whole // 16, chip.core.sram.total_bytes // 8))
     channels = layer.output.shape[3]
     banks = 2 * ceil_div(chunk, bank) + ceil_div(4 * channels + 1024, bank)
     high = min(rows, 2)

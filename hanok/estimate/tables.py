@@ -66,8 +66,8 @@ LOGIC_DENSITY = (
     (3.0, 30.7),
 )
 LOGIC_DENSITY_SOURCE = (
-    "gate density relative to 40 nm, from TSMC's own steps (40 nm: 2.35 x 65 nm; 28 nm: 2 x; 16FF+: 2 x; 10 nm: 2 x; "
-    "7 nm: 1.6 x; N3: 1.6 x); N5 1.5 x as Angstronomics measured it (2022), not the 1.8 x of the announcement"
+    "gate density relative to 40 nm, from TSMC's own steps (40 nm: 2.35 x 65 nm; 28 nm: 2 x; 16FF+: 2 x; "
+    "10 nm: 2 x; 7 nm: 1.6 x; N3: 1.6 x); N5: 1.5 x as Angstronomics measured it (2022), not TSMC's 1.8 x"
 )
 
 BIT_CELL_UM2 = (
@@ -121,7 +121,7 @@ CHOICES = (
     (
         "VECTOR_STEP",
         VECTOR_STEP,
-        "low: a float32 add; nominal: mean of add and multiply; high: multiply times this",
+        "low: an add; nominal: mean of add and multiply; high: multiply times this",
     ),
     ("SRAM_WIRES", SRAM_WIRES, "wide rows amortise decoding (low), wires across the core add to it (high)"),
     ("DRAM_MEASURED", DRAM_MEASURED, "standards whose figures are published"),

@@ -43,7 +43,7 @@ def make_record(
     units = unit_cycles(timed)
     macs = sum(layer.macs for layer in program.layers)
     utilisation = macs / (cycles * summary.macs_per_cycle) if cycles else 0.0
-    energy, note = energy_of(chip, timed)
+    energy = energy_of(chip, timed)
     stage_times = {operator.stage: operator.milliseconds for operator in host_operators}
     steps = [check.max_error_steps for check in checks or () if check.max_error_steps is not None]
     return RunRecord(
@@ -53,6 +53,8 @@ def make_record(
         cycles=cycles,
         latency_ms=cycles_to_ms(cycles, chip.clock_mhz),
         energy_mj=sum((part.amount for part in energy), 0.0),
+        energy_low_mj=sum((part.low for part in energy), 0.0),
+        energy_high_mj=sum((part.high for part in energy), 0.0),
         macs=macs,
         utilisation=utilisation,
         dram_read_bytes=reads,
@@ -71,7 +73,6 @@ def make_record(
         units=units,
         energy=energy,
         area=area_of(chip),
-        energy_note=note,
         regions=tuple(
             MemoryRegion(region.name, region.kind.value, region.address, region.size_bytes)
             for region in program.regions

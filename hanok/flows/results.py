@@ -91,11 +91,12 @@ class OutputCheck:
 
 @dataclass(frozen=True)
 class Contribution:
-    """A named part of the energy or of the area, with where its figure comes from."""
+    """A named part of the energy or of the area: the estimate, and what its sources leave open."""
 
     name: str
     amount: float
-    source: str = ""
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -179,6 +180,9 @@ class RunRecord:
     cycles: int
     latency_ms: float
     energy_mj: float
+    energy_low_mj: float
+    energy_high_mj: float
+    """What the tables behind the estimate leave open."""
     macs: int
     utilisation: float
     dram_read_bytes: int
@@ -198,7 +202,6 @@ class RunRecord:
     energy: tuple[Contribution, ...]
     area: tuple[Contribution, ...]
     """In mm2."""
-    energy_note: str
     regions: tuple[MemoryRegion, ...]
     bound_by: str
     verdict: str

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-from onnx import TensorProto, helper
+from onnx import ModelProto, TensorProto, helper
 
 from hanok.errors import ModelError, UnsupportedError
 from hanok.graph._working import Array, Operation, WorkingGraph
@@ -30,6 +30,31 @@ _PASSES_ON = frozenset(
         "Unsqueeze",
     }
 )
+
+
+def shapes_in_samples(
+    model: ModelProto, calibration: Mapping[str, Array] | Sequence[Mapping[str, Array]] | None
+) -> dict[str, tuple[int, ...]]:
+    """Shapes for inputs with free dimensions, as the calibration data has them.
+
+    A mapping may hold several samples along its first axis; so a free first dimension is 1 there.
+    """
+    if not calibration:
+        return {}
+    joined = isinstance(calibration, Mapping)
+    sample = calibration if isinstance(calibration, Mapping) else calibration[0]
+    shapes: dict[str, tuple[int, ...]] = {}
+    for value in model.graph.input:
+        dimensions = value.type.tensor_type.shape.dim
+        if value.name not in sample or all(dimension.HasField("dim_value") for dimension in dimensions):
+            continue
+        found = np.shape(sample[value.name])
+        if joined and len(found) == len(dimensions) + 1:
+            found = found[1:]
+        elif joined and len(found) == len(dimensions) and not dimensions[0].HasField("dim_value"):
+            found = (1, *found[1:])
+        shapes[value.name] = found
+    return shapes
 
 
 def given_samples(
@@ -57,7 +82,7 @@ def given_samples(
 
 
 def random_samples(working: WorkingGraph, seed: int) -> list[Sample]:
-    """Seeded samples: normal floats, integers within the tables that they index, masks that let all through."""
+    """Seeded samples: normal floats, indices within their tables, masks that let everything through."""
     random = np.random.default_rng(seed)
     readers = working.consumers()
     return [
@@ -114,7 +139,7 @@ def _random(
     shape, element_type = working.shape(name), working.types[name]
     if element_type in (TensorProto.STRING, TensorProto.COMPLEX64, TensorProto.COMPLEX128):
         raise UnsupportedError(
-            f"input '{name}': hanok has no random data of its type {TensorProto.DataType.Name(element_type)}; "
+            f"input '{name}': there is no random data of type {TensorProto.DataType.Name(element_type)}; "
             "give calibration data"
         )
     wanted = helper.tensor_dtype_to_np_dtype(element_type)
@@ -128,7 +153,7 @@ def _random(
 
 
 def _integer_range(working: WorkingGraph, readers: dict[str, list[Operation]], name: str) -> tuple[int, int]:
-    """What an integer input may hold: indices of the smallest table that it selects from, or ones as a mask."""
+    """What an integer input may hold: indices of the smallest table that it selects from, or a mask's ones."""
     limits: list[int] = []
     is_mask = False
     seen: dict[str, None] = {}

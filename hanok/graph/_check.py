@@ -18,7 +18,17 @@ MIN_IR_VERSION = 3
 MIN_OPSET = 13
 MAX_SUBGRAPH_DEPTH = 8
 KNOWN_DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
-_COUNTED_FIELDS = ("float_data", "int32_data", "int64_data", "double_data", "uint64_data", "string_data")
+_DATA_FIELDS = {
+    TensorProto.FLOAT: "float_data",
+    TensorProto.COMPLEX64: "float_data",
+    TensorProto.DOUBLE: "double_data",
+    TensorProto.COMPLEX128: "double_data",
+    TensorProto.INT64: "int64_data",
+    TensorProto.UINT32: "uint64_data",
+    TensorProto.UINT64: "uint64_data",
+    TensorProto.STRING: "string_data",
+}
+"""Where a tensor without raw_data keeps its numbers; all other types use int32_data."""
 
 
 def check_versions(model: ModelProto, origin: str) -> None:
@@ -147,7 +157,7 @@ def _check_tensor(tensor: TensorProto, origin: str) -> None:
         found = len(tensor.raw_data)
     else:
         want = _stored_numbers(tensor.data_type, count)
-        found = max(len(getattr(tensor, field)) for field in _COUNTED_FIELDS)
+        found = len(getattr(tensor, _DATA_FIELDS.get(tensor.data_type, "int32_data")))
     if want != found:
         raise ModelError(
             f"{origin}: tensor '{tensor.name}' of shape {list(tensor.dims)[:8]} needs {want} "

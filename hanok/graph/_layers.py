@@ -1,4 +1,4 @@
-"""Layers of a QDQ model whose constant int8 weights can be refitted, and access to their scales and biases."""
+"""Layers of a QDQ model whose constant int8 weights can be refitted: their scales and biases."""
 
 from __future__ import annotations
 

@@ -55,6 +55,8 @@ def read_border(working: WorkingGraph, operation: Operation) -> Border | None:
     check_scale(operation, scale)
     if scale.dtype != np.float32 or scale.ndim > 1 or operation.integer("block_size"):
         return None
+    if zero is not None and zero.size != scale.size:
+        raise ModelError(f"{operation.label}: {scale.size} scales and {zero.size} zero points; allowed: equally many")
     element_type = _element_type(working, operation)
     if element_type not in _NARROW and element_type != TensorProto.INT32:
         return None

@@ -1,4 +1,4 @@
-"""Repair of quantised weights: scales and biases of each output channel refitted to the float layer's output."""
+"""Repair of quantised weights: scale and bias of each output channel refitted to the float outputs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class LayerRepair:
 
 @dataclass(frozen=True)
 class _Moments:
-    """Sums for each group of values and each channel [groups, channels]: quantised output z, float output y."""
+    """Sums for each group of values and channel [groups, channels]: quantised output z, float output y."""
 
     count: FloatArray
     z: FloatArray
@@ -77,7 +77,8 @@ def repair_layers(
     operations = {operation.name: operation for operation in float_graph.operations}
     for layer, inputs, outputs in _walk(graph, layers, values):
         same_input = _run_float(float_graph, operations[layer.name], inputs)
-        repairs.append(_repair(graph, layer, outputs, same_input, [target.pop(layer.name) for target in targets]))
+        reference = [target.pop(layer.name) for target in targets]
+        repairs.append(_repair(graph, layer, outputs, same_input, reference))
     return to_model(graph), repairs
 
 
@@ -276,7 +277,7 @@ def _fit_shift(groups: _Moments, slope: FloatArray, offset: FloatArray) -> Float
 
 
 def _design_effect(group_sums: FloatArray, independent: FloatArray) -> float:
-    """Variance of a sum as its groups [groups, channels] show it, over that of independent values; at least 1."""
+    """Variance of sums as the groups [groups, channels] show it, over independent values'; at least 1."""
     groups = group_sums.shape[0]
     known = np.isfinite(independent) & (independent > 0)
     if groups < 3 or not known.any():

@@ -15,6 +15,9 @@ from hanok.graph._external import MAX_TOTAL_BYTES, load_external
 from hanok.graph._wire import check_wire
 from hanok.graph._working import STANDARD_DOMAINS, Operation, sort_operations
 
+MALFORMED = (ValueError, TypeError, LookupError, AttributeError, RuntimeError, OverflowError, RecursionError)
+"""What onnx and NumPy raise on content that contradicts itself in a way that no check here foresees."""
+
 
 def load_model(source: str | Path | bytes) -> ModelProto:
     """Load and check a model; every flaw is a ModelError or UnsupportedError that says what it is.
@@ -22,10 +25,14 @@ def load_model(source: str | Path | bytes) -> ModelProto:
     The result has its external data inside, its nodes sorted, its local functions inlined, and an opset of at
     least 13 (older ones are converted where ONNX's version converter can).
     """
-    if isinstance(source, bytes):
-        return _checked(source, None, "model")
-    path = Path(source)
-    return _checked(_read_file(path), path.parent, str(path))
+    origin = "model" if isinstance(source, bytes) else str(source)
+    try:
+        if isinstance(source, bytes):
+            return _checked(source, None, origin)
+        path = Path(source)
+        return _checked(_read_file(path), path.parent, origin)
+    except MALFORMED as error:
+        raise ModelError(f"{origin}: a damaged model: {type(error).__name__}: {str(error)[:200]}") from error
 
 
 def _read_file(path: Path) -> bytes:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from onnx import ModelProto
 
+from hanok.errors import ModelError
 from hanok.graph._affine import affine_to_quantized_convolution, fold_affine
 from hanok.graph._borders import normalise_borders
 from hanok.graph._convert import convert
@@ -16,6 +17,7 @@ from hanok.graph._raw import wrap_raw_readers
 from hanok.graph._shapes import fix_input_shapes, infer_shapes
 from hanok.graph._working import from_model
 from hanok.graph.ir import Graph
+from hanok.graph.load import MALFORMED
 
 
 def import_graph(model: ModelProto, *, input_shapes: Mapping[str, Sequence[int]] | None = None) -> Graph:
@@ -23,6 +25,14 @@ def import_graph(model: ModelProto, *, input_shapes: Mapping[str, Sequence[int]]
 
     Dimensions that the model leaves free are 1 unless `input_shapes` names the input.
     """
+    try:
+        return _import(model, input_shapes)
+    except MALFORMED as error:
+        name = model.graph.name or "model"
+        raise ModelError(f"{name}: cannot be imported: {type(error).__name__}: {str(error)[:200]}") from error
+
+
+def _import(model: ModelProto, input_shapes: Mapping[str, Sequence[int]] | None) -> Graph:
     working = from_model(model)
     fix_input_shapes(working, model, input_shapes)
     expand_quantized_operators(working)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -12,13 +12,13 @@ import onnx
 from onnx import ModelProto, TensorProto
 
 from hanok.errors import UnsupportedError
-from hanok.graph._calibration import Sample, given_samples, random_samples
-from hanok.graph._quantise_prepare import prepare
+from hanok.graph._calibration import Sample, given_samples, random_samples, shapes_in_samples
 from hanok.graph._quantise_select import QUANTISED_OPERATORS, Range, keep_float
 from hanok.graph._repair import LayerRepair, repair_layers, signal_to_noise_db
 from hanok.graph._shapes import fix_input_shapes, infer_shapes
 from hanok.graph._working import DEQUANTIZE, QUANTIZE, Array, WorkingGraph, from_model, to_model
 from hanok.graph.oracle import reference_session, run_session
+from hanok.graph.simplify import simplify_float
 
 RANDOM_DATA_WARNING = "no calibration data: seeded random data used; quality figures mean nothing"
 _QUANTISED_MARKS = frozenset(
@@ -63,16 +63,21 @@ def quantise_model(
     *,
     seed: int = 0,
     repair: bool = True,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
 ) -> QuantisedModel:
     """Bring a float model to int8 QDQ form; a quantised one is returned as it is.
 
     `calibration` maps input names to arrays of one or several samples along the first axis, or is a
     sequence of single samples. Without it, seeded random data stands in, and the record warns of it.
     Weights get one scale for each output channel, symmetric; activations one scale and zero point.
+    Free dimensions of the inputs become static: as `input_shapes` says, else as in the calibration data
+    (the first axis apart, if it may hold several samples), else 1.
     """
     if is_quantised(model):
         return QuantisedModel(model, QuantisationRecord(0, False, was_quantised=True))
-    working = prepare(model)
+    if calibration is not None and not isinstance(calibration, Mapping):
+        calibration = list(calibration)
+    working = prepare_float(model, {**shapes_in_samples(model, calibration), **(input_shapes or {})})
     random_data = calibration is None
     samples = random_samples(working, seed) if calibration is None else given_samples(working, calibration)
     ranges = observe_ranges(working, samples)
@@ -101,6 +106,20 @@ def quantise_model(
         warnings=tuple(warnings),
     )
     return QuantisedModel(repaired if better else plain, record)
+
+
+def prepare_float(model: ModelProto, input_shapes: Mapping[str, Sequence[int]] | None = None) -> WorkingGraph:
+    """The simplified model with static shapes, every operation with a name of its own."""
+    simple = simplify_float(model, input_shapes=input_shapes)
+    working = from_model(simple)
+    fix_input_shapes(working, simple, None)
+    infer_shapes(working)
+    taken: dict[str, int] = {}
+    for operation in working.operations:
+        stem = operation.name or f"{operation.op_type}.{operation.outputs[0]}"
+        taken[stem] = taken.get(stem, 0) + 1
+        operation.name = stem if taken[stem] == 1 else f"{stem}.{taken[stem]}"
+    return working
 
 
 def observe_ranges(working: WorkingGraph, samples: list[Sample]) -> dict[str, Range]:

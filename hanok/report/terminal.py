@@ -76,7 +76,7 @@ def _totals(record: RunRecord) -> Table:
             f"{_format.milliseconds(record.latency_ms)}  ({record.cycles:,} cycles, {chip.clock_mhz:,} MHz)",
         ),
         ("utilisation", f"{_format.percent(record.utilisation)}  ({_format.scaled(record.macs, 'MAC')})"),
-        ("energy", _format.energy(record.energy_mj)),
+        ("energy", _energy(record)),
         ("DRAM", _traffic(record)),
         ("ONNX Runtime", _check(record)),
     ]
@@ -91,6 +91,11 @@ def _totals(record: RunRecord) -> Table:
     for key, value in rows:
         table.add_row(key, _text(value))
     return table
+
+
+def _energy(record: RunRecord) -> str:
+    low, high = _format.energy(record.energy_low_mj), _format.energy(record.energy_high_mj)
+    return f"{_format.energy(record.energy_mj)}  (estimate: between {low} and {high}, DRAM included)"
 
 
 def _traffic(record: RunRecord) -> str:

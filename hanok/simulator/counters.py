@@ -46,27 +46,6 @@ CAUSE_MEANING = {
 
 
 @dataclass(frozen=True)
-class LayerTiming:
-    """What one layer took; sums over its instructions."""
-
-    first_cycle: int
-    """Start of its first instruction."""
-    last_cycle: int
-    """End of its last instruction."""
-    unit_cycles: tuple[int, int, int, int]
-    """Cycles that its instructions were active, by unit; overlapping cycles of two layers go to the earlier."""
-    dram_read_bytes: int
-    dram_write_bytes: int
-    macs: int
-    stream_cycles: int
-
-    @property
-    def span_cycles(self) -> int:
-        """Cycles from its first start to its last end; neighbouring layers may overlap."""
-        return self.last_cycle - self.first_cycle
-
-
-@dataclass(frozen=True)
 class Timing:
     """Cycles of one NPU stage. Arrays have one entry an instruction, in dispatch order."""
 
@@ -120,14 +99,6 @@ class Timing:
         """Useful MACs over what the array could do in all cycles, 0..1."""
         return self.macs / (self.cycles * self.chip.core.matrix.macs) if self.cycles else 0.0
 
-    def cause_cycles(self, unit: Unit, cause: Cause) -> int:
-        """Cycles of `unit` that went to `cause`."""
-        return int(self.causes[unit, cause])
-
-    def busy_fraction(self, unit: Unit) -> float:
-        """Fraction of the cycles in which `unit` made progress."""
-        return self.cause_cycles(unit, Cause.BUSY) / self.cycles if self.cycles else 0.0
-
     @cached_property
     def active_cycles_of(self) -> Integers:
         """Cycles that each instruction adds to the time in which its unit is active (pipelined ones overlap)."""
@@ -138,40 +109,3 @@ class Timing:
             before = np.concatenate(([0], ends[:-1])) if len(ends) else ends
             active[members] = np.maximum(0, self.end[members] - np.maximum(self.start[members], before))
         return active
-
-    def layers(self, layer_of: npt.NDArray[np.integer], count: int) -> tuple[LayerTiming, ...]:
-        """Sum by layer; `layer_of` gives each instruction its layer 0..count-1."""
-        rows = np.asarray(layer_of, np.int64)
-        first = np.full(count, self.cycles, np.int64)
-        last = np.zeros(count, np.int64)
-        np.minimum.at(first, rows, self.start)
-        np.maximum.at(last, rows, self.end)
-        first = np.minimum(first, last)
-        active = [_sum_by(rows, np.where(self.unit == unit, self.active_cycles_of, 0), count) for unit in Unit]
-        reads = _sum_by(rows, np.where(self.unit == Unit.LOAD, self.transferred_bytes, 0), count)
-        writes = _sum_by(rows, np.where(self.unit == Unit.STORE, self.transferred_bytes, 0), count)
-        macs = _sum_by(rows, self.useful_macs, count)
-        streams = _sum_by(rows, self.stream_cycles_of, count)
-        return tuple(
-            LayerTiming(
-                int(first[row]),
-                int(last[row]),
-                (int(active[0][row]), int(active[1][row]), int(active[2][row]), int(active[3][row])),
-                int(reads[row]),
-                int(writes[row]),
-                int(macs[row]),
-                int(streams[row]),
-            )
-            for row in range(count)
-        )
-
-    def layer_utilisation(self, layer: LayerTiming) -> float:
-        """Useful MACs of a layer over what the array could do in the layer's span, 0..1."""
-        return layer.macs / (layer.span_cycles * self.chip.core.matrix.macs) if layer.span_cycles else 0.0
-
-
-def _sum_by(rows: Integers, values: Integers, count: int) -> Integers:
-    """Integer sums of `values` by row (bincount would go through float)."""
-    sums = np.zeros(count, np.int64)
-    np.add.at(sums, rows, values)
-    return sums
