@@ -24,7 +24,7 @@ def name_of(module: Path) -> str:
 @pytest.mark.parametrize(
     "command",
     [
-        ["-m", "ruff", "check", "--quiet", "."],
+        ["-m", "ruff", "check", "--quiet", "--output-format", "concise", "."],
         ["-m", "mypy"],
         ["-c", "from importlinter.cli import lint_imports_command as run; run(['--no-cache'])"],
     ],

@@ -16,7 +16,7 @@ FRAMES = 1 + (CLIP_SAMPLES - WINDOW_SAMPLES) // HOP_SAMPLES
 FLOOR = 1e-4
 """Energies below this share of a clip's loudest band are lifted to it: -40 dB."""
 CENTRE, SPREAD = -7.5, 2.0
-"""About the mean and the deviation of the logarithms, which bring the features near zero mean and unit variance."""
+"""About the mean and the deviation of the logarithms; they bring features near zero mean, unit variance."""
 
 FloatArray = npt.NDArray[np.float32]
 

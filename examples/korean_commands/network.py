@@ -14,13 +14,14 @@ IR_VERSION = 8
 
 
 class DepthwiseSeparableNetwork(nn.Module):
-    """10x4 convolution with stride 2, four depthwise separable blocks, global mean, linear."""
+    """10x4 convolution with stride 2, depthwise separable blocks (the first with stride 2), mean, linear."""
 
     def __init__(self, classes: int, channels: int = 64, blocks: int = 4) -> None:
         super().__init__()
         layers = [_stage(1, channels, (10, 4), stride=2, padding=(4, 1))]
-        for _ in range(blocks):
-            layers.append(_stage(channels, channels, (3, 3), padding=(1, 1), groups=channels))
+        for block in range(blocks):
+            stride = 2 if block == 0 else 1
+            layers.append(_stage(channels, channels, (3, 3), stride, (1, 1), groups=channels))
             layers.append(_stage(channels, channels, (1, 1)))
         self.stages = nn.Sequential(*layers)
         self.dropout = nn.Dropout(0.2)
@@ -58,7 +59,9 @@ def to_onnx(network: DepthwiseSeparableNetwork) -> onnx.ModelProto:
     nodes.append(helper.make_node("GlobalAveragePool", [value], ["mean"], name="mean"))
     nodes.append(helper.make_node("Flatten", ["mean"], ["vector"], name="vector"))
     inputs = ["vector"]
-    inputs += [_store(weights, f"linear.{part}", getattr(network.classifier, part)) for part in ("weight", "bias")]
+    inputs += [
+        _store(weights, f"linear.{part}", getattr(network.classifier, part)) for part in ("weight", "bias")
+    ]
     nodes.append(helper.make_node("Gemm", inputs, ["scores"], name="linear", transB=1))
     classes = network.classifier.out_features
     graph = helper.make_graph(
@@ -73,8 +76,14 @@ def to_onnx(network: DepthwiseSeparableNetwork) -> onnx.ModelProto:
     return model
 
 
-def _stage(inputs: int, outputs: int, kernel: tuple[int, int], stride: int = 1, padding: tuple[int, int] = (0, 0),
-           groups: int = 1) -> nn.Sequential:
+def _stage(
+    inputs: int,
+    outputs: int,
+    kernel: tuple[int, int],
+    stride: int = 1,
+    padding: tuple[int, int] = (0, 0),
+    groups: int = 1,
+) -> nn.Sequential:
     convolution = nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU())
 

@@ -60,23 +60,24 @@ def mark_banks(
     others are walked, at most _MAX_ENUMERATED intervals (beyond that, the whole hull is marked).
     """
     low, high = hull(base, counts, strides, run)
-    outer_count = np.ones(4, np.int64)
-    outer_stride = np.zeros(4, np.int64)
-    size = np.abs(strides)
-    done = counts <= 1
+    outer_count, outer_stride = np.ones(4, np.int64), np.zeros(4, np.int64)
+    done = np.zeros(4, np.bool_)
     span, outer, total, start = run, 0, 1, low
     for _ in range(len(counts)):
         best = -1
         for dim in range(len(counts)):
-            if not done[dim] and (best < 0 or size[dim] < size[best]):
+            if counts[dim] <= 1 or done[dim]:
+                continue
+            if best < 0 or abs(strides[dim]) < abs(strides[best]):
                 best = dim
         if best < 0:
             break
         done[best] = True
-        if size[best] - span < bank_size:
-            span += (counts[best] - 1) * size[best]
+        stride = abs(strides[best])
+        if stride - span < bank_size:
+            span += (counts[best] - 1) * stride
         else:
-            outer_count[outer], outer_stride[outer] = counts[best], size[best]
+            outer_count[outer], outer_stride[outer] = counts[best], stride
             total = product(total, counts[best])
             outer += 1
     if total > _MAX_ENUMERATED:
@@ -208,6 +209,13 @@ def check_rows(
             return SRAM_BOUNDS
         mark_banks(address + offset, counts, strides, run, bank_size, first_bank, bits)
     return OK
+
+
+@njit(cache=True)
+def merge(into: Bits, more: Bits) -> None:
+    """Add the banks of one set to another."""
+    for word in range(len(into)):
+        into[word] |= more[word]
 
 
 @njit(cache=True)

@@ -52,12 +52,14 @@ def run_untimed(unit: Ints, wait: Ints, post: Ints, queue_depth: int) -> tuple[I
                 if not ready:
                     break
                 if started[here]:
-                    clock[index] = clock[queue[here, started[here] - 1]]
+                    for other in range(UNITS):
+                        clock[index, other] = clock[queue[here, started[here] - 1], other]
                 for other in range(UNITS):
                     if wait[index] >> other & 1:
                         source = poster[other, here, waits[other, here]]
                         waits[other, here] += 1
-                        clock[index] = np.maximum(clock[index], clock[source])
+                        for third in range(UNITS):
+                            clock[index, third] = max(clock[index, third], clock[source, third])
                         clock[index, other] = max(clock[index, other], place[source])
                 started[here] += 1
                 place[index] = started[here]
@@ -155,7 +157,8 @@ def overlaps(left: Ints, left_strides: Ints, right: Ints, right_strides: Ints) -
     Halves the larger box until hulls part or single runs meet; past _MAX_STEPS it says yes, to be safe.
     """
     stack = np.zeros((256, 10), np.int64)
-    stack[0, :5], stack[0, 5:] = left, right
+    for item in range(5):
+        stack[0, item], stack[0, 5 + item] = left[item], right[item]
     depth = 1
     for _ in range(_MAX_STEPS):
         if depth == 0:
@@ -177,9 +180,9 @@ def overlaps(left: Ints, left_strides: Ints, right: Ints, right_strides: Ints) -
             at, stride = 7 + other_dim, right_strides[other_dim]
             base = 5
         half = entry[at] // 2
-        stack[depth] = entry
+        for item in range(10):
+            stack[depth, item] = stack[depth + 1, item] = entry[item]
         stack[depth, at] = half
-        stack[depth + 1] = entry
         stack[depth + 1, at] = entry[at] - half
         stack[depth + 1, base] = entry[base] + half * stride
         depth += 2

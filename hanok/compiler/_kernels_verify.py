@@ -1,4 +1,7 @@
-"""Kernels of the verifier: bounds, banks and ports of each instruction."""
+"""Kernels of the verifier: bounds, banks and ports of each instruction.
+
+Numba compiles a function anew for every literal argument; `zero` and `one` are plain integers to it.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,7 @@ from hanok.compiler._kernels_access import (
     hull,
     mark_banks,
     mark_interval,
+    merge,
     product,
     shared,
     spacing_of,
@@ -29,7 +33,8 @@ from hanok.compiler._kernels_access import (
 
 @njit(cache=True)
 def check_dma(fields: Ints, members: Ints, sizes: Ints, bits: Bits, finding: Ints, found: Ints) -> None:
-    """LOAD, FILL and STORE. sizes: SRAM bytes, bank bytes, DRAM bytes. Columns of fields: see verify."""
+    """LOAD, FILL, EXPAND, STORE. sizes: SRAM bytes, bank bytes, DRAM bytes. Columns: see verify."""
+    zero = int(np.int64(0))
     sram_bytes, bank_bytes, dram_bytes = sizes[0], sizes[1], sizes[2]
     for row in range(len(members)):
         index, here = members[row], fields[row]
@@ -38,8 +43,8 @@ def check_dma(fields: Ints, members: Ints, sizes: Ints, bits: Bits, finding: Int
         if low < 0 or high > sram_bytes:
             finding[index], found[index, 0], found[index, 1] = SRAM_BOUNDS, low, high
             continue
-        mark_banks(here[3], counts, here[10:13], run, bank_bytes, 0, bits[index])
-        low, high = hull(here[2], counts, here[7:10], run)
+        mark_banks(here[3], counts, here[10:13], run, bank_bytes, zero, bits[index])
+        low, high = hull(here[2], counts, here[7:10], here[13])
         if here[0] and (low < 0 or high > dram_bytes):
             finding[index], found[index, 0], found[index, 1] = DRAM_BOUNDS, low, high
 
@@ -51,6 +56,7 @@ def check_matrix(fields: Ints, members: Ints, sizes: Ints, bits: Bits, finding: 
     The weights of an instruction may lie in a bank that held the activations of the one before if a transfer
     in between took the bank: it is ordered after the one and before the other. DMA bits are set already.
     """
+    zero, one = int(np.int64(0)), int(np.int64(1))
     sram_bytes, bank_bytes, sram_banks, columns, bank_rows, all_rows = (
         sizes[0],
         sizes[1],
@@ -70,7 +76,7 @@ def check_matrix(fields: Ints, members: Ints, sizes: Ints, bits: Bits, finding: 
         blocks, last_columns = here[20], here[21]
         used = (blocks - 1) * columns + last_columns
         activations = np.zeros(words, np.uint64)
-        first, last = valid_range(here[6], out_height, here[7], taps_y, here[8], 1, 0, 1, here[9])
+        first, last = valid_range(here[6], out_height, here[7], taps_y, here[8], one, zero, one, here[9])
         begin, end = 1, 0
         if depthwise:
             begin, end = valid_range(
@@ -79,8 +85,8 @@ def check_matrix(fields: Ints, members: Ints, sizes: Ints, bits: Bits, finding: 
                 here[11],
                 taps_x,
                 here[12],
-                1,
-                0,
+                one,
+                zero,
                 last_columns,
                 here[14],
             )
@@ -108,7 +114,7 @@ def check_matrix(fields: Ints, members: Ints, sizes: Ints, bits: Bits, finding: 
                 end - begin + 1,
                 sram_bytes,
                 bank_bytes,
-                0,
+                zero,
                 activations,
                 found[index],
             )
@@ -122,13 +128,13 @@ def check_matrix(fields: Ints, members: Ints, sizes: Ints, bits: Bits, finding: 
         if high > sram_bytes:
             finding[index], found[index, 0], found[index, 1] = SRAM_BOUNDS, low, high
             continue
-        mark_interval(low, high, bank_bytes, 0, weights)
+        mark_interval(low, high, bank_bytes, zero, weights)
         if bias:
             low, high = here[23], here[23] + 4 * used
             if high > sram_bytes:
                 finding[index], found[index, 0], found[index, 1] = SRAM_BOUNDS, low, high
                 continue
-            mark_interval(low, high, bank_bytes, 0, weights)
+            mark_interval(low, high, bank_bytes, zero, weights)
         low, high = here[24], here[24] + product(product(out_height, out_width), blocks)
         if high > all_rows:
             finding[index], found[index, 0], found[index, 1] = ACCUMULATOR_BOUNDS, low, high
@@ -141,13 +147,15 @@ def check_matrix(fields: Ints, members: Ints, sizes: Ints, bits: Bits, finding: 
         elif shared(weights, previous) >= 0:
             finding[index], found[index, 0] = NEXT_WEIGHT_PORT, shared(weights, previous)
         previous = activations
-        bits[index] = activations | weights
+        merge(bits[index], activations)
+        merge(bits[index], weights)
         mark_interval(low, high, bank_rows, sram_banks, bits[index])
 
 
 @njit(cache=True)
 def check_chain(fields: Ints, members: Ints, sizes: Ints, bits: Bits, finding: Ints, found: Ints) -> None:
     """CHAIN. sizes: SRAM bytes, bank bytes, SRAM banks, elements of an accumulator bank, all elements."""
+    zero, one = int(np.int64(0)), int(np.int64(1))
     sram_bytes, bank_bytes, sram_banks, bank_elements, all_elements = (
         sizes[0],
         sizes[1],
@@ -157,13 +165,12 @@ def check_chain(fields: Ints, members: Ints, sizes: Ints, bits: Bits, finding: I
     )
     words = bits.shape[1]
     counts, strides = np.ones(4, np.int64), np.zeros(4, np.int64)
-    sources = np.zeros((3, words), np.uint64)
     for row in range(len(members)):
         index, here = members[row], fields[row]
-        sources[:] = 0
+        sources = np.zeros((3, words), np.uint64)
         outer_2, outer_1, outer_0, inner = here[0], here[1], here[2], here[5]
-        first, last = valid_range(here[18], outer_1, here[19], here[3], here[20], 1, 0, 1, here[21])
-        begin, end = valid_range(here[22], outer_0, here[23], here[4], here[24], 1, 0, 1, here[25])
+        first, last = valid_range(here[18], outer_1, here[19], here[3], here[20], one, zero, one, here[21])
+        begin, end = valid_range(here[22], outer_0, here[23], here[4], here[24], one, zero, one, here[25])
         code = OK
         if first <= last and begin <= end:
             accumulator = here[6] == 1
@@ -184,15 +191,15 @@ def check_chain(fields: Ints, members: Ints, sizes: Ints, bits: Bits, finding: I
                 here[41],
                 all_elements if accumulator else sram_bytes,
                 bank_elements if accumulator else bank_bytes,
-                sram_banks if accumulator else 0,
+                sram_banks if accumulator else zero,
                 sources[0],
                 found[index],
             )
             if code == SRAM_BOUNDS and accumulator:
                 code = ACCUMULATOR_BOUNDS
-        bits[index] |= sources[0]
+        merge(bits[index], sources[0])
         if here[6] == 1:
-            sources[0] = 0
+            sources = np.zeros((3, words), np.uint64)
         for operand in range(1, 4):
             at, width = here[21 + 5 * operand], here[6 + operand]
             if code or width == 0:
@@ -205,10 +212,10 @@ def check_chain(fields: Ints, members: Ints, sizes: Ints, bits: Bits, finding: I
             if low < 0 or high > sram_bytes:
                 code, found[index, 0], found[index, 1] = SRAM_BOUNDS, low, high
             elif operand < 3:
-                mark_banks(at, counts, strides, width, bank_bytes, 0, sources[operand])
-                bits[index] |= sources[operand]
+                mark_banks(at, counts, strides, width, bank_bytes, zero, sources[operand])
+                merge(bits[index], sources[operand])
             else:
-                mark_banks(at, counts, strides, width, bank_bytes, 0, bits[index])
+                mark_banks(at, counts, strides, width, bank_bytes, zero, bits[index])
         if not code:
             for left, right in ((0, 1), (0, 2), (1, 2)):
                 bank = shared(sources[left], sources[right])

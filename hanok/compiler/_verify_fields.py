@@ -10,6 +10,7 @@ import numpy.typing as npt
 from hanok.isa.table import (
     FLAG_ACCUMULATE,
     FLAG_BIAS,
+    FLAG_KEEP_CODE,
     FLAG_REDUCE_INNER,
     VECTOR_STEPS,
     Destination,
@@ -20,6 +21,7 @@ from hanok.isa.table import (
     Step,
 )
 from hanok.machine import Chip
+from hanok.numerics.huffman import TABLE_BYTES
 
 Records = npt.NDArray[np.void]
 Bad = npt.NDArray[np.bool_]
@@ -43,10 +45,27 @@ def _flags(records: Records, known: int) -> Finding:
     return (records["flags"] & ~np.uint8(known)) != 0, "flags", f"flags within 0x{known:02x}"
 
 
-def dma_findings(records: Records) -> Iterator[Finding]:
-    """LOAD, FILL, STORE."""
-    yield _flags(records, 0)
+def dma_findings(records: Records, chip: Chip) -> Iterator[Finding]:
+    """LOAD, FILL, EXPAND, STORE."""
+    expand = records["opcode"] == Opcode.EXPAND
+    yield ~expand & (records["flags"] != 0), "flags", "no flags"
+    yield (
+        expand & ((records["flags"] & ~np.uint8(FLAG_KEEP_CODE)) != 0),
+        "flags",
+        f"flags within {FLAG_KEEP_CODE}",
+    )
     yield from _counts(records, ("run_bytes", "count_3", "count_2", "count_1"))
+    counts = records["count_3"] | records["count_2"] | records["count_1"]
+    packed = records["packed_bytes"]
+    table = np.where(records["flags"] & FLAG_KEEP_CODE, 0, TABLE_BYTES)
+    yield (
+        expand & (chip.core.dma.expand_lanes == 0),
+        "expand",
+        "core.dma.expand_lanes of the chip is at least 1",
+    )
+    yield expand & (counts != 1), "expand", "every count of EXPAND is 1"
+    allowed = f"packed_bytes is a multiple of 4 above {TABLE_BYTES}, or above 0 without a table"
+    yield expand & ((packed % 4 != 0) | (packed <= table)), "expand", allowed
     touches_dram = records["opcode"] != Opcode.FILL
     yield touches_dram & (records["dram_address"] >= 1 << 62), "dram-bounds", "DRAM addresses below 2^62"
 

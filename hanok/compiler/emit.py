@@ -17,7 +17,8 @@ from hanok.compiler.layers import (
     StridedLayer,
     WindowLayer,
 )
-from hanok.compiler.plan_matrix import Budget, plan_matrix
+from hanok.compiler.pack_weights import WeightPacker
+from hanok.compiler.plan_matrix import Planner
 from hanok.compiler.residency import Life
 from hanok.compiler.schedule import Schedule
 from hanok.compiler.tiles import Mover
@@ -67,13 +68,16 @@ class ConstantPool:
 class StageEmitter:
     """Emits the layers of one NPU stage."""
 
-    def __init__(self, chip: Chip, bytes_per_cycle: float, constants: ConstantPool, residents: list[Life]) -> None:
-        self.chip, self.bytes_per_cycle, self.constants = chip, bytes_per_cycle, constants
+    def __init__(self, chip: Chip, planner: Planner, constants: ConstantPool, residents: list[Life]) -> None:
+        self.chip, self.planner, self.constants = chip, planner, constants
         self.schedule = Schedule(chip)
         self.mover = Mover(chip, self.schedule)
         self.allocator = Allocator(chip)
         self.residents = residents
+        self.packer = WeightPacker(chip, planner.bytes_per_cycle)
         self.mappings: list[str] = []
+        self.packings: list[tuple[int, int]] = []
+        """Bytes of each layer's weights in SRAM and in DRAM."""
 
     def emit(self, layer: Layer, index: int, number: int) -> None:
         """Emit layer `index` of the stage, reported as layer `number` of the program."""
@@ -87,10 +91,11 @@ class StageEmitter:
                 self.allocator.take(buffer)
         banks = self.allocator.free_banks
         state, mark, turn = self.allocator.snapshot(), self.constants.mark(), self.schedule.accumulator_turn
+        held = self.packer.held
         uses = {buffer: (buffer.first_use, buffer.last_use) for buffer in self.mover.resident_buffers}
         while True:
             try:
-                mapping = self._dispatch(layer, banks)
+                mapping, packing = self._dispatch(layer, banks)
                 self.allocator.place(self.schedule.operations, start)
                 break
             except CompileError:
@@ -100,21 +105,25 @@ class StageEmitter:
                 del self.schedule.operations[start:]
                 self.allocator.restore(state)
                 self.constants.drop(mark)
-                self.schedule.accumulator_turn = turn
+                self.schedule.accumulator_turn, self.packer.held = turn, held
                 for buffer, (first, last) in uses.items():
                     buffer.first_use, buffer.last_use = first, last
         self.mappings.append(mapping)
+        self.packings.append(packing)
         for life in self.residents:
             if life.last == index:
                 self.mover.make_resident(life.storage).pinned = False
 
-    def _dispatch(self, layer: Layer, banks: int) -> str:
+    def _dispatch(self, layer: Layer, banks: int) -> tuple[str, tuple[int, int]]:
         vector = VectorEmitter(self.mover, banks, self.constants.place)
         move = MoveEmitter(self.mover, banks)
         if isinstance(layer, MatrixLayer):
-            plan = plan_matrix(layer, self.chip, Budget(banks, self.bytes_per_cycle))
-            MatrixEmitter(self.mover, layer, plan, self.constants.place).emit()
-            return plan.describe()
+            plan = self.planner.plan(layer, banks)
+            emitter = MatrixEmitter(self.mover, layer, plan, self.constants.place, self.packer)
+            emitter.emit()
+            plain, packed = emitter.packing()
+            share = f", weights packed to {100 * packed / plain:.0f} %" if packed < plain else ""
+            return plan.describe() + share, (plain, packed)
         match layer:
             case WindowLayer():
                 vector.window(layer)
@@ -130,5 +139,5 @@ class StageEmitter:
                 move.strided(layer)
             case ResizeLayer():
                 move.resize(layer)
-        return "vector unit"
+        return "vector unit", (0, 0)
 

@@ -10,9 +10,11 @@ import numpy as np
 from hanok.compiler.chain import Chain, Stream, plain_window
 from hanok.compiler.columns import Columns, Job, Part
 from hanok.compiler.layers import Epilogue, MatrixLayer, Output, Phase
+from hanok.compiler.pack_weights import WeightPacker
 from hanok.compiler.schedule import Access, Buffer, Location, Operation
 from hanok.compiler.tiles import Mover, Region, Tile
 from hanok.isa import Opcode, Operand, Source, Step
+from hanok.numerics.huffman import TABLE_BYTES
 from hanok.units import align_up, ceil_div
 
 Constants = Callable[[bytes], int]
@@ -122,6 +124,18 @@ class _Offsets:
     biases: list[int]
 
 
+@dataclass
+class _Blob:
+    """Weights and biases that are loaded together: in SRAM `size_bytes`, in DRAM plain or packed."""
+
+    size_bytes: int
+    offsets: _Offsets
+    dram: bytes
+    packed: bool
+    address: int = -1
+    """Where the plain bytes or the packed words lie, once they are placed."""
+
+
 @dataclass(frozen=True)
 class _Weights:
     """A loaded blob."""
@@ -133,14 +147,19 @@ class _Weights:
 class MatrixEmitter:
     """Emits one matrix layer under a plan."""
 
-    def __init__(self, mover: Mover, layer: MatrixLayer, plan: MatrixPlan, constants: Constants) -> None:
+    def __init__(
+        self, mover: Mover, layer: MatrixLayer, plan: MatrixPlan, constants: Constants, packer: WeightPacker
+    ) -> None:
         self.mover, self.layer, self.plan, self.constants = mover, layer, plan, constants
+        self.packer = packer
         self.chip = mover.chip
         self.columns = plan.columns
         self.chunks = chunks_of(self.columns, plan.chunk_blocks)
         self.parameters: Buffer | None = None
         self._weights: dict[tuple[int, int], _Weights] = {}
-        self._blobs: dict[tuple[int, int], tuple[int, int, _Offsets]] = {}
+        self._blobs: dict[tuple[int, int], _Blob] = {}
+        self.table = packer.choose_code(layer, self.columns.pixels, self._blob_bytes())
+        """The code of packed blobs; empty: all stay plain."""
 
     def emit(self) -> None:
         """Emit the layer's instructions."""
@@ -240,11 +259,43 @@ class MatrixEmitter:
             return
         if key not in self._blobs:
             content, offsets = self._blob(self.chunks[index], part)
-            self._blobs[key] = (self.constants(content), len(content), offsets)
-        address, size, offsets = self._blobs[key]
-        buffer = Buffer(f"{self.layer.origin.name} weights {index}.{part}", size)
-        self.mover.load_bytes(buffer, 0, address, size)
-        self._weights[key] = _Weights(buffer, offsets)
+            words = self.packer.pack(content, self.table) if self.table else b""
+            self._blobs[key] = _Blob(len(content), offsets, words or content, bool(words))
+        blob = self._blobs[key]
+        buffer = Buffer(f"{self.layer.origin.name} weights {index}.{part}", blob.size_bytes)
+        self._load_blob(blob, buffer)
+        self._weights[key] = _Weights(buffer, blob.offsets)
+
+    def _load_blob(self, blob: _Blob, buffer: Buffer) -> None:
+        """Load a blob; the first packed one of a new code brings its table along."""
+        if not blob.packed:
+            blob.address = self.constants(blob.dram) if blob.address < 0 else blob.address
+            self.mover.load_bytes(buffer, 0, blob.address, blob.size_bytes)
+            return
+        keep = self.packer.held == self.table
+        table_bytes = 0 if keep else TABLE_BYTES
+        if not keep:
+            blob.address = self.constants(self.table + blob.dram) + TABLE_BYTES
+        elif blob.address < 0:
+            blob.address = self.constants(blob.dram)
+        size = len(blob.dram) + table_bytes
+        self.mover.expand_bytes(buffer, blob.address - table_bytes, size, blob.size_bytes, keep)
+        self.packer.held = self.table
+
+    def _blob_bytes(self) -> int:
+        """Bytes of all blobs, biases included."""
+        total = 0
+        for chunk in self.chunks:
+            for phase in self.layer.phases:
+                tiles = self.columns.weight_bytes(chunk.job, phase, chunk.first, chunk.last)
+                total += tiles * len(phase.weights) + 4 * chunk.channels * self.columns.pixels
+        return total
+
+    def packing(self) -> tuple[int, int]:
+        """Bytes of the layer's weights and biases in SRAM and in DRAM, each blob once."""
+        table_bytes = TABLE_BYTES if any(blob.packed for blob in self._blobs.values()) else 0
+        plain = sum(blob.size_bytes for blob in self._blobs.values())
+        return plain, sum(len(blob.dram) for blob in self._blobs.values()) + table_bytes
 
     def _parts(self, chunk: Chunk, phase: Phase) -> list[Part]:
         return self.columns.parts(chunk.job, phase, self.plan.parts)

@@ -10,7 +10,8 @@ from hanok.compiler.emit import ConstantPool, StageEmitter
 from hanok.compiler.layers import Layer
 from hanok.compiler.passes.lower import Lowering
 from hanok.compiler.passes.partition import NodeStage, partition
-from hanok.compiler.passes.place import binding, place_activations
+from hanok.compiler.passes.place import binding, crossing, place_activations
+from hanok.compiler.plan_matrix import Planner
 from hanok.compiler.report_layer import describe_layer
 from hanok.compiler.residency import choose_residents
 from hanok.compiler.schedule import Operation
@@ -29,7 +30,7 @@ from hanok.isa import (
     RegionKind,
     Stage,
     ValueInfo,
-    encode,
+    encode_stream,
 )
 from hanok.machine import Chip
 from hanok.units import align_up
@@ -61,17 +62,19 @@ def compile_graph(
     lowered = _gather_bound(lowering, bound, node_stages, lowered)
     constants_of_graph = {name for name in bound if graph.tensor(name).data is not None}
     layouts = {name: lowering.bound(name) for name in bound if name not in constants_of_graph}
-    residents = [choose_residents(layers, chip) for layers in lowered]
     storages = [layout.storage for layout in layouts.values()]
+    planner = Planner(chip, dram_bytes_per_cycle(chip))
+    stored = crossing(lowered) | set(storages)
+    residents = [choose_residents(layers, chip, planner, stored) for layers in lowered]
     constants_address, regions = place_activations(lowered, storages, 0)
     pool = ConstantPool(constants_address)
     _place_constant_storages(lowered, pool)
     emitted, records = [], []
     for layers, lives in zip(lowered, residents, strict=True):
-        emitter = StageEmitter(chip, dram_bytes_per_cycle(chip), pool, lives)
+        emitter = StageEmitter(chip, planner, pool, lives)
         for index, layer in enumerate(layers):
             emitter.emit(layer, index, len(records))
-            records.append(describe_layer(layer, emitter.mappings[-1]))
+            records.append(describe_layer(layer, emitter.mappings[-1], emitter.packings[-1]))
         emitted.append(emitter.schedule.operations)
     image = pool.image
     regions.append(Region("constants", RegionKind.CONSTANT, constants_address, max(len(image), 1)))
@@ -173,7 +176,7 @@ def _encode(operations: list[Operation], chip: Chip) -> _Code:
         for name, place in operation.places.items():
             values[name] = place.buffer.address + place.offset
         rows.append((operation.opcode, values | {"wait": wait, "post": post}))
-    return _Code(b"".join(encode(opcode, values) for opcode, values in rows), [operation.layer for operation in operations])
+    return _Code(encode_stream(rows), [operation.layer for operation in operations])
 
 
 def _finish_stages(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hanok.compiler.layers import CopyLayer, Layer, MatrixLayer
-from hanok.compiler.plan_matrix import smallest_banks
+from hanok.compiler.layers import Layer, MatrixLayer
+from hanok.compiler.plan_matrix import Placement, Planner
 from hanok.compiler.view import Storage
 from hanok.machine import Chip
 from hanok.units import ceil_div
@@ -32,22 +32,54 @@ def lives(layers: list[Layer]) -> list[Life]:
     return [Life(storage, start, last[storage]) for storage, start in first.items()]
 
 
-def choose_residents(layers: list[Layer], chip: Chip) -> list[Life]:
-    """Mark storages as resident, the shortest and smallest first, while every layer keeps room to work."""
-    bank_bytes, banks = chip.core.sram.bank_bytes, chip.core.sram.banks
-    taken = [0] * len(layers)
-    candidates = sorted(lives(layers), key=lambda life: (_burden(life, bank_bytes), life.first))
+class _Choice:
+    """The layers' estimated cycles under the residents chosen so far."""
+
+    def __init__(self, layers: list[Layer], chip: Chip, planner: Planner, stored: set[Storage]) -> None:
+        self.layers, self.chip, self.planner, self.stored = layers, chip, planner, stored
+        self.taken = [0] * len(layers)
+
+    def cost(self, index: int, extra: int = 0) -> float:
+        """Estimated cycles of a layer when residents take `extra` more banks."""
+        layer = self.layers[index]
+        banks = self.chip.core.sram.banks - self.taken[index] - extra
+        if isinstance(layer, MatrixLayer):
+            residual, output = layer.epilogue.residual, layer.output.storage
+            placement = Placement(
+                layer.source.storage.resident,
+                output.resident,
+                not output.resident or output in self.stored,
+                residual is None or residual.view.storage.resident,
+            )
+            return self.planner.cost(layer, placement, banks)
+        return self._moved_bytes(layer) / self.planner.bytes_per_cycle if banks >= _least(layer, self.chip) else 1e30
+
+    def _moved_bytes(self, layer: Layer) -> float:
+        total = sum(view.bytes for view in layer.views if not view.storage.resident)
+        output = layer.output.storage
+        return float(total + (layer.output.bytes if not output.resident or output in self.stored else 0))
+
+
+def choose_residents(layers: list[Layer], chip: Chip, planner: Planner, stored: set[Storage]) -> list[Life]:
+    """Mark storages as resident where that lowers the estimated cycles of the layers that they live through.
+
+    Storages in `stored` are needed in DRAM anyway. The shortest and smallest are tried first.
+    """
+    bank_bytes = chip.core.sram.bank_bytes
+    choice = _Choice(layers, chip, planner, stored)
     chosen = []
-    for life in candidates:
+    for life in sorted(lives(layers), key=lambda life: (_burden(life, bank_bytes), life.first)):
         size = ceil_div(life.storage.size_bytes, bank_bytes)
+        if size > chip.core.sram.banks:
+            continue
+        span = range(life.first, life.last + 1)
+        before = sum(choice.cost(index) for index in span)
         life.storage.resident = True
-        if all(
-            taken[index] + size + working_banks(layers[index], chip) <= banks
-            for index in range(life.first, life.last + 1)
-        ):
+        after = sum(choice.cost(index, size) for index in span)
+        if after <= before and after < 1e30:
             chosen.append(life)
-            for index in range(life.first, life.last + 1):
-                taken[index] += size
+            for index in span:
+                choice.taken[index] += size
         else:
             life.storage.resident = False
     return chosen
@@ -57,14 +89,12 @@ def _burden(life: Life, bank_bytes: int) -> int:
     return ceil_div(life.storage.size_bytes, bank_bytes) * (life.last - life.first + 1)
 
 
-def working_banks(layer: Layer, chip: Chip) -> int:
-    """Banks that a layer needs beside its resident tensors to run at a fair speed."""
+def _least(layer: Layer, chip: Chip) -> int:
+    """Banks that a layer of the vector unit should have beside its resident tensors."""
     bank = chip.core.sram.bank_bytes
-    if isinstance(layer, MatrixLayer):
-        return smallest_banks(layer, chip)
     total = 2
     for view in (*layer.views, layer.output):
         if not view.storage.resident:
             _, rows, columns, channels = view.shape
             total += 2 * ceil_div(view.bytes if rows == 1 else columns * channels * min(rows, 4), bank)
-    return min(total, chip.core.sram.banks // 2) if not isinstance(layer, CopyLayer) else min(total, 4)
+    return min(total, chip.core.sram.banks // 2)

@@ -8,6 +8,7 @@ from hanok.compiler.schedule import Access, Buffer, DramAccess, Location, Operat
 from hanok.compiler.view import Storage, View
 from hanok.errors import CompileError
 from hanok.isa import Opcode
+from hanok.isa.table import FLAG_KEEP_CODE
 from hanok.machine import Chip
 
 MAX_STRIDE = (1 << 31) - 1
@@ -119,6 +120,24 @@ class Mover:
             Location(buffer, offset),
             Access(buffer, offset, offset + size_bytes),
             DramAccess(dram_address, dram_address + size_bytes, False),
+        )
+
+    def expand_bytes(
+        self, buffer: Buffer, dram_address: int, packed_bytes: int, decoded_bytes: int, keep_code: bool
+    ) -> None:
+        """Load `decoded_bytes` contiguous bytes from a packed stream."""
+        values = {
+            "flags": FLAG_KEEP_CODE if keep_code else 0,
+            "run_bytes": decoded_bytes,
+            "packed_bytes": packed_bytes,
+            "dram_address": dram_address,
+        }
+        self._append(
+            Opcode.EXPAND,
+            values | {"count_1": 1, "count_2": 1, "count_3": 1},
+            Location(buffer),
+            Access(buffer, 0, decoded_bytes),
+            DramAccess(dram_address, dram_address + packed_bytes, False),
         )
 
     def fill(self, location: Location, size_bytes: int, value: int) -> None:

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from hanok.compiler import _kernels_access as access_kernels
 from hanok.compiler import _kernels_order as order_kernels
 from hanok.compiler import _kernels_verify as kernels
+from hanok.compiler._kernels_access import SRAM_BOUNDS
 from hanok.compiler._verify_fields import (
     ELEMENT_BYTES,
     Finding,
@@ -22,57 +22,20 @@ from hanok.compiler._verify_fields import (
     matrix_findings,
     table_findings,
 )
+from hanok.compiler._verify_rules import KERNEL_RULES, RULES
 from hanok.errors import ProgramError, VerifyError
 from hanok.isa import Decoded, Opcode, Program, Region, RegionKind, Source, Step, Unit, decode, disassemble
-from hanok.isa.table import FLAG_BIAS, FLAG_REDUCE_INNER, INSTRUCTIONS, TABLE_ENTRIES, VECTOR_STEPS
+from hanok.isa.table import (
+    FLAG_BIAS,
+    FLAG_KEEP_CODE,
+    FLAG_REDUCE_INNER,
+    INSTRUCTIONS,
+    TABLE_ENTRIES,
+    VECTOR_STEPS,
+)
 from hanok.machine import Chip
 
 Ints = npt.NDArray[np.int64]
-
-RULES = {
-    "mask": "wait and post name other units only",
-    "count": "loop counts are at least 1",
-    "flags": "only the instruction's own flags are set",
-    "code": "enumerated fields hold a value of their table",
-    "limit": "limits are not negative",
-    "ring": "a ring starts within itself, and two rows of one instruction never lie in one slot",
-    "array": "columns fit the array",
-    "window": "a depthwise window fits the array's rows, in whole pixels",
-    "reduction": "reduce loops need a reduction",
-    "clamp": "clamps are not empty and fit the type",
-    "alignment": "elements of 4 bytes lie at multiples of 4 bytes",
-    "steps": "a chain has at most 8 steps",
-    "operand": "a step's operand is there",
-    "saved": "`saved` is written before it is read",
-    "table": "a LOOKUP follows a TABLE",
-    "sram-bounds": "every access lies in the SRAM",
-    "accumulator-bounds": "every access lies in the accumulators",
-    "dram-bounds": "every access lies in the program's DRAM",
-    "read-port": "the SRAM sources of a CHAIN share no bank: a bank has one read port",
-    "weight-port": "weights and biases share no bank with the activations of their own instruction",
-    "next-weight-port": "weights and biases share no bank with the activations of the matrix instruction "
-    "before: the loader runs ahead",
-    "constant": "STORE writes neither code nor constants",
-    "balance": "every post is waited for, once, before the code ends",
-    "deadlock": "dispatch in order, with full queues, comes to the end",
-    "semaphore-limit": "no legal timing fills a semaphore",
-    "bank-owner": "instructions of different units that touch one bank are ordered by semaphores",
-    "dram-order": "a LOAD and a STORE of the same DRAM bytes are ordered by semaphores",
-}
-"""Name of each rule and what it asks; the manual prints this."""
-
-_KERNEL_RULES = {
-    access_kernels.SRAM_BOUNDS: ("sram-bounds", "bytes {0} .. {1}; allowed: 0 .. {sram}"),
-    access_kernels.DRAM_BOUNDS: ("dram-bounds", "bytes {0} .. {1}; allowed: 0 .. {dram}"),
-    access_kernels.ACCUMULATOR_BOUNDS: (
-        "accumulator-bounds",
-        "{0} .. {1}; allowed: 0 .. {rows} rows ({elements} elements)",
-    ),
-    access_kernels.RING_ALIAS: ("ring", "{0} rows in a ring of {1}"),
-    access_kernels.WEIGHT_PORT: ("weight-port", "SRAM bank {0}"),
-    access_kernels.NEXT_WEIGHT_PORT: ("next-weight-port", "SRAM bank {0}"),
-    access_kernels.READ_PORT: ("read-port", "SRAM bank {0}"),
-}
 
 _FORMAT_OPCODES = {
     name: [row.opcode for row in INSTRUCTIONS if row.format.name == name]
@@ -131,6 +94,7 @@ def verify_code(
     _check_fields(code, chip)
     bits = _check_accesses(code, chip, dram_bytes)
     _check_tables(code)
+    _check_kept_codes(code)
     boxes, strides = _dram_boxes(code)
     _check_store_regions(code, boxes, strides, regions or ())
     _check_order(code, chip, bits, boxes, strides)
@@ -166,7 +130,7 @@ def _check_masks(code: Decoded) -> None:
 
 def _check_fields(code: Decoded, chip: Chip) -> None:
     findings: tuple[tuple[str, Iterator[Finding]], ...] = (
-        ("dma", dma_findings(code.records["dma"])),
+        ("dma", dma_findings(code.records["dma"], chip)),
         ("matrix", matrix_findings(code.records["matrix"], chip)),
         ("vector", chain_findings(code.records["vector"])),
         ("table", table_findings(code.records["table"])),
@@ -226,6 +190,7 @@ def _check_accesses(code: Decoded, chip: Chip, dram_bytes: int) -> npt.NDArray[n
             (records["opcode"] != Opcode.FILL)[:, None],
             _columns(records, ("run_bytes",)),
             _columns(records, _DMA_COLUMNS),
+            _dram_run(records)[:, None],
         ]
     ).astype(np.int64)
     sizes = np.array([sram.total_bytes, sram.bank_bytes, dram_bytes], np.int64)
@@ -254,7 +219,7 @@ def _check_accesses(code: Decoded, chip: Chip, dram_bytes: int) -> npt.NDArray[n
     broken = np.flatnonzero(finding)
     if len(broken):
         index = int(broken[0])
-        rule, text = _KERNEL_RULES[int(finding[index])]
+        rule, text = KERNEL_RULES[int(finding[index])]
         numbers = [int(value) for value in found[index]]
         limits = {
             "sram": sram.total_bytes,
@@ -295,7 +260,7 @@ def _check_table_accesses(
     for index, address in zip(_members(code, Opcode.TABLE), code.records["table"]["address"], strict=True):
         low, high = int(address), int(address) + 4 * TABLE_ENTRIES
         if high > sram.total_bytes:
-            finding[index], found[index] = access_kernels.SRAM_BOUNDS, (low, high)
+            finding[index], found[index] = SRAM_BOUNDS, (low, high)
             continue
         for bank in range(low // sram.bank_bytes, (high - 1) // sram.bank_bytes + 1):
             bits[index, bank >> 6] |= np.uint64(1 << (bank & 63))
@@ -310,12 +275,29 @@ def _check_tables(code: Decoded) -> None:
         _fail(code, int(users[0]), "table", "no TABLE before this LOOKUP")
 
 
+def _check_kept_codes(code: Decoded) -> None:
+    members = _members(code, Opcode.EXPAND)
+    if not len(members):
+        return
+    records = code.records["dma"]
+    flags = records["flags"][records["opcode"] == Opcode.EXPAND]
+    if flags[0] & FLAG_KEEP_CODE:
+        _fail(code, int(members[0]), "expand", "no EXPAND with a table before this one, which keeps the code")
+
+
+def _dram_run(records: npt.NDArray[np.void]) -> Ints:
+    """Contiguous bytes of DRAM in a run: EXPAND reads its packed stream, the others what they move."""
+    packed = records["opcode"] == Opcode.EXPAND
+    return np.where(packed, records["packed_bytes"], records["run_bytes"]).astype(np.int64)
+
+
 def _dram_boxes(code: Decoded) -> tuple[Ints, Ints]:
-    """Base, run and counts, and strides, of the DRAM bytes of each LOAD and STORE."""
+    """Base, run and counts, and strides, of the DRAM bytes of each LOAD, EXPAND and STORE."""
     members = _members(code, *_FORMAT_OPCODES["dma"])
     records = code.records["dma"]
     boxes, strides = np.zeros((len(code), 5), np.int64), np.zeros((len(code), 3), np.int64)
     boxes[members] = _columns(records, ("dram_address", "run_bytes", "count_3", "count_2", "count_1"))
+    boxes[members, 1] = _dram_run(records)
     strides[members] = _columns(records, ("dram_stride_3", "dram_stride_2", "dram_stride_1"))
     return boxes, strides
 
@@ -360,7 +342,7 @@ def _check_order(code: Decoded, chip: Chip, bits: npt.NDArray[np.uint64], boxes:
             "bank-owner",
             f"{name}, also of instruction {other}, `{disassemble(code, int(other))}`",
         )
-    loads, stores = _members(code, Opcode.LOAD), _members(code, Opcode.STORE)
+    loads, stores = _members(code, Opcode.LOAD, Opcode.EXPAND), _members(code, Opcode.STORE)
     load, store = order_kernels.find_dram_race(
         loads, stores, boxes, strides, place, clock, Unit.LOAD.value, Unit.STORE.value
     )

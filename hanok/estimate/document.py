@@ -1,4 +1,4 @@
-"""The document of the estimates, from their tables: `python -m hanok.estimate.document > docs/estimates.md`."""
+"""The document of the estimates: `python -m hanok.estimate.document > docs/estimates.md`."""
 
 from __future__ import annotations
 

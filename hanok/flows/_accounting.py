@@ -22,8 +22,8 @@ CAUSE_NAMES = {
     Cause.WAIT_VECTOR: "waits for vector",
     Cause.DRAM: "waits for DRAM",
     Cause.FULL_COUNTER: "semaphore full",
-    Cause.FETCH: "instruction fetch",
-    Cause.DISPATCH: "dispatch",
+    Cause.FETCH: "waits for fetch",
+    Cause.DISPATCH: "waits for dispatch",
     Cause.END: "finished",
 }
 BOUND_NAMES = {Unit.LOAD: "DRAM read", Unit.STORE: "DRAM write", Unit.MATRIX: "matrix", Unit.VECTOR: "vector"}

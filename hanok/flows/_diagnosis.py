@@ -8,6 +8,8 @@ from hanok.flows._accounting import LATENCY
 from hanok.flows.results import ChipSummary, HostOperator, LayerResult, UnitCycles
 from hanok.units import cycles_to_ms
 
+NOTABLE_FRACTION = 0.25
+"""What bounds layers of so much of the time is named beside the first."""
 _SUBJECTS = {
     "DRAM read": "Reading DRAM bounds this model",
     "DRAM write": "Writing DRAM bounds this model",
@@ -19,10 +21,16 @@ _SUBJECTS = {
 
 def bound_of(layers: Sequence[LayerResult]) -> str:
     """Return what bounds the layers that take most of the time; empty without NPU layers."""
+    ranked = _ranked(layers)
+    return ranked[0][0] if ranked and ranked[0][1] else ""
+
+
+def _ranked(layers: Sequence[LayerResult]) -> list[tuple[str, int]]:
+    """(what bounds, cycles of the layers that it bounds), the most first."""
     cycles: dict[str, int] = {}
     for layer in layers:
         cycles[layer.bound_by] = cycles.get(layer.bound_by, 0) + layer.cycles
-    return max(cycles, key=lambda name: cycles[name]) if any(cycles.values()) else ""
+    return sorted(cycles.items(), key=lambda pair: -pair[1])
 
 
 def verdict(
@@ -42,11 +50,13 @@ def verdict(
         return "Everything ran on the host: the NPU had nothing to do."
     if host_ms > latency_ms:
         return _host_verdict(host_operators, host_ms, latency_ms)
-    share = sum(layer.cycles for layer in layers if layer.bound_by == bound) / cycles
+    share, *others = (amount / cycles for _, amount in _ranked(layers))
     seconds = cycles / (chip.clock_mhz * 1e6)
     bandwidth = moved_bytes / seconds / max(1.0, chip.dram_bytes_per_second)
     busy = {unit.unit: unit.busy / cycles for unit in units}
     evidence = _evidence(bound, share, bandwidth, busy, utilisation)
+    if others and others[0] >= NOTABLE_FRACTION:
+        evidence += f" (next: {_ranked(layers)[1][0]}, {100 * others[0]:.0f} %)"
     return f"{_SUBJECTS[bound]}: {evidence}; {_advice(bound, bandwidth, layers, busy, utilisation)}."
 
 

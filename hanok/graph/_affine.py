@@ -27,7 +27,7 @@ class Affine:
 
 
 def fold_affine(working: WorkingGraph) -> bool:
-    """Fold every BatchNormalization and per-channel arithmetic into the Conv, ConvTranspose or Gemm before it."""
+    """Fold BatchNormalization and per-channel arithmetic into the Conv, ConvTranspose or Gemm before it."""
     producers, readers = working.producers(), working.consumers()
     renamed: dict[str, str] = {}
     for operation in list(working.operations):
@@ -41,7 +41,7 @@ def fold_affine(working: WorkingGraph) -> bool:
             if len(readers.get(source, ())) != 1 or source in working.outputs:
                 continue
             axis = len(working.shape(source)) - 1 if maker.op_type == "Gemm" else 1
-            affine = read_affine(working, operation, position, axis)
+            affine = read_affine(working, producers, operation, position, axis)
             if affine is not None and _absorb(working, producers, maker, affine):
                 renamed[operation.outputs[0]] = maker.outputs[0]
                 break
@@ -60,7 +60,9 @@ def _remove_folded(working: WorkingGraph, renamed: dict[str, str]) -> bool:
     if not renamed:
         return False
     final = {follow(renamed, name): name for name in renamed}
-    working.operations = [operation for operation in working.operations if operation.outputs[0] not in renamed]
+    working.operations = [
+        operation for operation in working.operations if operation.outputs[0] not in renamed
+    ]
     for operation in working.operations:
         operation.outputs = [final.get(name, name) for name in operation.outputs]
     aliases = {name: final[follow(renamed, name)] for name in renamed}
@@ -94,15 +96,17 @@ def constant_value(working: WorkingGraph, producers: dict[str, Operation], name:
     return made
 
 
-def read_affine(working: WorkingGraph, operation: Operation, position: int, axis: int) -> Affine | None:
+def read_affine(
+    working: WorkingGraph, producers: dict[str, Operation], operation: Operation, position: int, axis: int
+) -> Affine | None:
     """The operation as gain and shift of its operand `position` along `axis`."""
     source = operation.inputs[position]
     channels = working.shape(source)[axis]
     if operation.op_type == "BatchNormalization":
-        return _batch_normalization(working, operation, channels) if axis == 1 else None
+        return _batch_normalization(working, producers, operation, channels) if axis == 1 else None
     if operation.op_type not in _ARITHMETIC or working.shape(operation.outputs[0]) != working.shape(source):
         return None
-    other = constant_value(working, working.producers(), operation.inputs[1 - position])
+    other = constant_value(working, producers, operation.inputs[1 - position])
     values = None if other is None else _per_channel(other, len(working.shape(source)), axis, channels)
     if values is None:
         return None
@@ -126,15 +130,20 @@ def _per_channel(content: Array, rank: int, axis: int, channels: int) -> Double 
     if content.ndim > rank or not np.isfinite(content).all():
         return None
     shape = (1,) * (rank - content.ndim) + content.shape
-    if any(size != 1 for index, size in enumerate(shape) if index != axis) or shape[axis] not in (1, channels):
+    if any(size != 1 for index, size in enumerate(shape) if index != axis) or shape[axis] not in (
+        1,
+        channels,
+    ):
         return None
     return np.broadcast_to(content.reshape(-1).astype(np.float64), (channels,)).copy()
 
 
-def _batch_normalization(working: WorkingGraph, operation: Operation, channels: int) -> Affine | None:
+def _batch_normalization(
+    working: WorkingGraph, producers: dict[str, Operation], operation: Operation, channels: int
+) -> Affine | None:
     if operation.integer("training_mode") or any(operation.outputs[1:]):
         return None
-    parameters = [constant_value(working, working.producers(), name) for name in operation.inputs[1:5]]
+    parameters = [constant_value(working, producers, name) for name in operation.inputs[1:5]]
     if len(parameters) != 4 or any(value is None or value.shape != (channels,) for value in parameters):
         return None
     scale, shift, mean, variance = (np.asarray(value, np.float64) for value in parameters)
@@ -192,7 +201,9 @@ def _scale_weights(
     raw_zero = working.constant(dequantizer.input(2))
     zero = np.zeros(1, stored.dtype) if raw_zero is None else raw_zero.reshape(-1)
     zeros = np.broadcast_to(zero, scale.shape).copy()
-    names = [working.add_constant(f"{stem}/{label}", value) for label, value in (("scale", scale), ("zero", zeros))]
+    names = [
+        working.add_constant(f"{stem}/{label}", value) for label, value in (("scale", scale), ("zero", zeros))
+    ]
     working.types[names[1]] = working.types[dequantizer.inputs[0]]
     output = working.fresh(stem)
     working.note(output, stored.shape, TensorProto.FLOAT)
@@ -206,12 +217,13 @@ def _scale_weights(
 
 def normalization_to_convolution(working: WorkingGraph) -> bool:
     """Turn a BatchNormalization that nothing absorbed into a depthwise 1x1 Conv (rank 3 and 4)."""
+    producers = working.producers()
     changed = False
     for operation in working.operations:
         if operation.domain or operation.op_type != "BatchNormalization":
             continue
         rank = len(working.shape(operation.inputs[0]))
-        affine = read_affine(working, operation, 0, 1) if rank in (3, 4) else None
+        affine = read_affine(working, producers, operation, 0, 1) if rank in (3, 4) else None
         if affine is None:
             continue
         shape = (affine.gain.size, *([1] * (rank - 1)))
@@ -246,7 +258,9 @@ def affine_to_quantized_convolution(working: WorkingGraph) -> bool:
     return changed
 
 
-def _standalone(working: WorkingGraph, producers: dict[str, Operation], operation: Operation) -> Affine | None:
+def _standalone(
+    working: WorkingGraph, producers: dict[str, Operation], operation: Operation
+) -> Affine | None:
     """The affine form of an operation right behind the DQ of an activation, if one scalar does not do."""
     if operation.domain:
         return None
@@ -261,7 +275,7 @@ def _standalone(working: WorkingGraph, producers: dict[str, Operation], operatio
         other = operation.inputs[1 - position] if operation.op_type in _ARITHMETIC else ""
         if other and (other not in working.constants or working.constants[other].size == 1):
             continue
-        affine = read_affine(working, operation, position, 1)
+        affine = read_affine(working, producers, operation, position, 1)
         if affine is not None:
             return affine
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 
 import numpy as np
 from onnx import TensorProto, helper
@@ -11,8 +12,8 @@ from hanok.graph._quantized import Border, read_border
 from hanok.graph._working import DEQUANTIZE, QUANTIZE, Operation, WorkingGraph
 
 MOVEMENT = (
-    "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Split", "DepthToSpace", "SpaceToDepth",
-    "MaxPool", "GlobalMaxPool", "Concat", "Gather",
+    "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Split", "DepthToSpace",
+    "SpaceToDepth", "MaxPool", "GlobalMaxPool", "Concat", "Gather", "Expand", "Tile",
 )  # fmt: skip
 """Operators whose result holds only values of their operands, so that they commute with Q and DQ."""
 ACTIVATIONS = ("Relu", "Clip")
@@ -38,7 +39,9 @@ def merge_equal(working: WorkingGraph) -> None:
     first: dict[tuple[object, ...], str] = {}
     renamed: dict[str, str] = {}
     kept: list[Operation] = []
-    unmergeable = {name for operation in working.operations for name in operation.captured()} | set(working.outputs)
+    unmergeable = {name for operation in working.operations for name in operation.captured()} | set(
+        working.outputs
+    )
     for operation in working.operations:
         operation.inputs = [renamed.get(name, name) for name in operation.inputs]
         border = read_border(working, operation)
@@ -47,7 +50,8 @@ def merge_equal(working: WorkingGraph) -> None:
             continue
         quantization = border.quantization
         key = (
-            operation.op_type, operation.inputs[0], quantization.scale.tobytes(), quantization.zero_point.tobytes(),
+            operation.op_type, operation.inputs[0],
+            quantization.scale.tobytes(), quantization.zero_point.tobytes(),
             quantization.axis, border.element_type,
         )  # fmt: skip
         if key in first:
@@ -62,14 +66,18 @@ def _raise_quantizers(working: WorkingGraph) -> None:
     """Q(move(f)) becomes Q(move(DQ(Q(f)))), from the outputs to the inputs."""
     producers, readers = working.producers(), working.consumers()
     inserted: dict[str, list[Operation]] = {}
-    queue = [operation for operation in reversed(working.operations) if operation.op_type == QUANTIZE]
+    queue = deque(one for one in reversed(working.operations) if one.op_type == QUANTIZE)
     while queue:
-        quantizer = queue.pop(0)
+        quantizer = queue.popleft()
         border = read_border(working, quantizer)
         mover = producers.get(quantizer.inputs[0])
         if border is None or not border.is_activation or mover is None or not _may_raise(mover, producers):
             continue
-        if len(mover.outputs) > 1 or len(readers[mover.outputs[0]]) > 1 or mover.outputs[0] in working.outputs:
+        if (
+            len(mover.outputs) > 1
+            or len(readers[mover.outputs[0]]) > 1
+            or mover.outputs[0] in working.outputs
+        ):
             continue
         for position in _data_operands(mover):
             source = mover.inputs[position]
@@ -79,7 +87,9 @@ def _raise_quantizers(working: WorkingGraph) -> None:
             pair = make_pair(working, source, quantizer, border)
             mover.inputs[position] = pair[1].outputs[0]
             producers.update({operation.outputs[0]: operation for operation in pair})
-            readers[source] = [r for r in readers[source] if source in r.inputs] + [pair[0]]
+            if source not in mover.inputs:
+                readers[source].remove(mover)
+            readers[source].append(pair[0])
             inserted.setdefault(mover.outputs[0], []).extend(pair)
             queue.append(pair[0])
     _insert_before(working, inserted)
@@ -94,7 +104,7 @@ def _insert_before(working: WorkingGraph, inserted: dict[str, list[Operation]]) 
 
 
 def _may_raise(mover: Operation | None, producers: dict[str, Operation]) -> bool:
-    """Whether a Q should pass this operation: data movement of floats, or an activation with that above it."""
+    """Whether a Q should pass this operation: data movement of floats, or an activation after it."""
     while mover is not None and not mover.domain:
         if mover.op_type in MOVEMENT:
             makers = [producers.get(mover.inputs[position]) for position in _data_operands(mover)]
@@ -188,7 +198,12 @@ def _common_source(
     for position in _data_operands(mover):
         maker = producers.get(mover.inputs[position])
         border = None if maker is None or maker.op_type != DEQUANTIZE else read_border(working, maker)
-        if maker is None or border is None or not border.is_activation or maker.inputs[0] in working.constants:
+        if (
+            maker is None
+            or border is None
+            or not border.is_activation
+            or maker.inputs[0] in working.constants
+        ):
             return None
         if found is not None and not (
             found[1].equals(border) and found[1].element_type == border.element_type

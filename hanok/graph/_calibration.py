@@ -112,8 +112,8 @@ def _cut(working: WorkingGraph, name: str, value: Array) -> list[Array]:
     if shape and value.shape[1:] == shape[1:] and value.shape[0] % shape[0] == 0:
         return np.split(value, value.shape[0] // shape[0])
     raise ModelError(
-        f"calibration data: input '{name}' has shape {list(value.shape)}; allowed: {list(shape)}, or several of "
-        "them joined or stacked along the first axis"
+        f"calibration data: input '{name}' has shape {list(value.shape)}; allowed: {list(shape)}, or several "
+        "such samples joined or stacked along the first axis"
     )
 
 
@@ -125,9 +125,7 @@ def _fitted(working: WorkingGraph, name: str, value: Array, where: str) -> Array
             f"{where}: input '{name}' has shape {list(value.shape)}; the model takes {list(shape)}"
         )
     if value.dtype != wanted and not np.can_cast(value.dtype, wanted, "same_kind"):
-        raise ModelError(
-            f"{where}: input '{name}' has elements of type {value.dtype}; the model takes {wanted}"
-        )
+        raise ModelError(f"{where}: input '{name}' has {value.dtype} elements; the model takes {wanted}")
     if np.issubdtype(value.dtype, np.floating) and not np.isfinite(value).all():
         raise ModelError(f"{where}: input '{name}' holds infinite values or NaN; give finite ones")
     return np.ascontiguousarray(value, dtype=wanted).reshape(shape)
@@ -153,7 +151,7 @@ def _random(
 
 
 def _integer_range(working: WorkingGraph, readers: dict[str, list[Operation]], name: str) -> tuple[int, int]:
-    """What an integer input may hold: indices of the smallest table that it selects from, or a mask's ones."""
+    """What an integer input may hold: indices of the smallest table that it selects from, or a mask."""
     limits: list[int] = []
     is_mask = False
     seen: dict[str, None] = {}

@@ -37,7 +37,9 @@ def check_versions(model: ModelProto, origin: str) -> None:
     newest = int(onnx.IR_VERSION)
     if not MIN_IR_VERSION <= model.ir_version <= newest:
         raise ModelError(f"{origin}: IR version {model.ir_version}; allowed: {MIN_IR_VERSION}..{newest}")
-    versions = {"" if item.domain in STANDARD_DOMAINS else item.domain: item.version for item in model.opset_import}
+    versions = {
+        "" if item.domain in STANDARD_DOMAINS else item.domain: item.version for item in model.opset_import
+    }
     if "" not in versions:
         raise ModelError(f"{origin}: no version of ONNX's operator set is named (opset_import is missing)")
     latest = onnx.defs.onnx_opset_version()
@@ -48,7 +50,9 @@ def check_versions(model: ModelProto, origin: str) -> None:
 def check_structure(model: ModelProto, origin: str) -> None:
     """Check the main graph, its tensors and subgraphs."""
     for function in model.functions:
-        _check_text([function.name, function.domain, *function.input, *function.output, *function.attribute], origin)
+        _check_text(
+            [function.name, function.domain, *function.input, *function.output, *function.attribute], origin
+        )
         for node in function.node:
             _check_node_text(node, origin)
     if model.graph.sparse_initializer:
@@ -79,7 +83,12 @@ def _check_node_text(node: NodeProto, origin: str) -> None:
 
 
 def _check_graph(
-    graph: GraphProto, outer: dict[str, None], opset: int, functions: set[tuple[str, str]], origin: str, depth: int
+    graph: GraphProto,
+    outer: dict[str, None],
+    opset: int,
+    functions: set[tuple[str, str]],
+    origin: str,
+    depth: int,
 ) -> None:
     if depth > MAX_SUBGRAPH_DEPTH:
         raise ModelError(f"{origin}: subgraphs nested deeper than {MAX_SUBGRAPH_DEPTH}")
@@ -132,7 +141,9 @@ def _unique(names: Iterable[str], what: str, origin: str) -> dict[str, None]:
 
 
 def _check_order(graph: GraphProto, outer: dict[str, None], origin: str) -> None:
-    known = [value.name for value in graph.input] + [tensor.name for tensor in graph.initializer] + list(outer)
+    known = (
+        [value.name for value in graph.input] + [tensor.name for tensor in graph.initializer] + list(outer)
+    )
     sort_operations([Operation.from_proto(node) for node in graph.node], known, origin)
 
 
@@ -141,14 +152,17 @@ def _check_value(value: ValueInfoProto, origin: str) -> None:
     negative = [size for size in sizes if size < -1]
     if negative or math.prod(size for size in sizes if size > 0) > MAX_ELEMENTS:
         raise ModelError(
-            f"{origin}: '{value.name}' has shape {sizes[:8]}; allowed: at most {MAX_ELEMENTS} elements, none negative"
+            f"{origin}: '{value.name}' has shape {sizes[:8]}; allowed: at most {MAX_ELEMENTS} elements, "
+            "no negative size"
         )
 
 
 def _check_tensor(tensor: TensorProto, origin: str) -> None:
     """Refuse tensors whose data is not as long as their shape says."""
     if tensor.data_type not in _ITEM_BITS and tensor.data_type != TensorProto.STRING:
-        raise ModelError(f"{origin}: tensor '{tensor.name}' has element type {tensor.data_type}, which is not known")
+        raise ModelError(
+            f"{origin}: tensor '{tensor.name}' has element type {tensor.data_type}, which is not known"
+        )
     count = math.prod(tensor.dims)
     if any(size < 0 for size in tensor.dims) or len(tensor.dims) > 64 or count > 2 * MAX_ELEMENTS:
         raise ModelError(f"{origin}: tensor '{tensor.name}' has shape {list(tensor.dims)[:8]}")
@@ -207,7 +221,8 @@ def _check_scales(graph: GraphProto, origin: str) -> None:
     tensors = {tensor.name: tensor for tensor in graph.initializer}
     for node in graph.node:
         if node.op_type == "Constant" and node.output:
-            tensors.update({node.output[0]: a.t for a in node.attribute if a.name == "value" and a.HasField("t")})
+            held = [one.t for one in node.attribute if one.name == "value" and one.HasField("t")]
+            tensors.update(zip(node.output, held, strict=False))
     for node in graph.node:
         if node.op_type not in (QUANTIZE, DEQUANTIZE) or len(node.input) < 2 or node.input[1] not in tensors:
             continue
@@ -215,7 +230,9 @@ def _check_scales(graph: GraphProto, origin: str) -> None:
         bad = scale[~(np.isfinite(scale) & (scale > 0))]
         if bad.size:
             label = Operation.from_proto(node).label
-            raise ModelError(f"{origin}: {label}: scale {bad.reshape(-1)[0]}; allowed: finite numbers above zero")
+            raise ModelError(
+                f"{origin}: {label}: scale {bad.reshape(-1)[0]}; allowed: finite numbers above zero"
+            )
 
 
 def run_checker(model: ModelProto, origin: str) -> None:

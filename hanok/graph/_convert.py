@@ -15,6 +15,7 @@ from hanok.graph._match_elementwise import match_binary, match_table
 from hanok.graph._match_layout import (
     match_concat,
     match_depth_to_space,
+    match_expand,
     match_gather,
     match_pad,
     match_reshape,
@@ -26,7 +27,7 @@ from hanok.graph._match_layout import (
 from hanok.graph._match_matrix import match_convolution, match_gemm, match_matmul
 from hanok.graph._match_pools import match_pool, match_reduce_mean, match_softmax
 from hanok.graph._match_resize import match_resize
-from hanok.graph._quantized import Border, read_border
+from hanok.graph._quantized import read_border
 from hanok.graph._tidy import tidy
 from hanok.graph._working import DEQUANTIZE, QUANTIZE, Operation, WorkingGraph
 from hanok.graph.ir import DType, Graph, Node, Operator, Tensor
@@ -39,6 +40,7 @@ _MATCHERS: dict[str, Callable[[Context, Match], list[Node] | None]] = {
     "ConvTranspose": match_convolution,
     "DepthToSpace": match_depth_to_space,
     "Div": match_binary,
+    "Expand": match_expand,
     "Flatten": match_reshape,
     "Gather": match_gather,
     "Gemm": match_gemm,
@@ -57,6 +59,7 @@ _MATCHERS: dict[str, Callable[[Context, Match], list[Node] | None]] = {
     "Split": match_split,
     "Squeeze": match_reshape,
     "Sub": match_binary,
+    "Tile": match_expand,
     "Transpose": match_transpose,
     "Unsqueeze": match_reshape,
 }
@@ -83,7 +86,9 @@ def convert(working: WorkingGraph) -> Graph:
             demanded.update(node.inputs)
     tidied = tidy(reversed_nodes[::-1], context.tensors, tuple(working.outputs))
     nodes = tuple(_with_float_form(context, node) for node in tidied)
-    used = dict.fromkeys([*working.inputs, *(n for node in nodes for n in [*node.inputs, *node.outputs]), *working.outputs])
+    used = dict.fromkeys(
+        [*working.inputs, *(n for node in nodes for n in [*node.inputs, *node.outputs]), *working.outputs]
+    )
     return Graph(
         working.name,
         {name: _tensor(context, name) for name in used if name},

@@ -50,7 +50,9 @@ def load_external(model: ModelProto, folder: Path | None, origin: str) -> None:
         if tensor.data_location != TensorProto.EXTERNAL:
             continue
         if folder is None:
-            raise ModelError(f"{origin}: tensor '{tensor.name}' lies in another file; load the model by its path")
+            raise ModelError(
+                f"{origin}: tensor '{tensor.name}' lies in another file; load the model by its path"
+            )
         content = _read(tensor, folder, origin, MAX_TOTAL_BYTES - total)
         total += len(content)
         tensor.raw_data = content
@@ -65,7 +67,9 @@ def _read(tensor: TensorProto, folder: Path, origin: str, budget_bytes: int) -> 
     offset = _number(entries, "offset", 0, where)
     length = _number(entries, "length", want, where)
     if length != want:
-        raise ModelError(f"{where}: {length} bytes are given for shape {list(tensor.dims)}, which needs {want}")
+        raise ModelError(
+            f"{where}: {length} bytes are given for shape {list(tensor.dims)}, which needs {want}"
+        )
     if want > budget_bytes:
         raise ModelError(f"{where}: the model's tensors take more than {MAX_TOTAL_BYTES} bytes")
     path = _checked_path(entries.get("location", ""), folder, where)
@@ -79,7 +83,7 @@ def _read(tensor: TensorProto, folder: Path, origin: str, budget_bytes: int) -> 
             raise ModelError(f"{where}: '{path.name}' is no regular file")
         if found.st_nlink > 1:
             raise ModelError(
-                f"{where}: '{path.name}' is a hard link ({found.st_nlink} names), which could be any file; copy it"
+                f"{where}: '{path.name}' is a hard link ({found.st_nlink} names), maybe of any file; copy it"
             )
         if offset + length > found.st_size:
             raise ModelError(
@@ -92,8 +96,10 @@ def _read(tensor: TensorProto, folder: Path, origin: str, budget_bytes: int) -> 
 def _wanted_bytes(tensor: TensorProto, where: str) -> int:
     bits = _ITEM_BITS.get(tensor.data_type)
     if bits is None or any(size < 0 for size in tensor.dims):
-        raise ModelError(f"{where}: element type {tensor.data_type} with shape {list(tensor.dims)} is not allowed")
-    return (math.prod(tensor.dims) * bits + 7) // 8
+        raise ModelError(
+            f"{where}: element type {tensor.data_type} with shape {list(tensor.dims)} is not allowed"
+        )
+    return (math.prod(int(size) for size in tensor.dims) * bits + 7) // 8
 
 
 def _number(entries: dict[str, str], key: str, default: int, where: str) -> int:
@@ -106,18 +112,21 @@ def _number(entries: dict[str, str], key: str, default: int, where: str) -> int:
 
 
 def _checked_path(location: str, folder: Path, where: str) -> Path:
-    """The file inside `folder`; refuse absolute paths, '..', symbolic links on the way, other kinds of path."""
+    """The file inside `folder`; refuse absolute paths, '..', symbolic links on the way."""
     parts = PurePosixPath(location).parts
     outside = PurePosixPath(location).is_absolute() or PureWindowsPath(location).anchor or "\\" in location
     if not location or outside or ".." in parts or "\0" in location or not parts:
         raise ModelError(
-            f"{where}: location {location[:80]!r}; allowed: a relative path inside the model's folder, without '..'"
+            f"{where}: location {location[:80]!r}; allowed: a relative path inside the model's folder, "
+            "without '..'"
         )
     path = folder
     for part in parts:
         path = path / part
         if path.is_symlink():
-            raise ModelError(f"{where}: '{location[:80]}' goes through a symbolic link; put the file itself there")
+            raise ModelError(
+                f"{where}: '{location[:80]}' goes through a symbolic link; put the file itself there"
+            )
     if not path.is_file():
         raise ModelError(f"{where}: '{location[:80]}' is no file in the model's folder")
     return path

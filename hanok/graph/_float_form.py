@@ -1,4 +1,4 @@
-"""The float ONNX operators that define each int8 operator, for running it on the host as DQ -> operator -> Q."""
+"""The float ONNX operators that define each int8 operator, to run it on the host as DQ -> operator -> Q."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from hanok.graph.ir import (
     AxesAttributes,
     ConcatAttributes,
     ConvAttributes,
+    ElementwiseAttributes,
     LookupAttributes,
+    MatMulAttributes,
     Node,
     Operator,
     PadAttributes,
@@ -45,7 +47,9 @@ class FloatForm:
     def apply(self, op_type: str, inputs: Sequence[str], output: str = "", **attributes: Any) -> str:
         """Add a node; return its output's name."""
         name = output or f"{self.output.name}/step/{len(self.protos)}"
-        proto = helper.make_node(op_type, list(inputs), [name], name=f"{self.node.name}/{len(self.protos)}", **attributes)
+        proto = helper.make_node(
+            op_type, list(inputs), [name], name=f"{self.node.name}/{len(self.protos)}", **attributes
+        )
         self.protos.append(proto)
         return name
 
@@ -82,7 +86,9 @@ def _convolution(form: FloatForm) -> None:
     }
     x = form.inputs[0]
     if min(attributes.pads) < 0:
-        x = form.apply("Pad", [x, form.constant(np.array([0, 0, *attributes.pads[:2], 0, 0, *attributes.pads[2:]]))])
+        x = form.apply(
+            "Pad", [x, form.constant(np.array([0, 0, *attributes.pads[:2], 0, 0, *attributes.pads[2:]]))]
+        )
         named["pads"] = (0, 0, 0, 0)
     else:
         named["pads"] = attributes.pads
@@ -96,11 +102,14 @@ def _matmul(form: FloatForm) -> None:
     value = form.apply("MatMul", form.inputs[:2])
     if len(form.inputs) > 2:
         value = form.apply("Add", [value, form.inputs[2]])
-    form.finish(value, form.node.attributes.clamp)  # type: ignore[attr-defined]
+    assert isinstance(form.node.attributes, MatMulAttributes), "a product has MatMulAttributes"
+    form.finish(value, form.node.attributes.clamp)
 
 
 def _binary(form: FloatForm) -> None:
-    form.finish(form.apply(form.node.operator.value, form.inputs), form.node.attributes.clamp)  # type: ignore[attr-defined]
+    attributes = form.node.attributes
+    assert isinstance(attributes, ElementwiseAttributes), "arithmetic has ElementwiseAttributes"
+    form.finish(form.apply(form.node.operator.value, form.inputs), attributes.clamp)
 
 
 def _lookup(form: FloatForm) -> None:

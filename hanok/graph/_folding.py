@@ -7,12 +7,38 @@ from onnx import TensorProto, helper
 
 from hanok.errors import ModelError
 from hanok.graph._shapes import infer_shapes
-from hanok.graph._working import DEQUANTIZE, Operation, WorkingGraph, build_model, element_count, follow, value_info
+from hanok.graph._working import (
+    DEQUANTIZE,
+    Operation,
+    WorkingGraph,
+    build_model,
+    element_count,
+    follow,
+    value_info,
+)
 from hanok.graph.oracle import run_onnxruntime
 
-MAX_FOLDED_ELEMENTS = 1 << 26
+_HEAVY_ELEMENTS = 1 << 16
+"""Operands up to which convolutions, products and other long computations are folded."""
+_LIGHT = frozenset({
+    "Abs", "Add", "And", "Cast", "Ceil", "Clip", "Concat", "ConstantOfShape", "Cos", "Div", "Equal",
+    "Erf", "Exp", "Expand", "EyeLike", "Flatten", "Floor", "Gather", "GatherElements", "GatherND",
+    "Greater", "GreaterOrEqual", "Identity", "Less", "LessOrEqual", "Log", "Max", "Mean", "Min", "Mod",
+    "Mul", "Neg", "Not", "OneHot", "Or", "Pad", "Pow", "QuantizeLinear", "Range", "Reciprocal",
+    "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum", "Relu", "Reshape", "Round",
+    "ScatterElements", "ScatterND", "Shape", "Sigmoid", "Sign", "Sin", "Size", "Slice", "Softmax",
+    "Split", "Sqrt", "Squeeze", "Sub", "Sum", "Tanh", "Tile", "Transpose", "Trilu", "Unsqueeze",
+    "Where", "Xor",
+})  # fmt: skip
 _DATA_DEPENDENT = ("NonZero", "Unique", "Compress")
-_RANDOM = ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli")
+_RANDOM = (
+    "RandomNormal",
+    "RandomNormalLike",
+    "RandomUniform",
+    "RandomUniformLike",
+    "Multinomial",
+    "Bernoulli",
+)
 
 
 def fold_constants(working: WorkingGraph) -> None:
@@ -127,6 +153,9 @@ def _fold_once(working: WorkingGraph) -> bool:
         reads = [name for name in [*operation.inputs, *operation.captured()] if name]
         if all(name in known for name in reads) and _may_fold(working, operation):
             chosen.append(operation)
+            working.folding_budget -= sum(
+                element_count(working.shapes.get(name, ())) for name in operation.outputs if name
+            )
             known.update(dict.fromkeys(name for name in operation.outputs if name))
     if not chosen:
         return False
@@ -154,12 +183,14 @@ def _evaluate(working: WorkingGraph, chosen: list[Operation], wanted: list[str])
     for name in wanted:
         value = np.asarray(results[name])
         working.constants[name] = value
-        working.note(name, value.shape, working.types.get(name) or helper.np_dtype_to_tensor_dtype(value.dtype))
+        working.note(
+            name, value.shape, working.types.get(name) or helper.np_dtype_to_tensor_dtype(value.dtype)
+        )
     return True
 
 
 def _may_fold(working: WorkingGraph, operation: Operation) -> bool:
-    """Whether folding is deterministic, wanted (weights stay behind their DequantizeLinear) and small."""
+    """Whether folding is deterministic, wanted (weights stay behind their DequantizeLinear) and cheap."""
     if operation.domain or operation.op_type == DEQUANTIZE or operation.op_type in _RANDOM:
         return False
     if next(operation.subgraphs(), None) is not None:
@@ -167,4 +198,11 @@ def _may_fold(working: WorkingGraph, operation: Operation) -> bool:
     if operation.op_type in _DATA_DEPENDENT:
         return True
     shapes = [working.shapes.get(name) for name in operation.outputs if name]
-    return all(shape is not None and element_count(shape) <= MAX_FOLDED_ELEMENTS for shape in shapes)
+    counts = [element_count(shape) for shape in shapes if shape is not None]
+    reads = [
+        working.shapes.get(name) or working.shape(name) for name in operation.inputs if name in working.shapes
+    ]
+    reads += [working.constants[name].shape for name in operation.inputs if name in working.constants]
+    if operation.op_type not in _LIGHT and any(element_count(shape) > _HEAVY_ELEMENTS for shape in reads):
+        return False
+    return len(counts) == len(shapes) and sum(counts) <= working.folding_budget

@@ -13,7 +13,7 @@ _RESHAPES = ("Reshape", "Flatten", "Squeeze", "Unsqueeze")
 
 
 def matmul_and_add_to_gemm(working: WorkingGraph) -> bool:
-    """MatMul by a constant matrix, then Add of a constant row: Gemm, between Reshapes where the rank is not 2."""
+    """MatMul by a constant matrix, then Add of a row: Gemm, between Reshapes unless the rank is 2."""
     producers, readers = working.producers(), working.consumers()
     operations: list[Operation] = []
     replaced: dict[str, list[Operation]] = {}
@@ -118,7 +118,11 @@ def pad_into_convolution(working: WorkingGraph) -> bool:
     producers, readers = working.producers(), working.consumers()
     changed = False
     for operation in working.operations:
-        if operation.domain or operation.op_type != "Conv" or operation.text("auto_pad", "NOTSET") != "NOTSET":
+        if (
+            operation.domain
+            or operation.op_type != "Conv"
+            or operation.text("auto_pad", "NOTSET") != "NOTSET"
+        ):
             continue
         pad = producers.get(operation.inputs[0])
         if pad is None or pad.domain or pad.op_type != "Pad":
@@ -129,7 +133,11 @@ def pad_into_convolution(working: WorkingGraph) -> bool:
         axes = len(widths) // 2 - 2
         own = operation.integers("pads") or [0] * (2 * axes)
         extra = [*widths[2 : 2 + axes], *widths[4 + axes :]]
-        if any(widths[index] for index in (0, 1, 2 + axes, 3 + axes)) or min(extra) < 0 or len(own) != 2 * axes:
+        if (
+            any(widths[index] for index in (0, 1, 2 + axes, 3 + axes))
+            or min(extra) < 0
+            or len(own) != 2 * axes
+        ):
             continue
         pads = [mine + more for mine, more in zip(own, extra, strict=True)]
         operation.attributes["pads"] = helper.make_attribute("pads", pads)

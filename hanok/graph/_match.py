@@ -21,13 +21,16 @@ class Context:
 
     working: WorkingGraph
     producers: dict[str, Operation]
+    order: dict[str, int]
+    """The position of the operation that makes a value, by its first output."""
     tensors: dict[str, Tensor] = field(default_factory=dict)
     node_names: set[str] = field(default_factory=set)
 
     @classmethod
     def of(cls, working: WorkingGraph) -> Context:
         """Start on a working graph whose borders are normalised."""
-        return cls(working, working.producers())
+        order = {operation.outputs[0]: index for index, operation in enumerate(working.operations)}
+        return cls(working, working.producers(), order)
 
     def border(self, value: str) -> tuple[Operation, Border] | None:
         """The DQ that makes the float `value`, with its parameters; None for any other float value."""
@@ -48,7 +51,9 @@ class Context:
             return self.activation(maker.inputs[0], border) if border.is_activation else None
         if not border.quantization.per_tensor or content.dtype == np.int32:
             return None
-        return self.constant(maker.inputs[0], stored_values(content, border.element_type), border.quantization)
+        return self.constant(
+            maker.inputs[0], stored_values(content, border.element_type), border.quantization
+        )
 
     def activation(self, stored: str, border: Border) -> Tensor:
         """The int8 tensor of the ONNX integer value `stored`."""
@@ -80,7 +85,12 @@ class Context:
         return tensor
 
     def node(
-        self, match: Match, operator: Operator, inputs: Sequence[Tensor], output: Tensor, attributes: Attributes
+        self,
+        match: Match,
+        operator: Operator,
+        inputs: Sequence[Tensor],
+        output: Tensor,
+        attributes: Attributes,
     ) -> Node:
         """A node that carries the matched operation's name and type."""
         core = match.core
@@ -127,9 +137,7 @@ def quantization_of(tensor: Tensor) -> Quantization:
 def same_quantization(first: Tensor, second: Tensor) -> bool:
     """Whether equal stored values mean equal real values."""
     mine, theirs = quantization_of(first), quantization_of(second)
-    return (
-        mine.scalar_scale == theirs.scalar_scale and mine.scalar_zero == theirs.scalar_zero
-    )
+    return mine.scalar_scale == theirs.scalar_scale and mine.scalar_zero == theirs.scalar_zero
 
 
 def quantize(values: Array, quantization: Quantization) -> npt.NDArray[np.int8]:
@@ -138,7 +146,9 @@ def quantize(values: Array, quantization: Quantization) -> npt.NDArray[np.int8]:
     NaN becomes -128, which is what ONNX Runtime makes of it.
     """
     with np.errstate(over="ignore"):
-        real = np.nan_to_num(values.astype(np.float32) / quantization.scalar_scale, nan=-np.inf, posinf=np.inf, neginf=-np.inf)
+        real = np.nan_to_num(
+            values.astype(np.float32) / quantization.scalar_scale, nan=-np.inf, posinf=np.inf, neginf=-np.inf
+        )
     scaled = np.rint(real)
     shifted = np.clip(scaled, -(2.0**30), 2.0**30) + np.float32(quantization.scalar_zero)
     stored: npt.NDArray[np.int8] = np.clip(shifted, QMIN, QMAX).astype(np.int8)

@@ -7,19 +7,31 @@ import numpy.typing as npt
 from onnx import TensorProto, helper
 
 from hanok.errors import ModelError
-from hanok.graph._match import QMAX, QMIN, Context, Match, dequantize, quantization_of, quantize, requantize_node
+from hanok.graph._match import (
+    QMAX,
+    QMIN,
+    Context,
+    Match,
+    dequantize,
+    quantization_of,
+    quantize,
+    requantize_node,
+)
 from hanok.graph._working import DEQUANTIZE, Operation, WorkingGraph, build_model
 from hanok.graph.ir import Attributes, ElementwiseAttributes, LookupAttributes, Node, Operator, Tensor
 from hanok.graph.oracle import run_onnxruntime
 
 UNARY = frozenset({
-    "Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Ceil", "Celu", "Clip", "Cos", "Cosh", "Elu", "Erf",
-    "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish", "Identity", "LeakyRelu", "Log", "Mish", "Neg", "Reciprocal",
-    "Relu", "Round", "Selu", "Shrink", "Sigmoid", "Sign", "Sin", "Sinh", "Softplus", "Softsign", "Sqrt", "Swish",
-    "Tan", "Tanh", "ThresholdedRelu", "com.microsoft.Gelu", "com.microsoft.FastGelu", "com.microsoft.QuickGelu",
-    "com.microsoft.BiasGelu",
+    "Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Ceil", "Celu", "Clip", "Cos", "Cosh",
+    "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish", "Identity", "IsInf", "IsNaN",
+    "LeakyRelu", "Log", "Mish", "Neg", "Not", "Reciprocal", "Relu", "Round", "Selu", "Shrink",
+    "Sigmoid", "Sign", "Sin", "Sinh", "Softplus", "Softsign", "Sqrt", "Swish", "Tan", "Tanh",
+    "ThresholdedRelu", "com.microsoft.FastGelu", "com.microsoft.Gelu", "com.microsoft.QuickGelu",
 })  # fmt: skip
-COMBINING = frozenset({"Add", "Sub", "Mul", "Div", "Pow", "PRelu", "Max", "Min", "Mean", "Sum", "Mod"})
+COMBINING = frozenset({
+    "Add", "And", "Div", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Max", "Mean", "Min",
+    "Mod", "Mul", "Or", "PRelu", "Pow", "Sub", "Sum", "Where",
+})  # fmt: skip
 """Elementwise operators of several operands, allowed inside a table where the others are scalars."""
 _BINARY = {"Add": Operator.ADD, "Sub": Operator.SUB, "Mul": Operator.MUL, "Div": Operator.DIV}
 _MAX_CHAIN = 32
@@ -84,8 +96,7 @@ def _expression(context: Context, value: str) -> tuple[str | None, list[Operatio
             return None, []
         chain[name] = maker
         waiting += [read for read in reads if read not in chain]
-    members = {id(operation) for operation in chain.values()}
-    return leaf, [operation for operation in context.working.operations if id(operation) in members]
+    return leaf, sorted(chain.values(), key=lambda operation: context.order[operation.outputs[0]])
 
 
 def _operands(context: Context, operation: Operation) -> list[str] | None:
@@ -108,7 +119,9 @@ def _evaluate(
     """Run the expression in ONNX Runtime on the 256 real values that the source can have."""
     every = dequantize(np.arange(QMIN, QMAX + 1, dtype=np.int8), quantization_of(source))
     scalars = {
-        name: working.constants[name].reshape(()) if working.constants[name].ndim > 1 else working.constants[name]
+        name: working.constants[name].reshape(())
+        if working.constants[name].ndim > 1
+        else working.constants[name]
         for operation in chain
         for name in operation.inputs
         if name in working.constants

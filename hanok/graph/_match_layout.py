@@ -28,6 +28,8 @@ from hanok.graph.ir import (
     TransposeAttributes,
 )
 
+_MAX_COPIES = 64
+
 
 def moved(
     context: Context, match: Match, build: Callable[[Match, Tensor], list[Node] | None]
@@ -144,7 +146,9 @@ def match_concat(context: Context, match: Match) -> list[Node] | None:
         operand = context.operand(name)
         if operand is None:
             return None
-        fitted, extra = with_quantization_of(context, replace(match, clamp=(-128, 127)), operand, match.output)
+        fitted, extra = with_quantization_of(
+            context, replace(match, clamp=(-128, 127)), operand, match.output
+        )
         operands.append(fitted)
         nodes += extra
     if all(operand.data is not None for operand in operands):
@@ -155,6 +159,33 @@ def match_concat(context: Context, match: Match) -> list[Node] | None:
     joined = context.like(match.output, f"{match.output.name}/joined", match.output.shape)
     nodes.append(context.node(match, Operator.CONCAT, operands, joined, attributes))
     return [*nodes, requantize_node(context, match, joined, match.output)]
+
+
+def match_expand(context: Context, match: Match) -> list[Node] | None:
+    """Expand and Tile: along each axis that grows, the tensor is concatenated with itself."""
+
+    def build(inner: Match, x: Tensor) -> list[Node] | None:
+        made = inner.output.shape
+        shape = (1,) * (len(made) - len(x.shape)) + x.shape
+        copies = [new // max(old, 1) for new, old in zip(made, shape, strict=True)]
+        if max(copies, default=1) > _MAX_COPIES or 0 in made:
+            return None
+        nodes: list[Node] = []
+        current = x
+        if shape != x.shape:
+            current = context.like(x, f"{inner.output.name}/wide", shape)
+            nodes.append(context.node(inner, Operator.RESHAPE, [x], current, Attributes()))
+        for axis, count in enumerate(copies):
+            if count == 1:
+                continue
+            grown = (*current.shape[:axis], made[axis], *current.shape[axis + 1 :])
+            wider = context.like(x, f"{inner.output.name}/copies", grown)
+            attributes = ConcatAttributes(axis)
+            nodes.append(context.node(inner, Operator.CONCAT, [current] * count, wider, attributes))
+            current = wider
+        return [*nodes, context.node(inner, Operator.RESHAPE, [current], inner.output, Attributes())]
+
+    return moved(context, match, build)
 
 
 def match_pad(context: Context, match: Match) -> list[Node] | None:

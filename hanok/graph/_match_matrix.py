@@ -11,7 +11,7 @@ import numpy.typing as npt
 from hanok.errors import ModelError
 from hanok.graph._match import Context, Match, quantization_of
 from hanok.graph._quantized import stored_values
-from hanok.graph._windows import Window, read_window
+from hanok.graph._windows import read_window
 from hanok.graph._working import Array, Operation
 from hanok.graph.ir import Attributes, ConvAttributes, MatMulAttributes, Node, Operator, Quantization, Tensor
 
@@ -43,7 +43,9 @@ def read_weight(context: Context, value: str, allowed_axes: Sequence[int]) -> We
     if content is None or content.dtype == np.int32:
         return None
     quantization = border.quantization
-    if quantization.axis is not None and quantization.axis not in [axis % content.ndim for axis in allowed_axes]:
+    if quantization.axis is not None and quantization.axis not in [
+        axis % content.ndim for axis in allowed_axes
+    ]:
         return None
     stored = stored_values(content, border.element_type).astype(np.int8)
     return Weight(maker.inputs[0], stored, quantization.scale, quantization.zero_point, quantization.axis)
@@ -101,10 +103,18 @@ def match_convolution(context: Context, match: Match) -> list[Node] | None:
     if window is None:
         return None
     attributes = ConvAttributes(
-        window.kernel, window.strides, window.pads, window.dilations, group, match.clamp, window.output_padding
+        window.kernel,
+        window.strides,
+        window.pads,
+        window.dilations,
+        group,
+        match.clamp,
+        window.output_padding,
     )
     if weight.content.ndim == 3:
-        weight = Weight(weight.name, weight.content[:, :, None, :], weight.scale, weight.zero_point, weight.axis)
+        weight = Weight(
+            weight.name, weight.content[:, :, None, :], weight.scale, weight.zero_point, weight.axis
+        )
     tensors = [x, context.constant(weight.name, weight.content, weight.quantization())]
     tensors += [bias] if isinstance(bias, Tensor) else []
     operator = Operator.CONV_TRANSPOSE if transposed else Operator.CONV
@@ -132,7 +142,7 @@ def _check_convolution(core: Operation, x: Tensor, weight: Weight, group: int, t
     channels = shape[0] if transposed else shape[1] * group
     if len(shape) != len(x.shape) or group < 1 or x.shape[1] != channels or shape[0] % group:
         raise ModelError(
-            f"{core.label}: weights {list(shape)} with group {group} do not fit an input of shape {list(x.shape)}"
+            f"{core.label}: weights {list(shape)} with group {group} do not fit an input of {list(x.shape)}"
         )
 
 
@@ -151,7 +161,11 @@ def _bias_tensor(
 
 
 def bias_tensor(
-    context: Context, name: str, content: npt.NDArray[np.int32], scale_x: np.float32, scale_w: npt.NDArray[np.float32]
+    context: Context,
+    name: str,
+    content: npt.NDArray[np.int32],
+    scale_x: np.float32,
+    scale_w: npt.NDArray[np.float32],
 ) -> Tensor:
     """Declare an int32 bias with scale sx * sw."""
     scale = (scale_x * scale_w).astype(np.float32)
@@ -198,7 +212,12 @@ def _transpose(context: Context, match: Match, source: Tensor, target: Tensor) -
 
 
 def _gemm_bias(
-    context: Context, core: Operation, columns: int, scale_x: np.float32, scale_w: npt.NDArray[np.float32], beta: float
+    context: Context,
+    core: Operation,
+    columns: int,
+    scale_x: np.float32,
+    scale_w: npt.NDArray[np.float32],
+    beta: float,
 ) -> Tensor | None:
     name = core.input(2)
     shape = context.working.shape(name)

@@ -42,7 +42,9 @@ def _window_attributes(core: Operation, x: Tensor, match: Match) -> PoolAttribut
     return PoolAttributes(window.kernel, window.strides, window.pads, window.dilations, counted, match.clamp)
 
 
-def _pool_then_requantize(context: Context, match: Match, x: Tensor, attributes: PoolAttributes) -> list[Node]:
+def _pool_then_requantize(
+    context: Context, match: Match, x: Tensor, attributes: PoolAttributes
+) -> list[Node]:
     """MAX_POOL in the input's quantization, then a LOOKUP into the output's (with its clamp)."""
     from dataclasses import replace
 

@@ -13,6 +13,7 @@ from hanok.graph._working import Operation
 from hanok.graph.ir import Node, Operator, ResizeAttributes
 
 Float = npt.NDArray[np.float32]
+_MAX_SIZE = 1 << 16
 Taps = tuple[npt.NDArray[np.int32], Float]
 
 
@@ -23,8 +24,8 @@ class Axis:
     size: int
     made: int
     scale: np.float32
-    start: np.float32 = np.float32(0)
-    end: np.float32 = np.float32(1)
+    start: np.float32
+    end: np.float32
 
 
 def match_resize(context: Context, match: Match) -> list[Node] | None:
@@ -33,9 +34,15 @@ def match_resize(context: Context, match: Match) -> list[Node] | None:
     x = context.operand(core.inputs[0])
     if x is None or x.data is not None or len(x.shape) not in (3, 4) or core.integer("antialias"):
         return None
+    if max(match.output.shape) > _MAX_SIZE:
+        return None
     axes = read_axes(context, core, x.shape, match.output.shape)
     mode = core.text("mode", "nearest")
-    if axes is None or mode not in ("nearest", "linear") or any(a.size != a.made or a.scale != 1 for a in axes[:2]):
+    if (
+        axes is None
+        or mode not in ("nearest", "linear")
+        or any(a.size != a.made or a.scale != 1 for a in axes[:2])
+    ):
         return None
     taps = [_axis_taps(core, axis) for axis in axes[2:]]
     if any(found is None for found in taps):

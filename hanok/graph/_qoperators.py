@@ -34,9 +34,11 @@ class _Rewriter:
         """Emit DequantizeLinear of named operands."""
         output = self.working.fresh(f"{self.operation.outputs[0]}/float")
         scales = self.working.constant(scale)
-        along = {} if axis is None or scales is None or scales.size == 1 else {"axis": axis}
         inputs = [value, self._scalar(scale), self._scalar(zero)] if zero else [value, self._scalar(scale)]
-        self.emitted.append(Operation.make(DEQUANTIZE, inputs, [output], **along))
+        if axis is None or scales is None or scales.size == 1:
+            self.emitted.append(Operation.make(DEQUANTIZE, inputs, [output]))
+        else:
+            self.emitted.append(Operation.make(DEQUANTIZE, inputs, [output], axis=axis))
         return output
 
     def _scalar(self, name: str) -> str:
@@ -78,7 +80,9 @@ def expand_quantized_operators(working: WorkingGraph) -> None:
         try:
             rewrite(rewriter)
         except IndexError:
-            raise ModelError(f"{operation.label}: operands are missing; found {len(operation.inputs)}") from None
+            raise ModelError(
+                f"{operation.label}: operands are missing; found {len(operation.inputs)}"
+            ) from None
         operations.extend(rewriter.emitted)
     working.operations = operations
 
@@ -115,13 +119,13 @@ def _convolution(rewriter: _Rewriter) -> None:
     rewriter.quantize(rewriter.apply("Conv", inputs, rewriter.kept(*names)), 6, 7)
 
 
-def _bias(rewriter: _Rewriter, bias: int, scale_x: int, scale_w: int) -> str:
-    """Dequantise an int32 bias with scale sx * sw."""
+def _bias(rewriter: _Rewriter, bias: int, scale_x: int, scale_w: int, alpha: float = 1.0) -> str:
+    """Dequantise an int32 bias with scale alpha * sx * sw."""
     working, operation = rewriter.working, rewriter.operation
     scales = [working.constant(operation.input(position)) for position in (scale_x, scale_w)]
     if scales[0] is None or scales[1] is None:
         raise ModelError(f"{operation.label}: scales that are no constants are not supported")
-    product = (scales[0].reshape(()) * scales[1]).astype(np.float32)
+    product = (scales[0].reshape(()) * scales[1] * np.float32(alpha)).astype(np.float32)
     product = product.reshape(()) if product.size == 1 else product.reshape(-1)
     scale = working.add_constant(f"{operation.input(bias)}/scale", product)
     return rewriter.dequantize_names(operation.input(bias), scale, "", axis=0)
@@ -134,9 +138,12 @@ def _matmul(rewriter: _Rewriter) -> None:
 
 def _gemm(rewriter: _Rewriter) -> None:
     operation = rewriter.operation
-    inputs = [rewriter.dequantize(0, 1, 2), rewriter.dequantize(3, 4, 5, axis=0 if operation.integer("transB") else 1)]
+    inputs = [
+        rewriter.dequantize(0, 1, 2),
+        rewriter.dequantize(3, 4, 5, axis=0 if operation.integer("transB") else 1),
+    ]
     if operation.input(6):
-        inputs.append(_bias(rewriter, 6, 1, 4))
+        inputs.append(_bias(rewriter, 6, 1, 4, operation.real("alpha", 1.0)))
     rewriter.quantize(rewriter.apply("Gemm", inputs, rewriter.kept("alpha", "transA", "transB")), 7, 8)
 
 
@@ -147,7 +154,9 @@ def _binary(rewriter: _Rewriter) -> None:
 
 def _unary(rewriter: _Rewriter) -> None:
     op_type = {**_UNARY, **_POOLS}[rewriter.operation.op_type]
-    attributes = {key: value for key, value in rewriter.operation.attributes.items() if key != "channels_last"}
+    attributes = {
+        key: value for key, value in rewriter.operation.attributes.items() if key != "channels_last"
+    }
     inputs = [rewriter.dequantize(0, 1, 2)]
     if op_type == "ReduceMean" and rewriter.working.opset >= 18:
         axes = attributes.pop("axes", None)

@@ -26,7 +26,7 @@ class Border:
     @property
     def unsigned(self) -> bool:
         """Whether the ONNX values are uint8."""
-        return self.element_type == TensorProto.UINT8
+        return bool(self.element_type == TensorProto.UINT8)
 
     @property
     def is_activation(self) -> bool:
@@ -56,7 +56,9 @@ def read_border(working: WorkingGraph, operation: Operation) -> Border | None:
     if scale.dtype != np.float32 or scale.ndim > 1 or operation.integer("block_size"):
         return None
     if zero is not None and zero.size != scale.size:
-        raise ModelError(f"{operation.label}: {scale.size} scales and {zero.size} zero points; allowed: equally many")
+        raise ModelError(
+            f"{operation.label}: {scale.size} scales and {zero.size} zero points; allowed: equally many"
+        )
     element_type = _element_type(working, operation)
     if element_type not in _NARROW and element_type != TensorProto.INT32:
         return None
@@ -65,7 +67,9 @@ def read_border(working: WorkingGraph, operation: Operation) -> Border | None:
     if axis is not None and working.shape(operation.inputs[0])[axis] != scale.size:
         size = working.shape(operation.inputs[0])[axis]
         raise ModelError(f"{operation.label}: {scale.size} scales for an axis of {size} slices")
-    return Border(Quantization(scale.reshape(-1), stored_zero_point(zero, scale, element_type), axis), element_type)
+    return Border(
+        Quantization(scale.reshape(-1), stored_zero_point(zero, scale, element_type), axis), element_type
+    )
 
 
 def check_scale(operation: Operation, scale: Array) -> None:
@@ -92,10 +96,10 @@ def stored_values(values: Array, element_type: int) -> Array:
 
 def _element_type(working: WorkingGraph, operation: Operation) -> int:
     if operation.op_type == DEQUANTIZE:
-        return working.types.get(operation.inputs[0], TensorProto.UNDEFINED)
+        return int(working.types.get(operation.inputs[0], TensorProto.UNDEFINED))
     if operation.input(2):
-        return working.types.get(operation.inputs[2], TensorProto.UNDEFINED)
-    return operation.integer("output_dtype") or TensorProto.UINT8
+        return int(working.types.get(operation.inputs[2], TensorProto.UNDEFINED))
+    return operation.integer("output_dtype") or int(TensorProto.UINT8)
 
 
 def _axis(operation: Operation, scale: Array, rank: int) -> int | None:

@@ -1,4 +1,4 @@
-"""Reference of Conv, ConvTranspose and MatMul: exact integer sums, wrapped to int32, requantised in float32."""
+"""Reference of Conv, ConvTranspose, MatMul: exact integer sums, wrapped to int32, requantised in float32."""
 
 from __future__ import annotations
 
@@ -36,10 +36,7 @@ def convolve(node: Node, tensors: Sequence[Tensor], output: Tensor, operands: Se
             ]  # fmt: skip
             columns = np.ascontiguousarray(taken).reshape(n, group, c, height * width)
             weights = np.ascontiguousarray(w[:, :, row, column]).reshape(group, m, c)
-            if c == 1 and m == 1:
-                made = columns * weights
-            else:
-                made = np.matmul(weights, columns)
+            made = columns * weights if c == m == 1 else np.matmul(weights, columns)
             total += made.reshape(total.shape)
     return _finish(total, tensors, output, operands, attributes.clamp, axis=1)
 
@@ -59,7 +56,9 @@ def _pad_or_crop(x: Array, attributes: ConvAttributes, height: int, width: int) 
     return canvas
 
 
-def convolve_transposed(node: Node, tensors: Sequence[Tensor], output: Tensor, operands: Sequence[Array]) -> Array:
+def convolve_transposed(
+    node: Node, tensors: Sequence[Tensor], output: Tensor, operands: Sequence[Array]
+) -> Array:
     """CONV_TRANSPOSE: every input pixel adds its kernel into the output at stride steps."""
     attributes = node.attributes
     assert isinstance(attributes, ConvAttributes), f"{node.name}: no ConvAttributes"
@@ -83,7 +82,9 @@ def convolve_transposed(node: Node, tensors: Sequence[Tensor], output: Tensor, o
     return _finish(total, tensors, output, operands, attributes.clamp, axis=1)
 
 
-def multiply_matrices(node: Node, tensors: Sequence[Tensor], output: Tensor, operands: Sequence[Array]) -> Array:
+def multiply_matrices(
+    node: Node, tensors: Sequence[Tensor], output: Tensor, operands: Sequence[Array]
+) -> Array:
     """MATMUL: sum over K of (x - zx) * (w - zw), plus bias."""
     attributes = node.attributes
     assert isinstance(attributes, MatMulAttributes), f"{node.name}: no MatMulAttributes"
@@ -108,10 +109,14 @@ def along_axis(values: Array, quantization: Quantization, rank: int) -> Array:
 
 
 def _finish(
-    total: Array, tensors: Sequence[Tensor], output: Tensor, operands: Sequence[Array], clamp: tuple[int, int],
+    total: Array,
+    tensors: Sequence[Tensor],
+    output: Tensor,
+    operands: Sequence[Array],
+    clamp: tuple[int, int],
     axis: int,
-) -> Array:  # fmt: skip
-    """Add the bias, wrap to int32, multiply by f32(f32(sx * sw) / sy), round, add the zero point, saturate."""
+) -> Array:
+    """Add the bias, wrap to int32, multiply by f32(f32(sx * sw) / sy), round, add zero point, saturate."""
     made = quantization_of(output)
     shape = [1] * total.ndim
     shape[axis] = -1

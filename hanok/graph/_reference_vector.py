@@ -108,7 +108,9 @@ def average_pool(node: Node, tensors: Sequence[Tensor], output: Tensor, operands
     """AVERAGE_POOL: integer sum times f32(sx / f32(sy * count))."""
     attributes = _pool_attributes(node)
     image = _padded(_centred(tensors[0], operands[0]), attributes, 0)
-    inside = _padded(np.ones((1, 1, *operands[0].shape[2:]), np.int64), attributes, int(attributes.count_include_pad))
+    inside = _padded(
+        np.ones((1, 1, *operands[0].shape[2:]), np.int64), attributes, int(attributes.count_include_pad)
+    )
     total = np.sum(list(_windows(image, attributes, output)), axis=0)
     count = np.sum(list(_windows(inside, attributes, output)), axis=0)
     made = quantization_of(output)
@@ -142,10 +144,8 @@ def softmax(node: Node, tensors: Sequence[Tensor], output: Tensor, operands: Seq
     x = np.moveaxis(operands[0].astype(np.int64), attributes.axes[0], -1)
     made = quantization_of(output)
     powers = softmax_table(quantization_of(tensors[0]).scalar_scale)[x.max(axis=-1, keepdims=True) - x]
-    total = np.zeros(powers.shape[:-1], np.float32)
-    for position in range(powers.shape[-1]):
-        total = total + powers[..., position]
-    inverse = (np.float32(1) / total)[..., None]
+    total = np.cumsum(powers, axis=-1, dtype=np.float32)[..., -1:]
+    inverse = np.float32(1) / total
     real = (powers * inverse) * (np.float32(1) / made.scalar_scale)
     stored = saturated(np.rint(real), made.scalar_zero, attributes.clamp)
     return np.moveaxis(stored, -1, attributes.axes[0])

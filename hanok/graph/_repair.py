@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from onnx import ModelProto
 
 from hanok.graph._calibration import Sample
 from hanok.graph._layers import Layer, find_layers
+from hanok.graph._pieces import forget, last_readers, run_piece
 from hanok.graph._shapes import fix_input_shapes, infer_shapes
 from hanok.graph._working import DEQUANTIZE, Array, Operation, WorkingGraph, build_model, from_model, to_model
 from hanok.graph.oracle import reference_session, run_session
@@ -146,42 +147,19 @@ def _walk(
         if op.op_type == DEQUANTIZE and op.inputs[0] in graph.constants
     }
     moving = [op for op in graph.operations if op.outputs[0] not in constant]
-    last_reader: dict[str, int] = {}
-    for index, operation in enumerate(moving):
-        for name in [*operation.inputs, *operation.captured()]:
-            last_reader[name] = index
+    readers = last_readers(moving)
     start = 0
     for layer in layers:
         end = next(i for i, operation in enumerate(moving) if operation is layer.operation) + 1
-        wanted = [name for name, last in last_reader.items() if last >= end]
-        _advance(graph, moving[start:end], constant, values, [*wanted, layer.operation.inputs[0]])
+        later = [name for name, last in readers.items() if last >= end]
+        wanted = [*later, layer.output, layer.operation.inputs[0]]
+        run_piece(graph, moving[start:end], constant, values, wanted)
         outputs = [value[layer.output] for value in values]
         yield layer, [value[layer.operation.inputs[0]] for value in values], outputs
         for value, output in zip(values, outputs, strict=True):
             value[layer.output] = output
-            for name in [name for name in value if last_reader.get(name, -1) < end]:
-                del value[name]
+        forget(values, readers, end)
         start = end
-
-
-def _advance(
-    graph: WorkingGraph,
-    piece: list[Operation],
-    constant: Mapping[str, Operation],
-    values: list[dict[str, Array]],
-    needed_later: list[str],
-) -> None:
-    """Run a piece on every sample and put what it makes for later (and its last output) into `values`."""
-    made = {name for operation in piece for name in operation.outputs if name}
-    read = [name for operation in piece for name in [*operation.inputs, *operation.captured()] if name]
-    inputs = [name for name in dict.fromkeys(read) if name in values[0] and name not in made]
-    outputs = [name for name in dict.fromkeys(needed_later) if name in made]
-    outputs += [name for name in piece[-1].outputs if name not in outputs]
-    dequantisers = [constant[name] for name in dict.fromkeys(read) if name in constant]
-    nodes = [operation.to_proto() for operation in [*dequantisers, *piece]]
-    session = reference_session(build_model(graph, nodes, inputs, outputs), optimise=False)
-    for value in values:
-        value.update(run_session(session, {name: value[name] for name in inputs}))
 
 
 def _repair(

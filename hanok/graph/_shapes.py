@@ -72,7 +72,9 @@ def infer_shapes(working: WorkingGraph) -> None:
     """Infer shape and type of every value; values that stay unknown are simply not recorded."""
     model = _skeleton(working)
     try:
-        inferred = onnx.shape_inference.infer_shapes(model, check_type=False, strict_mode=True, data_prop=True)
+        inferred = onnx.shape_inference.infer_shapes(
+            model, check_type=False, strict_mode=True, data_prop=True
+        )
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
         lines = [line for line in str(error).splitlines() if line.strip()]
         raise ModelError(f"{working.name}: shapes do not fit: {' '.join(lines)[:400]}") from None
@@ -91,11 +93,7 @@ def infer_shapes(working: WorkingGraph) -> None:
 
 def _skeleton(working: WorkingGraph) -> ModelProto:
     """The model with large constants turned into inputs, so that inference does not copy them."""
-    large = {
-        name: value
-        for name, value in working.constants.items()
-        if value.size > _SMALL_CONSTANT
-    }
+    large = {name: value for name, value in working.constants.items() if value.size > _SMALL_CONSTANT}
     small = WorkingGraph(
         working.name,
         working.operations,
@@ -139,7 +137,8 @@ def _run_on_zeros(working: WorkingGraph, operation: Operation) -> list[Array]:
     model = build_model(working, [operation.to_proto()], reads, [])
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in named)
     feeds = {
-        name: np.zeros(working.shape(name), helper.tensor_dtype_to_np_dtype(working.types[name])) for name in reads
+        name: np.zeros(working.shape(name), helper.tensor_dtype_to_np_dtype(working.types[name]))
+        for name in reads
     }
     try:
         results = run_onnxruntime(model, feeds, named, optimise=False)

@@ -1,4 +1,4 @@
-"""Exact simplification of the typed graph: chains of RESHAPE, TRANSPOSE and LOOKUP become one node or none."""
+"""Exact simplification of the typed graph: chains of RESHAPE, TRANSPOSE, LOOKUP become one node or none."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from hanok.graph._match import same_quantization
 from hanok.graph.ir import (
     Attributes,
     LookupAttributes,
@@ -57,7 +58,9 @@ class _Tidy:
         if before is not None:
             inner = before.attributes
             assert isinstance(inner, TransposeAttributes), "a transposition has TransposeAttributes"
-            attributes = TransposeAttributes(tuple(inner.permutation[axis] for axis in attributes.permutation))
+            attributes = TransposeAttributes(
+                tuple(inner.permutation[axis] for axis in attributes.permutation)
+            )
             node = replace(node, inputs=before.inputs, attributes=attributes)
         shape = self.tensors[node.inputs[0]].shape
         moved = [axis for axis in attributes.permutation if shape[axis] != 1]
@@ -70,7 +73,8 @@ class _Tidy:
         if before is None or not self.only_reader(node.inputs[0]):
             return node
         first, second = before.attributes, node.attributes
-        assert isinstance(first, LookupAttributes) and isinstance(second, LookupAttributes), "a LOOKUP has a table"
+        assert isinstance(first, LookupAttributes), "a LOOKUP has a table"
+        assert isinstance(second, LookupAttributes), "a LOOKUP has a table"
         table = second.table[first.table.astype(np.int64) + 128]
         attributes = LookupAttributes(table, f"{first.function}+{second.function}")
         return replace(node, inputs=before.inputs, attributes=attributes)
@@ -144,10 +148,13 @@ def _name_outputs(nodes: list[Node], tensors: dict[str, Tensor], outputs: tuple[
 
 
 def _is_no_change(node: Node, tensors: dict[str, Tensor]) -> bool:
-    """Whether a RESHAPE keeps the shape."""
-    if node.operator is not Operator.RESHAPE:
+    """Whether a RESHAPE keeps the shape, or a LOOKUP every value and its meaning."""
+    if node.operator is Operator.RESHAPE:
+        return tensors[node.inputs[0]].shape == tensors[node.outputs[0]].shape
+    if node.operator is not Operator.LOOKUP or not isinstance(node.attributes, LookupAttributes):
         return False
-    return tensors[node.inputs[0]].shape == tensors[node.outputs[0]].shape
+    identity = np.array_equal(node.attributes.table, np.arange(-128, 128))
+    return identity and same_quantization(tensors[node.inputs[0]], tensors[node.outputs[0]])
 
 
 def _without_dead(nodes: list[Node], outputs: tuple[str, ...]) -> list[Node]:

@@ -75,7 +75,9 @@ def _pads(
     given = core.integers("pads") or [0] * (2 * axes)
     if len(given) != 2 * axes or any(abs(value) > _LIMIT for value in given):
         raise ModelError(f"{core.label}: pads {given}; allowed: {2 * axes} numbers up to {_LIMIT}")
-    transposed_total = core.op_type == "ConvTranspose" and (core.has("output_shape") or mode.startswith("SAME"))
+    transposed_total = core.op_type == "ConvTranspose" and (
+        core.has("output_shape") or mode.startswith("SAME")
+    )
     if mode in ("NOTSET", "") and not transposed_total:
         return given[:axes], given[axes:]
     if mode == "VALID" and not transposed_total:

@@ -22,11 +22,13 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _FIELDS: dict[str, dict[int, str]] = {
     "Model": {7: "Graph", 8: "Entry", 14: "Entry", 20: "Training", 25: "Function", 26: "Entry"},
     "Graph": {
-        1: "Node", 5: "Tensor", 11: "Value", 12: "Value", 13: "Value", 14: "Annotation", 15: "Sparse", 16: "Entry",
+        1: "Node", 5: "Tensor", 11: "Value", 12: "Value", 13: "Value",
+        14: "Annotation", 15: "Sparse", 16: "Entry",
     },
     "Node": {5: "Attribute", 9: "Entry", 10: "Entry"},
     "Attribute": {
-        5: "Tensor", 6: "Graph", 10: "Tensor", 11: "Graph", 14: "Type", 15: "Type", 22: "Sparse", 23: "Sparse",
+        5: "Tensor", 6: "Graph", 10: "Tensor", 11: "Graph",
+        14: "Type", 15: "Type", 22: "Sparse", 23: "Sparse",
     },
     "Tensor": {3: "Entry", 13: "Entry", 16: "Entry"},
     "Sparse": {1: "Tensor", 2: "Tensor"},
@@ -45,7 +47,8 @@ _TENSOR_PACKED = {4: 1, 5: 4, 7: 8, 10: 1, 11: 8}
 """Packed data fields of a tensor, and how many bytes one of theirs can grow to."""
 _RAW_DATA = 9
 _ITEM_BITS = {
-    1: 32, 2: 8, 3: 8, 4: 16, 5: 16, 6: 32, 7: 64, 9: 8, 10: 16, 11: 64, 12: 32, 13: 64, 14: 64, 15: 128, 16: 16,
+    1: 32, 2: 8, 3: 8, 4: 16, 5: 16, 6: 32, 7: 64, 9: 8, 10: 16, 11: 64, 12: 32, 13: 64, 14: 64, 15: 128,
+    16: 16,
     17: 8, 18: 8, 19: 8, 20: 8, 21: 4, 22: 4, 23: 4, 24: 8, 25: 2, 26: 2,
 }  # fmt: skip
 """Bits of an element by TensorProto.DataType; absent: strings and types that are not known."""
@@ -63,7 +66,9 @@ def check_wire(content: bytes | mmap, origin: str) -> None:
     try:
         _walk(content, 0, len(content), "Model", origin, _Tally(), 0)
     except IndexError:
-        raise ModelError(f"{origin}: the file ends inside a field; it is truncated or no ONNX model") from None
+        raise ModelError(
+            f"{origin}: the file ends inside a field; it is truncated or no ONNX model"
+        ) from None
 
 
 def _walk(
@@ -91,8 +96,12 @@ def _walk(
         elif wire == _BYTES:
             length, position = _varint(content, position, end)
             if length > end - position:
-                raise ModelError(f"{origin}: a field of {length} bytes where {end - position} are left; truncated?")
-            if number in nested:
+                raise ModelError(
+                    f"{origin}: a field of {length} bytes where {end - position} are left; truncated?"
+                )
+            if length == 0:
+                raw_length = 0 if is_tensor and number == _RAW_DATA else raw_length
+            elif number in nested:
                 _walk(content, position, position + length, nested[number], origin, tally, depth + 1)
             elif is_tensor and number == _RAW_DATA:
                 raw_length = length
@@ -123,7 +132,9 @@ def _check_amounts(tally: _Tally, origin: str) -> None:
             f"{MAX_PACKED_BYTES}; store them as raw_data"
         )
     if tally.other_bytes > MAX_OTHER_BYTES:
-        raise ModelError(f"{origin}: {tally.other_bytes} bytes that are no tensor; allowed: {MAX_OTHER_BYTES}")
+        raise ModelError(
+            f"{origin}: {tally.other_bytes} bytes that are no tensor; allowed: {MAX_OTHER_BYTES}"
+        )
 
 
 def _check_raw_length(sizes: list[int], data_type: int, raw_length: int, origin: str) -> None:

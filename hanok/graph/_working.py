@@ -136,6 +136,8 @@ class WorkingGraph:
     opset: int = 21
     ir_version: int = 10
     domains: dict[str, int] = field(default_factory=dict)
+    folding_budget: int = 1 << 24
+    """Elements that constant folding may still make; Expand and its kin could ask for anything."""
     _serial: int = 0
 
     def fresh(self, stem: str) -> str:
@@ -218,7 +220,9 @@ def follow(renamed: dict[str, str], name: str) -> str:
     return name
 
 
-def sort_operations(operations: Iterable[Operation], known: Iterable[str], graph_name: str) -> list[Operation]:
+def sort_operations(
+    operations: Iterable[Operation], known: Iterable[str], graph_name: str
+) -> list[Operation]:
     """Order operations by dependence, keeping the given order among the free ones."""
     operations = operations if isinstance(operations, list) else list(operations)
     maker = {name: index for index, operation in enumerate(operations) for name in operation.outputs if name}
@@ -226,7 +230,9 @@ def sort_operations(operations: Iterable[Operation], known: Iterable[str], graph
     waiting: list[int] = []
     readers: dict[int, list[int]] = {}
     for index, operation in enumerate(operations):
-        needs = {maker[n] for n in [*operation.inputs, *operation.captured()] if n in maker and n not in available}
+        needs = {
+            maker[n] for n in [*operation.inputs, *operation.captured()] if n in maker and n not in available
+        }
         waiting.append(len(needs))
         for need in needs:
             readers.setdefault(need, []).append(index)
@@ -252,7 +258,9 @@ def sort_operations(operations: Iterable[Operation], known: Iterable[str], graph
 def from_model(model: ModelProto) -> WorkingGraph:
     """Take a checked model apart; `Constant` nodes become constants."""
     graph = model.graph
-    domains = {("" if item.domain in STANDARD_DOMAINS else item.domain): item.version for item in model.opset_import}
+    domains = {
+        ("" if item.domain in STANDARD_DOMAINS else item.domain): item.version for item in model.opset_import
+    }
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     working = WorkingGraph(
         graph.name or "model",
@@ -264,6 +272,7 @@ def from_model(model: ModelProto) -> WorkingGraph:
         ir_version=model.ir_version,
         domains=domains,
     )
+    working.folding_budget += 2 * sum(content.size for content in constants.values())
     for tensor in graph.initializer:
         working.types[tensor.name] = tensor.data_type
     for node in graph.node:
@@ -300,7 +309,9 @@ def _constant_content(operation: Operation) -> tuple[Array, int] | None:
     return None
 
 
-def to_model(working: WorkingGraph, inputs: Sequence[str] | None = None, outputs: Sequence[str] | None = None) -> ModelProto:
+def to_model(
+    working: WorkingGraph, inputs: Sequence[str] | None = None, outputs: Sequence[str] | None = None
+) -> ModelProto:
     """Put the working graph back together as a ModelProto (value types where they are known)."""
     return build_model(
         working,
@@ -314,7 +325,9 @@ def build_model(
     working: WorkingGraph, nodes: Sequence[NodeProto], inputs: Sequence[str], outputs: Sequence[str]
 ) -> ModelProto:
     """A model of `nodes` with the constants that they need, in the working graph's opsets."""
-    used = {name for node in nodes for name in [*node.input, *Operation.from_proto(node).captured()]} | set(outputs)
+    used = {name for node in nodes for name in [*node.input, *Operation.from_proto(node).captured()]} | set(
+        outputs
+    )
     initializers = [tensor_proto(working, name) for name in working.constants if name in used]
     graph = helper.make_graph(
         list(nodes),
@@ -330,7 +343,9 @@ def build_model(
 
 def tensor_proto(working: WorkingGraph, name: str) -> TensorProto:
     """The constant as a TensorProto."""
-    return numpy_helper.from_array(np.ascontiguousarray(working.constants[name]).reshape(working.constants[name].shape), name)
+    return numpy_helper.from_array(
+        np.ascontiguousarray(working.constants[name]).reshape(working.constants[name].shape), name
+    )
 
 
 def value_info(working: WorkingGraph, name: str) -> onnx.ValueInfoProto:

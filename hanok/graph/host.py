@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
-from hanok.graph._working import Operation
+from hanok.graph._working import Array, Operation
 from hanok.graph.ir import DType, Graph, Node, Operator, Tensor
 
 _ELEMENT_TYPES = {
@@ -26,7 +26,8 @@ def host_model(graph: Graph, nodes: Sequence[Node]) -> bytes:
     outputs) read, under their own names. int8 tensors cross the border as float32 (dequantised) and are
     rounded to their scale by Q and DQ inside; other tensors keep their type.
     """
-    return _Builder(graph).build(nodes).SerializeToString()
+    content: bytes = _Builder(graph).build(nodes).SerializeToString()
+    return content
 
 
 class _Builder:
@@ -97,7 +98,9 @@ class _Builder:
             if tensor.data is not None:
                 self._dequantized_constant(tensor)
         renamed = {output.name: real}
-        renamed.update({name: f"{name}/float" for name in node.inputs if self.graph.tensor(name).data is not None})
+        renamed.update(
+            {name: f"{name}/float" for name in node.inputs if self.graph.tensor(name).data is not None}
+        )
         for content in node.onnx_nodes:
             operation = Operation.from_proto(NodeProto.FromString(content))
             operation.inputs = [renamed.get(name, name) for name in operation.inputs]
@@ -105,7 +108,7 @@ class _Builder:
             self.nodes.append(operation.to_proto())
         self._round(real, output)
 
-    def _initializer(self, name: str, content: np.ndarray) -> None:  # type: ignore[type-arg]
+    def _initializer(self, name: str, content: Array) -> None:
         if name not in self.initializers:
             self.initializers[name] = numpy_helper.from_array(content, name)
 
@@ -120,7 +123,8 @@ class _Builder:
         name = f"{tensor.name}/float"
         if f"{tensor.name}/stored" in self.initializers:
             return
-        assert tensor.data is not None and tensor.quantization is not None, f"{tensor.name} is no int8 constant"
+        assert tensor.data is not None, f"{tensor.name} is no constant"
+        assert tensor.quantization is not None, f"{tensor.name} has no quantization"
         self._initializer(f"{tensor.name}/stored", tensor.data)
         axis = tensor.quantization.axis
         along = {} if axis is None else {"axis": axis}

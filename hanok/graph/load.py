@@ -6,7 +6,7 @@ import mmap
 from pathlib import Path
 
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import FunctionProto, ModelProto
 
 from hanok.errors import ModelError, UnsupportedError
@@ -133,7 +133,7 @@ def _modernised(model: ModelProto, origin: str) -> ModelProto:
     except (RuntimeError, ValueError, onnx.checker.ValidationError) as error:
         first = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise UnsupportedError(
-            f"{origin}: opset {opset} cannot be converted to {MIN_OPSET} ({first}); export it with opset 13 to 23"
+            f"{origin}: opset {opset} cannot be converted to {MIN_OPSET} ({first}); export opset 13 to 23"
         ) from None
     check_structure(converted, origin)
     return converted

@@ -1,4 +1,4 @@
-"""From an ONNX model to the typed graph: static shapes, folding, Q and DQ brought to operators, conversion."""
+"""From an ONNX model to the typed graph: static shapes, folding, Q and DQ beside operators, conversion."""
 
 from __future__ import annotations
 

@@ -16,7 +16,11 @@ Array = npt.NDArray[Any]
 
 
 def reference_session(
-    model: onnx.ModelProto | bytes | str | Path, *, threads: int = 1, optimise: bool = True, integer: bool = True
+    model: onnx.ModelProto | bytes | str | Path,
+    *,
+    threads: int = 1,
+    optimise: bool = True,
+    integer: bool = True,
 ) -> Any:
     """An onnxruntime.InferenceSession of `model` with deterministic settings.
 
@@ -39,7 +43,7 @@ def reference_session(
     source = source if isinstance(source, bytes) else str(source)
     try:
         return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # noqa: BLE001 (onnxruntime's error classes share no public base)
+    except Exception as error:
         raise ModelError(f"ONNX Runtime cannot load the model: {_first_line(error)}") from None
 
 
@@ -57,7 +61,9 @@ def run_onnxruntime(
     return run_session(session, inputs, fetch)
 
 
-def run_session(session: Any, inputs: Mapping[str, Array], fetch: Sequence[str] | None = None) -> dict[str, Array]:
+def run_session(
+    session: Any, inputs: Mapping[str, Array], fetch: Sequence[str] | None = None
+) -> dict[str, Array]:
     """Run an open session; missing or ill-shaped inputs are a ModelError."""
     names = list(fetch) if fetch is not None else [output.name for output in session.get_outputs()]
     missing = [value.name for value in session.get_inputs() if value.name not in inputs]
@@ -67,7 +73,7 @@ def run_session(session: Any, inputs: Mapping[str, Array], fetch: Sequence[str] 
     wanted = {name: value.reshape(np.shape(inputs[name])) for name, value in wanted.items()}
     try:
         return dict(zip(names, session.run(names, wanted), strict=True))
-    except Exception as error:  # noqa: BLE001 (onnxruntime's error classes share no public base)
+    except Exception as error:
         raise ModelError(f"ONNX Runtime cannot run the model: {_first_line(error)}") from None
 
 

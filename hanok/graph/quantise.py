@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import onnx
-from onnx import ModelProto, TensorProto
+from onnx import ModelProto
 
-from hanok.errors import UnsupportedError
 from hanok.graph._calibration import Sample, given_samples, random_samples, shapes_in_samples
-from hanok.graph._quantise_select import QUANTISED_OPERATORS, Range, keep_float
+from hanok.graph._pieces import forget, last_readers, run_piece
+from hanok.graph._plain_gemm import settle_gemms
+from hanok.graph._quantise_onnxruntime import insert_quantisers
+from hanok.graph._quantise_select import Range, keep_float
 from hanok.graph._repair import LayerRepair, repair_layers, signal_to_noise_db
 from hanok.graph._shapes import fix_input_shapes, infer_shapes
-from hanok.graph._working import DEQUANTIZE, QUANTIZE, Array, WorkingGraph, from_model, to_model
-from hanok.graph.oracle import reference_session, run_session
+from hanok.graph._working import DEQUANTIZE, QUANTIZE, Array, WorkingGraph, from_model
 from hanok.graph.simplify import simplify_float
 
 RANDOM_DATA_WARNING = "no calibration data: seeded random data used; quality figures mean nothing"
+PIECE_BYTES = 64 << 20
+"""Activations of one sample that are looked at together."""
 _QUANTISED_MARKS = frozenset(
     {QUANTIZE, DEQUANTIZE, "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"}
 )
@@ -82,7 +82,7 @@ def quantise_model(
     samples = random_samples(working, seed) if calibration is None else given_samples(working, calibration)
     ranges = observe_ranges(working, samples)
     kept_float = keep_float(working, ranges)
-    plain = _quantise(working, ranges, kept_float)
+    plain = insert_quantisers(working, ranges, kept_float)
     warnings = [RANDOM_DATA_WARNING] if random_data else []
     if not repair:
         record = QuantisationRecord(
@@ -93,7 +93,7 @@ def quantise_model(
     before = signal_to_noise_db(working, plain, samples)
     after = signal_to_noise_db(working, repaired, samples)
     better = after > before
-    if repairs and not better:
+    if repairs and after < before - 0.05:
         warnings.append(f"repair was undone: it changed the outputs' {before:.2f} dB to {after:.2f} dB")
     record = QuantisationRecord(
         samples=len(samples),
@@ -109,10 +109,12 @@ def quantise_model(
 
 
 def prepare_float(model: ModelProto, input_shapes: Mapping[str, Sequence[int]] | None = None) -> WorkingGraph:
-    """The simplified model with static shapes, every operation with a name of its own."""
+    """The simplified model with static shapes, plain Gemms, and every operation with a name of its own."""
     simple = simplify_float(model, input_shapes=input_shapes)
     working = from_model(simple)
     fix_input_shapes(working, simple, None)
+    infer_shapes(working)
+    settle_gemms(working)
     infer_shapes(working)
     taken: dict[str, int] = {}
     for operation in working.operations:
@@ -124,96 +126,38 @@ def prepare_float(model: ModelProto, input_shapes: Mapping[str, Sequence[int]] |
 
 def observe_ranges(working: WorkingGraph, samples: list[Sample]) -> dict[str, Range]:
     """Smallest and largest value of every float activation over the samples."""
-    names = [name for name in working.inputs if working.types.get(name) == TensorProto.FLOAT]
-    made = [name for operation in working.operations for name in operation.outputs if name]
-    fetch = [name for name in made if working.types.get(name) == TensorProto.FLOAT]
-    session = reference_session(to_model(working, outputs=fetch), optimise=False)
+    values = [dict(sample) for sample in samples]
     ranges: dict[str, Range] = {}
-    for sample in samples:
-        values = run_session(session, sample, fetch)
-        for name in [*names, *fetch]:
-            value = sample[name] if name in sample else values[name]
-            if value.size == 0:
-                continue
-            low, high = float(value.min()), float(value.max())
-            old = ranges.get(name, (low, high))
-            ranges[name] = (float(np.minimum(old[0], low)), float(np.maximum(old[1], high)))
+    _widen(ranges, values, working.inputs)
+    readers = last_readers(working.operations)
+    start = 0
+    for end in _piece_ends(working):
+        piece = working.operations[start:end]
+        made = [name for operation in piece for name in operation.outputs if name]
+        run_piece(working, piece, {}, values, made)
+        _widen(ranges, values, made)
+        forget(values, readers, end)
+        start = end
     return ranges
 
 
-def _quantise(working: WorkingGraph, ranges: dict[str, Range], kept_float: dict[str, str]) -> ModelProto:
-    """Run ONNX Runtime's QDQ quantiser with known ranges, in memory."""
-    from onnxruntime.quantization import CalibrationMethod, QuantType
-    from onnxruntime.quantization.calibrate import TensorsData
-    from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
-
-    finite = {
-        name: (np.float32(low), np.float32(high))
-        for name, (low, high) in ranges.items()
-        if np.isfinite([low, high]).all()
-    }
-    source = to_model(working)
-    _add_value_types(source, working)
-    options = {
-        "QDQOpTypePerChannelSupportToAxis": {"MatMul": 1},
-        "ForceQuantizeNoInputCheck": True,
-        "WeightSymmetric": True,
-        "ActivationSymmetric": False,
-        "TensorQuantOverrides": _overrides(working),
-    }
-    with _quiet():
-        quantiser = QDQQuantizer(
-            source,
-            True,  # per_channel
-            False,  # reduce_range
-            QuantType.QInt8,
-            QuantType.QInt8,
-            TensorsData(CalibrationMethod.MinMax, finite),
-            [],
-            list(kept_float),
-            list(QUANTISED_OPERATORS),
-            options,
-        )
-        quantiser.quantize_model()
-    return _finish(quantiser.model.model)
+def _piece_ends(working: WorkingGraph) -> list[int]:
+    """Cuts that keep the outputs of each piece within PIECE_BYTES."""
+    ends, held = [], 0
+    for index, operation in enumerate(working.operations):
+        made = sum(4 * int(np.prod(working.shapes.get(name, ()))) for name in operation.outputs)
+        if held and held + made > PIECE_BYTES:
+            ends.append(index)
+            held = 0
+        held += made
+    return [*ends, len(working.operations)]
 
 
-def _overrides(working: WorkingGraph) -> dict[str, list[dict[str, bool]]]:
-    """Per-tensor weights where ONNX has no form for one scale a channel: grouped ConvTranspose."""
-    return {
-        operation.inputs[1]: [{"symmetric": True}]
-        for operation in working.operations
-        if operation.op_type == "ConvTranspose" and operation.integer("group", 1) > 1
-    }
-
-
-def _add_value_types(model: ModelProto, working: WorkingGraph) -> None:
-    known = {value.name for value in [*model.graph.input, *model.graph.output]}
-    for name, element_type in working.types.items():
-        if name not in known and name not in working.constants and name in working.shapes:
-            shape = working.shapes[name]
-            model.graph.value_info.append(onnx.helper.make_tensor_value_info(name, element_type, shape))
-
-
-def _finish(model: ModelProto) -> ModelProto:
-    """Sort, drop what nothing needs, and check."""
-    working = from_model(model)
-    fix_input_shapes(working, model, None)
-    working.remove_dead()
-    infer_shapes(working)
-    working.domains = {name: version for name, version in working.domains.items() if not name}
-    return to_model(working)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the quantiser's advice off the user's terminal; problems are raised, not logged."""
-    root = logging.getLogger()
-    level = root.level
-    root.setLevel(logging.ERROR)
-    try:
-        yield
-    except (ValueError, RuntimeError, KeyError, AttributeError, TypeError, AssertionError) as error:
-        raise UnsupportedError(f"ONNX Runtime's quantiser cannot quantise the model: {error}") from error
-    finally:
-        root.setLevel(level)
+def _widen(ranges: dict[str, Range], values: list[dict[str, Array]], names: list[str]) -> None:
+    for name in names:
+        for value in values:
+            if value[name].dtype != np.float32 or value[name].size == 0:
+                continue
+            low, high = float(value[name].min()), float(value[name].max())
+            old = ranges.get(name, (low, high))
+            ranges[name] = (float(np.minimum(old[0], low)), float(np.maximum(old[1], high)))

@@ -1,4 +1,4 @@
-"""The reference: every int8 operator in plain NumPy integers and float32 steps, host operators in ONNX Runtime."""
+"""The reference: int8 operators in NumPy integers and float32 steps, host operators in ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -76,7 +76,9 @@ def _checked_input(graph: Graph, inputs: Mapping[str, Array], name: str) -> Arra
         raise ModelError(f"{graph.name}: no value was given for input '{name}'")
     value, shape = np.asarray(inputs[name]), graph.tensor(name).shape
     if value.shape != shape:
-        raise ModelError(f"{graph.name}: input '{name}' has shape {list(value.shape)}; allowed: {list(shape)}")
+        raise ModelError(
+            f"{graph.name}: input '{name}' has shape {list(value.shape)}; allowed: {list(shape)}"
+        )
     return value
 
 

@@ -20,7 +20,8 @@ def simplify_float(
 
     BatchNormalization and constant Mul, Add, Sub, Div behind Conv, ConvTranspose and Gemm join their weights
     (a BatchNormalization elsewhere becomes a depthwise Conv), MatMul and bias become Gemm, zero Pads join
-    Conv; Identity, Dropout, equal Casts and shape arithmetic disappear. Results change by float rounding only.
+    Conv; Identity, Dropout, equal Casts and shape arithmetic disappear. Results change by
+    float rounding only.
     """
     working = from_model(model)
     fix_input_shapes(working, model, input_shapes)

@@ -1,6 +1,7 @@
 """The instruction set: one table and its views, closed timing formulas, and the compiled program."""
 
-from hanok.isa.encoding import Decoded, assemble, decode, disassemble, encode
+from hanok.isa.assembly import assemble, disassemble
+from hanok.isa.encoding import Decoded, decode, encode
 from hanok.isa.file import load_program, save_program
 from hanok.isa.program import (
     Binding,
@@ -14,6 +15,7 @@ from hanok.isa.program import (
     Stage,
     ValueInfo,
 )
+from hanok.isa.stream import encode_stream
 from hanok.isa.table import (
     INSTRUCTIONS,
     TABLE_ENTRIES,
@@ -57,6 +59,7 @@ __all__ = [
     "decode",
     "disassemble",
     "encode",
+    "encode_stream",
     "load_program",
     "save_program",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 import types
 import typing
 from dataclasses import fields, is_dataclass
@@ -96,7 +97,7 @@ def unpack(form: Any, content: Any, blobs: memoryview, where: str) -> Any:
 
 
 def _misfit(where: str, wanted: str, found: Any) -> ProgramError:
-    return ProgramError(f"{where}: {wanted} wanted, found {str(found)[:60]!r}")
+    return ProgramError(f"{where}: {wanted} wanted, found {reprlib.repr(found)[:80]}")
 
 
 def _require(holds: bool, where: str, wanted: str, found: Any) -> None:
@@ -163,7 +164,10 @@ def _unpack_record(form: type, content: Any, blobs: memoryview, where: str) -> A
     hints = _hints(form)
     wanted = {"record", *(entry.name for entry in fields(form))}
     _require(
-        set(content) == wanted and content["record"] == form.__name__, where, form.__name__, sorted(content)
+        set(content) == wanted and content["record"] == form.__name__,
+        where,
+        form.__name__,
+        list(content)[:20],
     )
     return form(
         **{

@@ -1,4 +1,4 @@
-"""Encode, decode, assemble and disassemble: views of the instruction table."""
+"""Encode an instruction, and decode a stream of them: views of the instruction table."""
 
 from __future__ import annotations
 
@@ -11,16 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from hanok.errors import ProgramError
-from hanok.isa.table import BY_OPCODE, INSTRUCTIONS, WORD_BYTES, Format, Opcode, Unit
+from hanok.isa._packed import FORMAT_OF, FORMATS, KERNEL_TABLE, KERNEL_USED_BITS, WORD
+from hanok.isa.table import BY_OPCODE, FLAG_FRESH, INSTRUCTIONS, Format, Opcode
 
-_DTYPES = {row.format.name: row.format.dtype for row in INSTRUCTIONS}
-_FORMAT_NAMES = tuple(_DTYPES)
-_WORDS_OF_OPCODE = np.zeros(256, np.int64)
-_FORMAT_OF_OPCODE = np.zeros(256, np.int64)
+MAX_RECORD_BYTES = 1 << 27
+"""Records of one stream; a few bytes that stand for gigabytes are refused instead of unpacked."""
+
 _UNIT_OF_OPCODE = np.full(256, -1, np.int64)
 for _row in INSTRUCTIONS:
-    _WORDS_OF_OPCODE[_row.opcode] = _row.format.words
-    _FORMAT_OF_OPCODE[_row.opcode] = _FORMAT_NAMES.index(_row.format.name)
     _UNIT_OF_OPCODE[_row.opcode] = _row.unit
 
 
@@ -29,6 +27,9 @@ class Decoded:
     """A decoded program: one entry an instruction, in dispatch order, and the records of each format."""
 
     offset_bytes: npt.NDArray[np.int64]
+    """First byte of the instruction in the stream."""
+    size_bytes: npt.NDArray[np.int64]
+    """Bytes of the instruction in the stream."""
     opcode: npt.NDArray[np.uint8]
     unit: npt.NDArray[np.int64]
     wait: npt.NDArray[np.uint8]
@@ -80,6 +81,7 @@ def _packer(layout: Format) -> _Packer:
         codes += f"{field.count}{_STRUCT_CODES[dtype.kind + str(dtype.itemsize)]}"
         info = np.iinfo(dtype) if dtype.kind in "iu" else None
         low, high = (int(info.min), int(info.max)) if info else (0, 0)
+        high = FLAG_FRESH - 1 if field.name == "flags" else high
         place[field.name] = (items, field.count, low, high)
         cleared += [0 if info else 0.0] * field.count
         items += field.count
@@ -91,10 +93,21 @@ _PACKERS = {row.opcode: _packer(row.format) for row in INSTRUCTIONS}
 
 
 def encode(opcode: Opcode, values: Mapping[str, Any]) -> bytes:
-    """Encode one instruction; fields that are not named are 0. Refuses unknown fields and misfits.
+    """Encode one instruction, packed, from a cleared record: it stands alone and may follow any other.
 
-    A field of several items takes as many values, or one for all of them.
+    Fields that are not named are 0; a field of several items takes as many values, or one for all of them.
+    Raises ValueError for unknown fields and misfits.
     """
+    form, record = FORMAT_OF[opcode], encode_record(opcode, values)
+    size = WORD.itemsize
+    words = [record[size * number : size * (number + 1)] for number in range(1, 1 + form.body_words)]
+    bitmap = sum(1 << number for number, word in enumerate(words) if any(word))
+    head = record[: size - 1] + bytes([record[size - 1] | FLAG_FRESH])
+    return head + bitmap.to_bytes(size * form.bitmap_words, "little") + b"".join(word for word in words if any(word))
+
+
+def encode_record(opcode: Opcode, values: Mapping[str, Any]) -> bytes:
+    """Return the record of one instruction, as units see it; fields as for `encode`."""
     packer = _PACKERS[opcode]
     items = list(packer.cleared)
     items[0] = int(opcode)
@@ -122,106 +135,65 @@ def encode(opcode: Opcode, values: Mapping[str, Any]) -> bytes:
 
 
 def decode(code: bytes) -> Decoded:
-    """Decode a byte string of instructions; raise ProgramError at an illegal opcode or a cut instruction."""
-    if len(code) % WORD_BYTES:
-        raise ProgramError(f"code of {len(code)} bytes is not a whole number of {WORD_BYTES}-byte words")
-    raw = np.frombuffer(code, np.uint8)
-    offsets = []
-    position = 0
-    first_bytes = raw[::WORD_BYTES].tolist()
-    words_of = _WORDS_OF_OPCODE.tolist()
-    total = len(first_bytes)
-    while position < total:
-        words = words_of[first_bytes[position]]
-        if not words:
-            raise ProgramError(
-                f"illegal opcode 0x{first_bytes[position]:02x} at byte {position * WORD_BYTES}"
-            )
-        if position + words > total:
-            raise ProgramError(f"the last instruction at byte {position * WORD_BYTES} is cut short")
-        offsets.append(position)
-        position += words
-    offset = np.array(offsets, np.int64) * WORD_BYTES
-    opcode = raw[offset] if len(offset) else np.zeros(0, np.uint8)
-    formats = _FORMAT_OF_OPCODE[opcode]
-    row = np.zeros(len(offset), np.int64)
-    records = {}
-    for number, name in enumerate(_FORMAT_NAMES):
-        members = np.flatnonzero(formats == number)
-        row[members] = np.arange(len(members))
-        size = _DTYPES[name].itemsize
-        gathered = (
-            raw[offset[members, None] + np.arange(size)] if len(members) else np.zeros((0, size), np.uint8)
+    """Decode a stream of packed instructions into their records.
+
+    Raises ProgramError that names the byte for an illegal opcode, a cut instruction, a word or bit that the
+    format does not have, and a stream of more than MAX_RECORD_BYTES of records.
+    """
+    from hanok.isa import _kernels_decode as kernels
+
+    if len(code) % WORD.itemsize:
+        raise ProgramError(f"code of {len(code)} bytes is not a whole number of {WORD.itemsize}-byte words")
+    words, counts = np.frombuffer(code, WORD), np.zeros(len(FORMATS), np.int64)
+    fault, place = kernels.count_instructions(words, KERNEL_TABLE, counts)
+    if fault:
+        raise ProgramError(_fault_text(fault, code, place * WORD.itemsize))
+    sizes = counts * [form.record_words for form in FORMATS.values()]
+    first = np.cumsum(sizes) - sizes
+    total = int(sizes.sum())
+    if total * WORD.itemsize > MAX_RECORD_BYTES:
+        raise ProgramError(
+            f"the code stands for {total * WORD.itemsize} bytes of instruction records; allowed: "
+            f"{MAX_RECORD_BYTES}; cut it into several stages"
         )
-        records[name] = np.ascontiguousarray(gathered).view(_DTYPES[name]).reshape(-1)
+    offset, row = np.zeros(int(counts.sum()), np.int64), np.zeros(int(counts.sum()), np.int64)
+    flat = np.zeros(total, WORD)
+    fault, place = kernels.replay(words, KERNEL_TABLE, KERNEL_USED_BITS, first, offset, row, flat)
+    if fault:
+        raise ProgramError(_fault_text(fault, code, place * WORD.itemsize))
+    heads = np.ascontiguousarray(words[offset]).view(np.uint8).reshape(-1, WORD.itemsize)
+    offset *= WORD.itemsize
+    records = {
+        name: flat[begin : begin + size].view(form.dtype)
+        for (name, form), begin, size in zip(FORMATS.items(), first, sizes, strict=True)
+    }
+    opcode = heads[:, 0].copy()
     return Decoded(
-        offset,
-        opcode,
-        _UNIT_OF_OPCODE[opcode],
-        raw[offset + 1] if len(offset) else opcode,
-        raw[offset + 2] if len(offset) else opcode,
-        row,
-        records,
-        len(code),
+        offset_bytes=offset,
+        size_bytes=np.diff(offset, append=len(code)),
+        opcode=opcode,
+        unit=_UNIT_OF_OPCODE[opcode],
+        wait=heads[:, 1].copy(),
+        post=heads[:, 2].copy(),
+        row=row,
+        records=records,
+        code_bytes=len(code),
     )
 
 
-def _mask_text(mask: int) -> str:
-    return "+".join(unit.name.lower() for unit in Unit if mask >> unit & 1)
+def _fault_text(fault: int, code: bytes, place: int) -> str:
+    """What is wrong with the instruction at byte `place`."""
+    from hanok.isa import _kernels_decode as kernels
 
-
-def disassemble(decoded: Decoded, index: int) -> str:
-    """One line of assembly: mnemonic, wait and post, then every field that is not zero."""
-    record = decoded.record(index)
-    layout: Format = BY_OPCODE[Opcode(int(record["opcode"]))].format
-    words = [Opcode(int(record["opcode"])).name.lower()]
-    for name, mask in (("wait", int(record["wait"])), ("post", int(record["post"]))):
-        if mask:
-            words.append(f"{name}={_mask_text(mask)}")
-    for field in layout.fields[3:]:
-        value = record[field.name]
-        if np.any(value != 0) or np.any(np.signbit(value)):
-            words.append(f"{field.name}={_value_text(value)}")
-    return " ".join(words)
-
-
-def _value_text(value: Any) -> str:
-    if np.ndim(value):
-        return "[" + ",".join(_value_text(item) for item in value) + "]"
-    return repr(float(value)) if np.asarray(value).dtype.kind == "f" else str(int(value))
-
-
-def assemble(line: str) -> bytes:
-    """Encode one line of assembly as `disassemble` prints it; raise ProgramError that names the fault."""
-    mnemonic, *words = line.split() or [""]
-    if not mnemonic:
-        raise ProgramError("an empty line holds no instruction")
-    try:
-        opcode = Opcode[mnemonic.upper()]
-    except KeyError:
-        known = ", ".join(row.mnemonic for row in INSTRUCTIONS)
-        raise ProgramError(f"unknown instruction '{mnemonic}'; known: {known}") from None
-    values: dict[str, Any] = {}
-    for word in words:
-        name, _, text = word.partition("=")
-        try:
-            values[name] = _parse_mask(text) if name in ("wait", "post") else _parse_value(text)
-        except (ValueError, KeyError):
-            raise ProgramError(f"{mnemonic}: '{word}' is not field=value") from None
-    try:
-        return encode(opcode, values)
-    except (ValueError, TypeError) as error:
-        raise ProgramError(str(error)) from None
-
-
-def _parse_mask(text: str) -> int:
-    return sum(1 << Unit[name.upper()] for name in text.split("+"))
-
-
-def _parse_value(text: str) -> Any:
-    if text.startswith("["):
-        return [_parse_value(item) for item in text[1:-1].split(",")]
-    try:
-        return int(text)
-    except ValueError:
-        return float(text)
+    if fault == kernels.ILLEGAL_OPCODE:
+        return f"illegal opcode 0x{code[place]:02x} at byte {place}"
+    if fault == kernels.CUT_SHORT:
+        return f"the last instruction at byte {place} is cut short"
+    row = BY_OPCODE[Opcode(code[place])]
+    words = FORMAT_OF[row.opcode].body_words
+    if fault == kernels.NO_SUCH_WORD:
+        return (
+            f"the bitmap of {row.mnemonic} at byte {place} names words that its format does not have; "
+            f"allowed: bits 0..{words - 1}"
+        )
+    return f"{row.mnemonic} at byte {place} sets bits behind the last field of its format"

@@ -24,7 +24,7 @@ from hanok.isa.program import Program
 MAGIC = b"HANOK\r\n\x1a"
 FORMAT_VERSION = 1
 MAX_FILE_BYTES = 1 << 30
-MAX_HEADER_BYTES = 1 << 24
+MAX_HEADER_BYTES = 1 << 22
 _PREFIX = struct.Struct("<8sIIQQ")
 _DIGEST_BYTES = 32
 _CHUNK_BYTES = 1 << 20

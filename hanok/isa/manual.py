@@ -9,6 +9,7 @@ from enum import IntEnum
 from hanok.isa.table import (
     FLAG_ACCUMULATE,
     FLAG_BIAS,
+    FLAG_KEEP_CODE,
     FLAG_REDUCE_INNER,
     INSTRUCTIONS,
     ISA_VERSION,
@@ -25,10 +26,10 @@ from hanok.isa.table import (
     Step,
     Unit,
 )
-from hanok.isa.timing import PRELOAD_OVERHEAD_CYCLES
+from hanok.isa.timing import EXPAND_SETUP_CYCLES, EXPAND_TABLE_CYCLES, PRELOAD_OVERHEAD_CYCLES
 
 _UNIT_MEANING = {
-    Unit.LOAD: "copies DRAM to SRAM and fills SRAM",
+    Unit.LOAD: "copies or decodes DRAM to SRAM, and fills SRAM",
     Unit.STORE: "copies SRAM to DRAM",
     Unit.MATRIX: "int8 dot products into int32 accumulators",
     Unit.VECTOR: "chains of float32 steps from accumulators or SRAM to SRAM",
@@ -38,6 +39,7 @@ _FLAGS = (
     ("conv, depthwise", FLAG_BIAS, "sums start from the bias"),
     ("conv, depthwise", FLAG_ACCUMULATE, "sums start from what the accumulators hold"),
     ("chain", FLAG_REDUCE_INNER, "the reduction folds the inner loop too"),
+    ("expand", FLAG_KEEP_CODE, "the stream has no table; the code of the EXPAND before stays"),
 )
 
 _INTRODUCTION = f"""# Instruction set
@@ -77,6 +79,7 @@ Exact, in core cycles, for everything but DRAM (`hanok/isa/timing.py`). `rows`, 
 | ... with flag 1 | ceil(slots after / stages) + log2(lanes) instead |
 | chain, in addition | pipeline |
 | table | ceil({TABLE_ENTRIES} / lanes) + pipeline |
+| expand: decoder | {EXPAND_SETUP_CYCLES} + ceil(run_bytes / expand_lanes), and {EXPAND_TABLE_CYCLES} with a new table |
 
 pitch = pixel_pitch; groups = ceil(inner / lanes) if every stream has an inner stride of 0 or one element,
 else inner. A pass takes at least one cycle.

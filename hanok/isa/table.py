@@ -32,6 +32,7 @@ class Opcode(IntEnum):
 
     LOAD = 0x01
     FILL = 0x02
+    EXPAND = 0x03
     STORE = 0x10
     CONV = 0x20
     DEPTHWISE = 0x21
@@ -122,6 +123,9 @@ class Reduction(IntEnum):
 FLAG_BIAS = 1
 FLAG_ACCUMULATE = 2
 FLAG_REDUCE_INNER = 1
+FLAG_KEEP_CODE = 1
+FLAG_FRESH = 0x80
+"""In the stream alone: the instruction starts from a cleared record, not from its unit's last one."""
 
 
 @dataclass(frozen=True)
@@ -215,6 +219,7 @@ DMA = Format(
         Field("sram_stride_3", "<i4", "SRAM bytes between outermost repetitions"),
         Field("sram_stride_2", "<i4", "SRAM bytes between middle repetitions"),
         Field("sram_stride_1", "<i4", "SRAM bytes between runs"),
+        Field("packed_bytes", "<u4", "EXPAND: bytes of the packed stream, a multiple of 4"),
         Field("value", "i1", "FILL: the byte that is written"),
     ),
 )
@@ -334,6 +339,18 @@ INSTRUCTIONS = (
     Instruction(Opcode.LOAD, Unit.LOAD, DMA, "Copy runs from DRAM to SRAM."),
     Instruction(
         Opcode.FILL, Unit.LOAD, DMA, "Write `value` to every byte of the SRAM runs; DRAM is not read."
+    ),
+    Instruction(
+        Opcode.EXPAND,
+        Unit.LOAD,
+        DMA,
+        "Decode `packed_bytes` contiguous bytes at `dram_address` to `run_bytes` contiguous bytes at "
+        "`sram_address`; every count is 1. The stream is a table of 128 bytes (code length, 0 to 15 bits, of "
+        "symbol 2i in the low and of symbol 2i + 1 in the high half of byte i; flag 1, keep code: no table, the "
+        "code of the EXPAND before stays), then 32-bit little-endian words. Codes are canonical Huffman codes: "
+        "shorter ones first, then by symbol. Byte i is decoded by lane i mod `expand_lanes`; before each symbol, "
+        "in this order, a lane that holds fewer than 16 bits takes the next word, if one is left. Bits count from "
+        "a word's highest.",
     ),
     Instruction(Opcode.STORE, Unit.STORE, DMA, "Copy runs from SRAM to DRAM."),
     Instruction(

@@ -5,11 +5,22 @@ The compiler's cost model and the cycle engine both use these; the RTL is held a
 
 from __future__ import annotations
 
-from hanok.machine import Matrix, Vector
+from hanok.machine import Dma, Matrix, Vector
 from hanok.units import ceil_div
 
 PRELOAD_OVERHEAD_CYCLES = 2
 """Address setup and swap of the shadow weight registers."""
+
+EXPAND_SETUP_CYCLES = 32
+"""Until the first symbol of an EXPAND: first words to the lanes, pipeline of the decoder."""
+EXPAND_TABLE_CYCLES = 256
+"""To sort the symbols of a new table by code, one a cycle."""
+
+
+def expand_cycles(dma: Dma, decoded_bytes: int, with_table: bool) -> int:
+    """Cycles of the decoder for an EXPAND; it ends when these and its DRAM traffic are over."""
+    setup = EXPAND_SETUP_CYCLES + (EXPAND_TABLE_CYCLES if with_table else 0)
+    return setup + ceil_div(decoded_bytes, dma.expand_lanes)
 
 
 def preload_cycles(matrix: Matrix, tile_rows: int, with_bias: bool) -> int:

@@ -91,6 +91,12 @@ class Dma(_Record):
 
     bytes_per_cycle: Annotated[int, Field(ge=4, le=4096, description="SRAM-side width of each engine")]
     outstanding: Annotated[int, Field(ge=1, le=4096, description="DRAM bursts in flight for each engine")]
+    expand_lanes: Annotated[
+        int,
+        Field(ge=0, le=64, description="symbols a cycle of the decoder of packed weights; 0: there is none"),
+    ] = 0
+
+    _lanes = field_validator("expand_lanes")(_power_of_two)
 
 
 class Control(_Record):

@@ -6,7 +6,6 @@ import numpy as np
 
 from hanok.numerics._kernels_compile import part
 
-_FAR = np.float32(1 << 20)
 _ROUNDER = np.float32(3 << 22)
 """1.5 * 2**23: adding it leaves no fraction bits, so the addition itself rounds half to even."""
 _WIDE_ROUNDER = np.float64(3 << 51)
@@ -20,18 +19,19 @@ def wrap_int32(value: int) -> np.int32:
 
 
 @part
-def round_clamp(value: np.float32, zero: np.int32, low: np.int32, high: np.int32) -> np.int32:
-    """clamp(round_half_even(value) + zero, low, high) for 16-bit zero, low and high; NaN gives low."""
-    bounded = value if value > -_FAR else -_FAR
-    bounded = bounded if bounded < _FAR else _FAR
-    integer = np.int32((bounded + _ROUNDER) - _ROUNDER) + zero
-    integer = integer if integer > low else low
-    return integer if integer < high else high
+def round_clamp(value: np.float32, low: np.float32, high: np.float32) -> np.float32:
+    """round_half_even(clamp(value, low, high)) for integers low and high below 2**22; NaN gives low.
+
+    Rounding is monotone and leaves integers alone, so clamping first moves no result. Never gives -0.0.
+    """
+    bounded = value if value > low else low
+    bounded = bounded if bounded < high else high
+    return (bounded + _ROUNDER) - _ROUNDER
 
 
 @part
 def saturate_int32(value: np.float32) -> np.int32:
-    """Round half to even and clamp to int32; NaN gives the lowest int32 (float64 holds every case exactly)."""
+    """Round half to even and clamp to int32; NaN gives the lowest (float64 holds every case)."""
     wide = np.float64(value)
     wide = wide if wide > _INT32_LOW else _INT32_LOW
     wide = wide if wide < _INT32_HIGH else _INT32_HIGH

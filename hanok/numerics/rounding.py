@@ -25,25 +25,26 @@ def saturate_int8(value: Int64Array) -> npt.NDArray[np.int8]:
 
 def saturate_int32(value: Float32Array) -> npt.NDArray[np.int32]:
     """Round each float32 half to even and clamp it to int32; NaN gives the lowest int32."""
-    wide = np.rint(value).astype(np.float64)
+    wide = round_half_even(value).astype(np.float64)
     wide = np.where(np.isnan(wide), float(INT32_LOW), np.clip(wide, float(INT32_LOW), float(INT32_HIGH)))
     return wide.astype(np.int64).astype(np.int32)
 
 
 def round_half_even(value: Float32Array) -> Float32Array:
     """Round each float32 to the nearest integer, ties to even; NaN and infinities stay."""
-    return np.rint(value)
+    with np.errstate(invalid="ignore"):
+        return np.rint(value)
 
 
 def round_clamp(value: Float32Array, zero: int, low: int, high: int) -> Int64Array:
-    """Return clamp(round_half_even(v) + zero, low, high) as integers; NaN gives low.
+    """Return clamp(round_half_even(v) + zero, low, high) as integers; NaN counts as less than low.
 
     The clamp before the conversion moves no result: zero, low and high are 16-bit numbers.
     """
-    bounded = np.clip(np.rint(value), np.float32(-(1 << 20)), np.float32(1 << 20))
+    bounded = np.clip(round_half_even(value), np.float32(-(1 << 20)), np.float32(1 << 20))
     missing = np.isnan(bounded)
     integer = np.where(missing, np.float32(0), bounded).astype(np.int64) + zero
-    return np.where(missing, low, np.minimum(np.maximum(integer, low), high))
+    return np.minimum(np.where(missing, low, np.maximum(integer, low)), high)
 
 
 def canonical_nan(value: Float32Array) -> Float32Array:

@@ -22,8 +22,8 @@ _CAUSE_CLASSES = {
     "waits for matrix": "matrix",
     "waits for vector": "vector",
     "waits for DRAM": "dram",
-    "instruction fetch": "fetch",
-    "dispatch": "dispatch",
+    "waits for fetch": "fetch",
+    "waits for dispatch": "dispatch",
     "finished": "finished",
 }
 """Cause -> its colour in the style sheet; others share one."""

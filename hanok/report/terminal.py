@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 TOP_LAYERS = 12
+CHECK_ROW = "ONNX Runtime"
 _MAX_NAME = 60
 _MAX_REASON = 200
 
@@ -23,7 +24,7 @@ def print_record(record: RunRecord, console: Console, top_layers: int = TOP_LAYE
     console.print(_totals(record))
     console.print()
     if record.layers and top_layers:
-        console.print(_layers(record, top_layers))
+        console.print(_layers(record, top_layers, console.width))
     if record.instructions:
         console.print(_units(record))
     if record.host_operators:
@@ -78,7 +79,7 @@ def _totals(record: RunRecord) -> Table:
         ("utilisation", f"{_format.percent(record.utilisation)}  ({_format.scaled(record.macs, 'MAC')})"),
         ("energy", _energy(record)),
         ("DRAM", _traffic(record)),
-        ("ONNX Runtime", _check(record)),
+        (CHECK_ROW, _check(record)),
     ]
     if record.host_operators:
         rows.append(
@@ -89,8 +90,17 @@ def _totals(record: RunRecord) -> Table:
         )
     rows.append(("hanok took", _seconds(record)))
     for key, value in rows:
-        table.add_row(key, _text(value))
+        table.add_row(key, _text(value, _check_style(record) if key == CHECK_ROW else ""))
     return table
+
+
+def _check_style(record: RunRecord) -> str:
+    """Green where every value is the same, yellow within one step, red beyond."""
+    if not record.checked:
+        return ""
+    if not record.outputs_mismatched:
+        return "green"
+    return "yellow" if record.max_error_steps == 1 else "red"
 
 
 def _energy(record: RunRecord) -> str:
@@ -131,30 +141,50 @@ def _seconds(record: RunRecord) -> str:
     return ", ".join(f"{name} {value:.2f} s" for name, value in parts if value)
 
 
-def _layers(record: RunRecord, limit: int) -> Table:
+_COLUMNS = (
+    ("layer", True),
+    ("operator", True),
+    ("cycles", False),
+    ("share", False),
+    ("MACs", False),
+    ("utilisation", False),
+    ("DRAM", False),
+    ("bound by", True),
+)
+"""Column of the layer table, and whether it holds words (else numbers, to the right)."""
+_LEFT_OUT_WHEN_NARROW = (4, 6)
+_NARROW_COLUMNS = 100
+
+
+def _layers(record: RunRecord, limit: int, width: int) -> Table:
     ranked = sorted(enumerate(record.layers), key=lambda pair: (-pair[1].cycles, pair[0]))
-    shown = [layer for _, layer in ranked[:limit]]
     rest = [layer for _, layer in ranked[limit:]]
+    kept = [n for n in range(len(_COLUMNS)) if width >= _NARROW_COLUMNS or n not in _LEFT_OUT_WHEN_NARROW]
     table = _table("Layers that take the time")
-    for name, right in (
-        ("layer", False),
-        ("operator", False),
-        ("cycles", True),
-        ("share", True),
-        ("MACs", True),
-        ("utilisation", True),
-        ("DRAM", True),
-        ("bound by", False),
-    ):
-        table.add_column(name, justify="right" if right else "left", overflow="fold", no_wrap=right)
-    for layer in shown:
-        table.add_row(*(_text(cell) for cell in _layer_cells(layer, record)))
+    for number in kept:
+        name, words = _COLUMNS[number]
+        table.add_column(name, justify="left" if words else "right", overflow="fold", no_wrap=number > 0)
+    for _, layer in ranked[:limit]:
+        cells = _layer_cells(layer, record)
+        table.add_row(*(_text(cells[number]) for number in kept))
     if rest:
-        cycles = sum(layer.cycles for layer in rest)
-        macs, moved = sum(layer.macs for layer in rest), sum(layer.dram_bytes for layer in rest)
-        cells = (f"{len(rest)} more", "", f"{cycles:,}", _format.percent(cycles / max(1, record.cycles)))
-        table.add_row(*cells, _format.scaled(macs, ""), "", readable_bytes(moved), "", style="dim")
+        cells = _rest_cells(rest, record)
+        table.add_row(*(cells[number] for number in kept), style="dim")
     return table
+
+
+def _rest_cells(rest: list[LayerResult], record: RunRecord) -> tuple[str, ...]:
+    cycles = sum(layer.cycles for layer in rest)
+    return (
+        f"{len(rest)} more",
+        "",
+        f"{cycles:,}",
+        _format.percent(cycles / max(1, record.cycles)),
+        _format.scaled(sum(layer.macs for layer in rest), ""),
+        "",
+        readable_bytes(sum(layer.dram_bytes for layer in rest)),
+        "",
+    )
 
 
 def _layer_cells(layer: LayerResult, record: RunRecord) -> tuple[str, ...]:

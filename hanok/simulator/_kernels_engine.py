@@ -1,15 +1,68 @@
-"""Numba kernel of the cycle engine: dispatch, semaphores and units as recurrences, DRAM requests in time order."""
+"""Numba kernel of the cycle engine: units as recurrences, DRAM requests in time order."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
 from hanok.dram._kernels import flush, read
+from hanok.simulator._engine_state import (
+    ACTIVE_END,
+    ARRIVALS,
+    ARRIVED,
+    CAUSE_BUSY,
+    CAUSE_DRAM,
+    CAUSE_END,
+    CAUSE_FULL,
+    CODE_ADDRESS,
+    CODE_BYTES,
+    CODE_END,
+    COUNT,
+    DEPTH_CYCLES,
+    DISPATCH,
+    DISPATCHED,
+    END,
+    ENDED,
+    FETCH_ARRIVED,
+    FETCH_BUFFER,
+    FETCH_BURSTS,
+    FETCH_CYCLES,
+    FETCH_ISSUE,
+    FETCH_NEXT,
+    FETCHED,
+    FIRST,
+    FREE,
+    HEAD,
+    MATRIX,
+    POST,
+    POST_BEGIN,
+    POST_LEFT,
+    POST_TIME,
+    POSTING,
+    QUEUE_DEPTH,
+    RANK,
+    RELEASE,
+    ROOM,
+    SEMAPHORE_LIMIT,
+    STALL,
+    START,
+    STREAM_FREE,
+    TRANSFERRED,
+    UNIT,
+    UNITS,
+    UNKNOWN,
+    VECTOR,
+    WAIT,
+    WORK_0,
+    WORK_1,
+    WORK_2,
+    Integers,
+    Plan,
+    Record,
+)
+from hanok.simulator._kernels_accounting import account_gap, finish
 from hanok.simulator._kernels_transfer import (
+    ANSWERED,
     BURST_SHIFT,
     BURSTS,
     BUSY,
@@ -20,7 +73,6 @@ from hanok.simulator._kernels_transfer import (
     LATENCY,
     LOAD,
     MOVER,
-    ANSWERED,
     NEVER,
     NEXT,
     STORE,
@@ -34,131 +86,6 @@ from hanok.simulator._kernels_transfer import (
     picosecond_of,
     store_bursts,
 )
-
-Integers = npt.NDArray[np.int64]
-
-UNITS = 4
-MATRIX, VECTOR = 2, 3
-
-# Columns of an instruction. WORK_*: matrix: first preload, cycles from the first tile's stream to the last's,
-# stream cycles of a tile; vector: cycles; DMA: row of its transfer.
-UNIT, WAIT, POST, CODE_END, RANK, WORK_0, WORK_1, WORK_2 = range(8)
-INSTRUCTION_COLUMNS = 8
-
-# Columns of what is found out about an instruction.
-DISPATCH, START, END, RELEASE, ARRIVED, FETCH_CYCLES, TRANSFERRED = range(7)
-TIME_COLUMNS = 7
-UNKNOWN = -1
-
-# Columns of a unit's state.
-HEAD, FREE, STREAM_FREE, ENDED, POSTING, POST_LEFT, POST_TIME, POST_BEGIN, STALL, ACTIVE_END, FIRST, COUNT = (
-    range(12)
-)
-UNIT_COLUMNS = 12
-
-# Causes; after BUSY come the four units whose semaphore is awaited.
-CAUSE_BUSY, CAUSE_LOAD = 0, 1
-CAUSE_DRAM, CAUSE_FULL, CAUSE_FETCH, CAUSE_DISPATCH, CAUSE_END = range(5, 10)
-CAUSES = 10
-
-# Columns of the control's state.
-DISPATCHED, FETCH_NEXT, FETCHED, FETCH_ARRIVED, FETCH_ISSUE, FETCH_BURSTS, ROOM, ARRIVALS = range(8)
-CONTROL_COLUMNS = 8
-
-# Columns of the limits.
-QUEUE_DEPTH, SEMAPHORE_LIMIT, FETCH_BUFFER, CODE_ADDRESS, CODE_BYTES, DEPTH_CYCLES = range(6)
-LIMIT_COLUMNS = 6
-
-
-class Plan(NamedTuple):
-    """What is simulated; nothing here changes."""
-
-    instruction: Integers
-    """[instruction, INSTRUCTION_COLUMNS]"""
-    member: Integers
-    """Instructions grouped by unit, each group in dispatch order; FIRST is where a unit's group begins."""
-    transfer: Integers
-    """[DMA instruction, TRANSFER_COLUMNS]"""
-    constants: Integers
-    limits: Integers
-
-
-class Record(NamedTuple):
-    """State of the simulation, and its result."""
-
-    time: Integers
-    """[instruction, TIME_COLUMNS]"""
-    unit: Integers
-    """[unit, UNIT_COLUMNS]"""
-    cause: Integers
-    """[unit, CAUSES] cycles"""
-    posted: Integers
-    """[semaphore] posts so far; semaphore of (from, to) is from * UNITS + to."""
-    taken: Integers
-    """[semaphore] counts taken so far."""
-    post_first: Integers
-    """[semaphore] where its posts begin in post_time."""
-    take_first: Integers
-    post_time: Integers
-    take_time: Integers
-    control: Integers
-
-
-@inner
-def _fetch_cycles_before(record: Record, cycle: int) -> int:
-    """Cycles before `cycle` in which dispatch waited for instruction bytes (dispatch has passed `cycle`)."""
-    low, high = 0, record.control[DISPATCHED]
-    while low < high:
-        middle = (low + high) // 2
-        if record.time[middle, DISPATCH] < cycle:
-            low = middle + 1
-        else:
-            high = middle
-    before, begin = 0, 0
-    if low > 0:
-        before, begin = record.time[low - 1, FETCH_CYCLES], record.time[low - 1, DISPATCH] + 1
-    return before + max(0, min(cycle, record.time[low, ARRIVED]) - begin)
-
-
-@inner
-def _account_gap(plan: Plan, record: Record, unit: int, index: int, start: int) -> None:
-    """Give each idle cycle of `unit` before instruction `index` starts its cause."""
-    state, cause = record.unit[unit], record.cause[unit]
-    cursor = state[ACTIVE_END]
-    if start <= cursor:
-        return
-    rank = plan.instruction[index, RANK]
-    if rank > 0:
-        before = record.time[plan.member[state[FIRST] + rank - 1]]
-        if before[RELEASE] > cursor:
-            cause[CAUSE_FULL] += before[RELEASE] - cursor
-            cursor = before[RELEASE]
-    dispatch = record.time[index, DISPATCH]
-    if dispatch > cursor:
-        fetch = record.time[index, FETCH_CYCLES] - _fetch_cycles_before(record, cursor)
-        cause[CAUSE_FETCH] += fetch
-        cause[CAUSE_DISPATCH] += dispatch - cursor - fetch
-        cursor = dispatch
-    for source in range(UNITS):
-        if plan.instruction[index, WAIT] >> source & 1:
-            semaphore = source * UNITS + unit
-            number = record.taken[semaphore]
-            available = record.post_time[record.post_first[semaphore] + number]
-            if available > cursor:
-                cause[CAUSE_LOAD + source] += available - cursor
-                cursor = available
-    assert cursor == start
-
-
-@inner
-def _finish(plan: Plan, record: Record, unit: int, index: int, end: int) -> None:
-    """Record the end of an instruction and what of its time is new active time of the unit."""
-    state, times = record.unit[unit], record.time[index]
-    times[END] = end
-    state[ENDED] += 1
-    if end > state[ACTIVE_END]:
-        record.cause[unit, CAUSE_BUSY] += end - max(state[ACTIVE_END], times[START])
-        state[ACTIVE_END] = end
 
 
 @inner
@@ -215,7 +142,7 @@ def _start_cycle(plan: Plan, record: Record, unit: int, index: int) -> int:
             return UNKNOWN
         cycle = max(cycle, earlier[RELEASE])
         state[STALL] += 1
-    return cycle
+    return int(cycle)
 
 
 @inner
@@ -224,19 +151,19 @@ def _execute(plan: Plan, record: Record, engines: Engines, unit: int, index: int
     state, work = record.unit[unit], plan.instruction[index]
     if unit == VECTOR:
         state[FREE] = start + work[WORK_0]
-        _finish(plan, record, unit, index, state[FREE])
+        finish(plan, record, unit, index, state[FREE])
     elif unit == MATRIX:
         first = max(start + work[WORK_0], state[STREAM_FREE])
         state[FREE] = first + work[WORK_1]
         state[STREAM_FREE] = state[FREE] + work[WORK_2]
-        _finish(plan, record, unit, index, state[STREAM_FREE] + plan.limits[DEPTH_CYCLES] + 1)
+        finish(plan, record, unit, index, state[STREAM_FREE] + plan.limits[DEPTH_CYCLES] + 1)
     else:
         transfer = plan.transfer[work[WORK_0]]
         if unit == STORE:
             begin_store(engines, transfer, plan.constants, index, start)
         elif transfer[FILL]:
             state[FREE] = fill(engines, transfer, plan.constants, start)
-            _finish(plan, record, unit, index, state[FREE])
+            finish(plan, record, unit, index, state[FREE])
         else:
             begin_load(engines, transfer, plan.constants, index, start)
 
@@ -255,7 +182,7 @@ def _start_unit(plan: Plan, record: Record, engines: Engines, unit: int) -> bool
         start = _start_cycle(plan, record, unit, index)
         if start == UNKNOWN:
             break
-        _account_gap(plan, record, unit, index, start)
+        account_gap(plan, record, unit, index, start)
         for source in range(UNITS):
             if plan.instruction[index, WAIT] >> source & 1:
                 semaphore = source * UNITS + unit
@@ -267,7 +194,7 @@ def _start_unit(plan: Plan, record: Record, engines: Engines, unit: int) -> bool
         _execute(plan, record, engines, unit, index, start)
         _post(plan, record, unit)
         moved = True
-    return moved
+    return bool(moved)
 
 
 @inner
@@ -346,22 +273,26 @@ def _fetch_burst(plan: Plan, record: Record, memory: Integers) -> bool:
         record.time[control[ARRIVALS], ARRIVED] = control[FETCH_ARRIVED]
         control[ARRIVALS] += 1
     _plan_fetch(plan, record)
-    return control[ARRIVALS] > before
+    return bool(control[ARRIVALS] > before)
 
 
 @inner
-def _finish_transfer(plan: Plan, record: Record, engines: Engines, unit: int, index: int, bursts: int) -> None:
+def _finish_transfer(
+    plan: Plan, record: Record, engines: Engines, unit: int, index: int, bursts: int
+) -> None:
     """A LOAD or STORE has made its last request: record its end and let the next one start."""
     engine = engines.state[unit]
     end = engine[MOVER] if unit == LOAD else engine[ANSWERED] + 1
     record.unit[unit, FREE] = engine[ISSUE] + (1 if unit == LOAD else 0)
     record.time[index, TRANSFERRED] = engine[BURSTS] - bursts
-    _finish(plan, record, unit, index, end)
+    finish(plan, record, unit, index, end)
 
 
 @inner
-def _transfer_until_settle(plan: Plan, record: Record, engines: Engines, memory: Integers, marks: Integers) -> bool:
-    """Make DRAM requests in time order (load, store, fetch) up to one that may start something; False if none."""
+def _transfer_until_settle(
+    plan: Plan, record: Record, engines: Engines, memory: Integers, marks: Integers
+) -> bool:
+    """Make DRAM requests in time order up to one that may start something; False if there is none."""
     loads, stores, control = engines.state[LOAD], engines.state[STORE], record.control
     while True:
         fetch = control[FETCH_NEXT]
@@ -407,4 +338,4 @@ def run(plan: Plan, record: Record, engines: Engines, memory: Integers) -> int:
             busy = engines.state[unit, BUSY]
             record.cause[unit, CAUSE_DRAM] = record.cause[unit, CAUSE_BUSY] - busy
             record.cause[unit, CAUSE_BUSY] = busy
-    return total
+    return int(total)

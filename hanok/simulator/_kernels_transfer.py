@@ -18,8 +18,10 @@ inner = njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_
 LOAD, STORE = 0, 1
 
 # Columns of a DMA instruction.
-FILL, RUN_BYTES, ADDRESS, COUNT_3, COUNT_2, COUNT_1, STRIDE_3, STRIDE_2, STRIDE_1 = range(9)
-TRANSFER_COLUMNS = 9
+FILL, RUN_BYTES, ADDRESS, COUNT_3, COUNT_2, COUNT_1, STRIDE_3, STRIDE_2, STRIDE_1, DECODER = (
+    range(10)
+)
+TRANSFER_COLUMNS = 10
 
 # Columns of the constants of a simulation.
 CLOCK_MHZ, BURST_SHIFT, BYTES_PER_CYCLE, OUTSTANDING, REQUESTS_PER_CYCLE, LATENCY = range(6)
@@ -46,8 +48,9 @@ CONSTANT_COLUMNS = 6
     BACK,  # behind the last pending interval
     SLOT,  # slot of the next burst
     OPEN,  # burst number of the write that is being gathered
-) = range(19)
-ENGINE_COLUMNS = 19
+    DECODED,  # load: cycle in which the decoder of an EXPAND is done
+) = range(20)
+ENGINE_COLUMNS = 20
 
 NEVER = np.int64(1) << 62
 
@@ -60,7 +63,7 @@ class Engines(NamedTuple):
     slots: Integers
     """[engine, outstanding]: cycle at which the burst in this slot left it."""
     intervals: Integers
-    """[engine, ring (a power of two), 2]: busy intervals of the side that runs ahead, not yet passed by the other side."""
+    """[engine, ring, 2]: busy intervals of the side that runs ahead; the ring is a power of two."""
 
 
 @inner
@@ -157,7 +160,7 @@ def fill(engines: Engines, transfer: Integers, constants: Integers, start: int) 
     engine[MOVER] = first + beats
     engine[BUSY] += beats
     _push_interval(engine, engines.intervals[LOAD], first, first + beats, start)
-    return first + beats
+    return int(first + beats)
 
 
 @inner
@@ -165,11 +168,14 @@ def begin_load(engines: Engines, transfer: Integers, constants: Integers, row: i
     """Let the load engine take instruction `row` at cycle `start`."""
     engine = engines.state[LOAD]
     _first_run(engine, transfer, row)
+    engine[DECODED] = max(start, engine[MOVER]) + transfer[DECODER] if transfer[DECODER] > 0 else 0
     engine[NEXT] = max(start, engines.slots[LOAD, engine[SLOT]] + 1)
 
 
 @inner
-def load_bursts(engines: Engines, transfer: Integers, constants: Integers, memory: Integers, until: int) -> bool:
+def load_bursts(
+    engines: Engines, transfer: Integers, constants: Integers, memory: Integers, until: int
+) -> bool:
     """Request the bursts up to cycle `until` and move what they bring; True after the instruction's last."""
     engine, ring, slots = engines.state[LOAD], engines.intervals[LOAD], engines.slots[LOAD]
     shift, width, clock = constants[BURST_SHIFT], constants[BYTES_PER_CYCLE], constants[CLOCK_MHZ]
@@ -213,6 +219,10 @@ def load_bursts(engines: Engines, transfer: Integers, constants: Integers, memor
         bursts += 1
         slot = slot + 1 if slot + 1 < outstanding else 0
         now = max(now if issued < constants[REQUESTS_PER_CYCLE] else now + 1, slots[slot] + 1)
+    if not more and engine[DECODED] > mover:
+        engine[BUSY] += engine[DECODED] - mover
+        _push_interval(engine, ring, mover, engine[DECODED], issue)
+        mover = engine[DECODED]
     engine[SLOT], engine[MOVER], engine[ANSWERED], engine[PARTIAL] = slot, mover, answered, partial
     engine[RUN_ADDRESS], engine[RUN_LEFT] = address, left
     engine[NEXT], engine[ISSUE], engine[ISSUED] = now, issue, issued
@@ -263,7 +273,9 @@ def begin_store(engines: Engines, transfer: Integers, constants: Integers, row: 
 
 
 @inner
-def store_bursts(engines: Engines, transfer: Integers, constants: Integers, memory: Integers, until: int) -> bool:
+def store_bursts(
+    engines: Engines, transfer: Integers, constants: Integers, memory: Integers, until: int
+) -> bool:
     """Write gathered bursts up to cycle `until` and gather the next; True after the instruction's last."""
     engine, slots = engines.state[STORE], engines.slots[STORE]
     shift, clock = constants[BURST_SHIFT], constants[CLOCK_MHZ]

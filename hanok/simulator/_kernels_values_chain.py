@@ -1,4 +1,4 @@
-"""The Numba kernel of CHAIN: strips of the inner loop go through float32 buffers, one step after the other."""
+"""The Numba kernel of CHAIN: strips of the inner loop go through float32 buffers step by step."""
 
 from __future__ import annotations
 
@@ -8,12 +8,23 @@ import numpy.typing as npt
 from hanok.isa import Operand, Reduction
 from hanok.isa.table import FLAG_REDUCE_INNER, VECTOR
 from hanok.numerics._kernels_compile import kernel, part
-from hanok.simulator._kernels_values_steps import fold, make_step, read, to_float32, write
+from hanok.simulator._kernels_values_steps import (
+    ACCUMULATOR,
+    MUL,
+    OUT_INT8,
+    fold,
+    make_step,
+    read,
+    scale_row,
+    write,
+)
 from hanok.simulator.emulator_fields import columns_of
 
 _COLUMN = columns_of(VECTOR)
 FLAGS, OUTER_2, OUTER_1, OUTER_0 = (_COLUMN[name] for name in ("flags", "outer_2", "outer_1", "outer_0"))
-REDUCE_1, REDUCE_0, INNER, REDUCTION = (_COLUMN[name] for name in ("reduce_1", "reduce_0", "inner", "reduction"))
+REDUCE_1, REDUCE_0, INNER, REDUCTION = (
+    _COLUMN[name] for name in ("reduce_1", "reduce_0", "inner", "reduction")
+)
 STEPS_BEFORE, STEPS, STEP, OPERAND = (_COLUMN[name] for name in ("steps_before", "steps", "step", "operand"))
 KIND_0, ZERO_0, KIND_OUT = _COLUMN["kind_0"], _COLUMN["zero_0"], _COLUMN["kind_out"]
 SCALE_0, IMMEDIATE = _COLUMN["scale_0"], _COLUMN["immediate"]
@@ -21,8 +32,12 @@ ADDRESS_0, RING_ROWS, RING_START = (_COLUMN[name] for name in ("address_0", "rin
 ROW_PITCH, PIXEL_PITCH, STRIDE_2, STRIDE_INNER = (
     _COLUMN[name] for name in ("row_pitch", "pixel_pitch", "stride_2", "stride_inner")
 )
-Y_START, Y_STRIDE, Y_DILATION, Y_LIMIT = (_COLUMN[f"y_{name}"] for name in ("start", "stride", "dilation", "limit"))
-X_START, X_STRIDE, X_DILATION, X_LIMIT = (_COLUMN[f"x_{name}"] for name in ("start", "stride", "dilation", "limit"))
+Y_START, Y_STRIDE, Y_DILATION, Y_LIMIT = (
+    _COLUMN[f"y_{name}"] for name in ("start", "stride", "dilation", "limit")
+)
+X_START, X_STRIDE, X_DILATION, X_LIMIT = (
+    _COLUMN[f"x_{name}"] for name in ("start", "stride", "dilation", "limit")
+)
 SIDE_1, SIDE_COLUMNS = _COLUMN["address_1"], _COLUMN["address_2"] - _COLUMN["address_1"]
 OUT, ZERO_OUT, ROUND_ZERO = _COLUMN["address_out"], _COLUMN["zero_out"], _COLUMN["round_zero"]
 
@@ -48,11 +63,13 @@ def _within(start: int, stride: int, count: int, limit: int) -> bool:
 
 @kernel
 def _join(field: Integers, axis: int, stride: int, inside: bool) -> bool:
-    """Make outer loop `axis` part of the inner loop if every stream simply goes on; return whether it is gone."""
+    """Make outer loop `axis` part of the inner loop if every stream goes on; return whether it is gone."""
     inner = field[INNER]
     if field[OUTER_2 + axis] == 1:
         return True
-    joins = inside and stride == inner * field[STRIDE_INNER] and field[OUT + 1 + axis] == inner * field[OUT + 4]
+    joins = (
+        inside and stride == inner * field[STRIDE_INNER] and field[OUT + 1 + axis] == inner * field[OUT + 4]
+    )
     for number in range(1, 3):
         column = SIDE_1 + (number - 1) * SIDE_COLUMNS
         if field[KIND_0 + number] != 0 and field[column + 1 + axis] != inner * field[column + 4]:
@@ -73,12 +90,15 @@ def _prepare(given: Integers, scales: Floats, buffers: Floats) -> tuple[Integers
     if field[REDUCTION] == NO_REDUCTION:
         inside = _within(field[X_START], field[X_STRIDE], field[OUTER_0], field[X_LIMIT])
         if _join(field, 2, field[X_STRIDE] * field[PIXEL_PITCH], inside):
-            inside = _within(field[Y_START], field[Y_STRIDE], field[OUTER_1], field[Y_LIMIT]) and field[RING_ROWS] == 0
+            inside = (
+                _within(field[Y_START], field[Y_STRIDE], field[OUTER_1], field[Y_LIMIT])
+                and field[RING_ROWS] == 0
+            )
             if _join(field, 1, field[Y_STRIDE] * field[ROW_PITCH], inside):
                 _join(field, 0, field[STRIDE_2], True)
     for number in range(field[STEPS]):
         if field[OPERAND + number] == IMMEDIATE_OPERAND:
-            buffers[IMMEDIATE_0 + number, : min(STRIP, field[INNER])] = scales[IMMEDIATE + number]
+            buffers[IMMEDIATE_0 + number, :] = scales[IMMEDIATE + number]
     still = field[INNER] <= STRIP
     for number in range(1, 3):
         for axis in range(3):
@@ -97,14 +117,15 @@ def _source_0(field: Integers, index: Integers, reduce: int) -> int:
     if y < 0 or y >= field[Y_LIMIT] or x < 0 or x >= field[X_LIMIT]:
         return -1
     slot = (y + field[RING_START]) % field[RING_ROWS] if field[RING_ROWS] > 0 else y
-    return field[ADDRESS_0] + slot * field[ROW_PITCH] + x * field[PIXEL_PITCH] + index[0] * field[STRIDE_2]
+    start: int = field[ADDRESS_0] + slot * field[ROW_PITCH] + x * field[PIXEL_PITCH]
+    return start + int(index[0] * field[STRIDE_2])
 
 
 @part
 def _address(field: Integers, column: int, index: Integers, first: int) -> int:
     """Address of inner element `first` of a stream: its address and four strides start at `column`."""
     outer = index[0] * field[column + 1] + index[1] * field[column + 2] + index[2] * field[column + 3]
-    return field[column] + outer + first * field[column + 4]
+    return int(field[column] + outer + first * field[column + 4])
 
 
 @part
@@ -134,6 +155,33 @@ def _fold_lanes(reduction: int, lanes: int, buffers: Floats) -> None:
         width //= 2
 
 
+@part
+def _runs_together(field: Integers) -> int:
+    """Runs of the inner loop (neighbours in outer_0) that share a strip; 1 where elements are folded."""
+    together = 1
+    if field[REDUCTION] == NO_REDUCTION and field[INNER] < STRIP:
+        together = min(STRIP // field[INNER], field[OUTER_0])
+    return together
+
+
+@part
+def _set_index(field: Integers, run: int, index: Integers) -> None:
+    index[2] = run % field[OUTER_0]
+    index[1] = run // field[OUTER_0] % field[OUTER_1]
+    index[0] = run // field[OUTER_0] // field[OUTER_1]
+
+
+@part
+def _only_scales(field: Integers) -> bool:
+    """Whether the chain is `scale_row` for every run: all inside, dense, one multiplication, int8."""
+    inside = _within(field[X_START], field[X_STRIDE], field[OUTER_0], field[X_LIMIT])
+    inside &= _within(field[Y_START], field[Y_STRIDE], field[OUTER_1], field[Y_LIMIT])
+    dense = field[STRIDE_INNER] == 1 and field[OUT + 4] == 1 and field[INNER] <= STRIP
+    plain = field[KIND_0] == ACCUMULATOR and field[ZERO_0] == 0 and field[KIND_OUT] == OUT_INT8
+    one = field[STEPS] == 1 and field[STEP] == MUL and field[OPERAND] != SAVED
+    return bool(inside and dense and plain and one and field[REDUCTION] == NO_REDUCTION)
+
+
 @kernel
 def chain(
     given: Integers,
@@ -147,23 +195,35 @@ def chain(
 ) -> None:
     """Execute a CHAIN whose result overlaps no operand, or only the same element of it.
 
-    A run of the inner loop is made in strips. Each strip is read and goes through its steps once for each
-    reduce index, and then, where there is a reduction, the totals go through the steps after it. With the
-    inner loop folded there is one total strip, `lanes` wide, for all strips that are read.
+    A run of the inner loop is made in strips; short runs share a strip. Each strip is read and goes through
+    its steps once for each reduce index, and then, where there is a reduction, the totals go through the
+    steps after it. With the inner loop folded there is one strip of totals, `lanes` wide.
     """
+    signed, sram_words = sram.view(np.int8), sram.view(np.int32)
     field, still = _prepare(given, scales, buffers)
     index = np.zeros(3, np.int64)
-    reduction, inner = field[REDUCTION], field[INNER]
+    reduction, inner, outer_0 = field[REDUCTION], field[INNER], field[OUTER_0]
     folds = reduction != NO_REDUCTION
     folds_inner = folds and field[FLAGS] & FLAG_REDUCE_INNER != 0
     strips = (inner + STRIP - 1) // STRIP
     in_strips, out_strips = (strips, 1) if folds_inner else (1, strips)
     passes = field[REDUCE_1] * field[REDUCE_0] * in_strips
-    read_once = False
-    for run in range(field[OUTER_2] * field[OUTER_1] * field[OUTER_0]):
-        index[2] = run % field[OUTER_0]
-        index[1] = run // field[OUTER_0] % field[OUTER_1]
-        index[0] = run // field[OUTER_0] // field[OUTER_1]
+    most = _runs_together(field)
+    runs = field[OUTER_2] * field[OUTER_1] * outer_0
+    only_scales = still and _only_scales(field)
+    run, known = 0, 0
+    while run < runs:
+        if only_scales and known > 0:
+            _set_index(field, run, index)
+            start, target = _source_0(field, index, 0), _address(field, OUT, index, 0)
+            slot = IMMEDIATE_0 if field[OPERAND] == IMMEDIATE_OPERAND else field[OPERAND]
+            factors, limits = buffers[slot, :inner], field[ZERO_OUT : ZERO_OUT + 3]
+            row = accumulators[start : start + inner]
+            scale_row(row, scales[SCALE_0], factors, limits, signed[target : target + inner])
+            run += 1
+            continue
+        together = min(most, outer_0 - run % outer_0)
+        _set_index(field, run, index)
         for out_strip in range(out_strips):
             first = out_strip * STRIP
             count = min(STRIP, inner - first)
@@ -172,8 +232,10 @@ def chain(
                 buffers[FOLDED, :width] = _start_value(reduction)
             for turn in range(passes + folds):
                 after = turn == passes
-                start = np.int64(-1)
                 begin, end = 0, field[STEPS]
+                if folds_inner and not after:
+                    first = turn % in_strips * STRIP
+                    count = min(STRIP, inner - first)
                 if after:
                     if folds_inner:
                         _fold_lanes(reduction, lanes, buffers)
@@ -181,46 +243,59 @@ def chain(
                     begin = field[STEPS_BEFORE]
                     for element in range(count):
                         buffers[VALUE, element] = buffers[FOLDED, element]
-                else:
-                    start = _source_0(field, index, turn // in_strips)
-                    if folds_inner:
-                        first = turn % in_strips * STRIP
-                        count = min(STRIP, inner - first)
-                    if folds:
-                        end = field[STEPS_BEFORE]
-                    if start < 0:
-                        if folds:
-                            continue
-                        buffers[VALUE, :count] = np.float32(0)
-                # Operands of this turn.
-                for number in range(3):
-                    if number == 0:
-                        stride, wanted = field[STRIDE_INNER], start >= 0
-                        address = start + first * stride
-                    else:
-                        column = SIDE_1 + (number - 1) * SIDE_COLUMNS
-                        stride, address = field[column + 4], _address(field, column, index, first)
-                        wanted = field[KIND_0 + number] != 0 and not read_once
-                    if wanted:
-                        kind, target = field[KIND_0 + number], buffers[number, :count]
-                        read(kind, address, stride, count, sram, accumulators, words)
-                        to_float32(kind, words, field[ZERO_0 + number], scales[SCALE_0 + number], target)
-                read_once = still
-                # Steps of this turn.
-                buffers[SAVED, :count] = np.float32(0)
+                elif folds:
+                    end = field[STEPS_BEFORE]
+                    if _source_0(field, index, turn // in_strips) < 0:
+                        continue
+                for piece in range(together):
+                    index[2] = (run + piece) % outer_0
+                    for number in range(3):
+                        kind, target = (
+                            field[KIND_0 + number],
+                            buffers[number, piece * count : (piece + 1) * count],
+                        )
+                        if number == 0:
+                            stride, address = field[STRIDE_INNER], _source_0(field, index, turn // in_strips)
+                            wanted = not after and address >= 0
+                            if not after and address < 0:
+                                target[:] = np.float32(0)
+                            address += first * stride
+                        else:
+                            column = SIDE_1 + (number - 1) * SIDE_COLUMNS
+                            stride, address = field[column + 4], _address(field, column, index, first)
+                            wanted = kind != 0 and piece >= known
+                        if wanted:
+                            zero, scale = field[ZERO_0 + number], scales[SCALE_0 + number]
+                            read(
+                                kind,
+                                address,
+                                stride,
+                                zero,
+                                scale,
+                                sram,
+                                signed,
+                                sram_words,
+                                accumulators,
+                                words,
+                                target,
+                            )
+                if still:
+                    known = max(known, together)
+                wide = together * count
+                buffers[SAVED, :wide] = np.float32(0)
                 for number in range(begin, end):
                     code = field[OPERAND + number]
                     slot = IMMEDIATE_0 + number if code == IMMEDIATE_OPERAND else code
-                    make_step(field[STEP + number], slot, count, field[ROUND_ZERO : ROUND_ZERO + 3], table, buffers)
+                    make_step(
+                        field[STEP + number], slot, wide, field[ROUND_ZERO : ROUND_ZERO + 3], table, buffers
+                    )
                 if folds and not after:
                     _fold_strip(reduction, count, width, buffers)
-            address = _address(field, OUT, index, first)
-            write(
-                field[KIND_OUT],
-                field[ZERO_OUT : ZERO_OUT + 3],
-                address,
-                field[OUT + 4],
-                buffers[VALUE, :count],
-                words,
-                sram,
-            )
+            for piece in range(together):
+                index[2] = (run + piece) % outer_0
+                limits, address = field[ZERO_OUT : ZERO_OUT + 3], _address(field, OUT, index, first)
+                value = buffers[VALUE, piece * count : (piece + 1) * count]
+                write(
+                    field[KIND_OUT], limits, address, field[OUT + 4], value, words, sram, signed, sram_words
+                )
+        run += together

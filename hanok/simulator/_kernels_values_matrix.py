@@ -13,10 +13,14 @@ from hanok.simulator.emulator_fields import columns_of
 _COLUMN = columns_of(MATRIX)
 FLAGS, ACTIVATION, ROW_PITCH = _COLUMN["flags"], _COLUMN["activation_address"], _COLUMN["row_pitch"]
 RING_ROWS, RING_START = _COLUMN["ring_rows"], _COLUMN["ring_start"]
-Y_START, Y_STRIDE, Y_DILATION, Y_LIMIT = (_COLUMN[f"y_{name}"] for name in ("start", "stride", "dilation", "limit"))
+Y_START, Y_STRIDE, Y_DILATION, Y_LIMIT = (
+    _COLUMN[f"y_{name}"] for name in ("start", "stride", "dilation", "limit")
+)
 X_START, X_STRIDE, X_TAP = _COLUMN["x_start"], _COLUMN["x_stride"], _COLUMN["x_tap"]
 X_BLOCK, X_LIMIT = _COLUMN["x_block"], _COLUMN["x_limit"]
-OUT_HEIGHT, OUT_WIDTH, TAPS_Y, TAPS_X = (_COLUMN[name] for name in ("out_height", "out_width", "taps_y", "taps_x"))
+OUT_HEIGHT, OUT_WIDTH, TAPS_Y, TAPS_X = (
+    _COLUMN[name] for name in ("out_height", "out_width", "taps_y", "taps_x")
+)
 TAP_BYTES, BLOCKS, LAST_COLUMNS = _COLUMN["tap_bytes"], _COLUMN["blocks"], _COLUMN["last_columns"]
 WEIGHT, BIAS, ACCUMULATOR_ROW, PAD = (
     _COLUMN[name] for name in ("weight_address", "bias_address", "accumulator_row", "pad")
@@ -34,7 +38,8 @@ def _row_start(field: Integers, y: int) -> int:
     if y < 0 or y >= field[Y_LIMIT]:
         return -1
     slot = (y + field[RING_START]) % field[RING_ROWS] if field[RING_ROWS] > 0 else y
-    return field[ACTIVATION] + slot * field[ROW_PITCH]
+    start: int = field[ACTIVATION] + slot * field[ROW_PITCH]
+    return start
 
 
 @part
@@ -81,21 +86,23 @@ def _bias_of(field: Integers, sram: Bytes, column: int) -> int:
     value = np.int64(0)
     for byte in range(4):
         value |= np.int64(sram[address + byte]) << (8 * byte)
-    return np.int64(wrap_int32(value))
+    return int(value)
 
 
 @kernel
 def _start_rows(
     field: Integers, sram: Bytes, block: int, first: int, last: int, columns: int, accumulators: Accumulators
 ) -> None:
-    """Set accumulator rows of positions first .. last-1 to bias or zero unless the instruction accumulates."""
+    """Set accumulator rows of positions first .. last-1 to bias or zero, or leave what accumulates."""
     if field[FLAGS] & FLAG_ACCUMULATE:
         return
     used = columns if block < field[BLOCKS] - 1 else field[LAST_COLUMNS]
     row = field[ACCUMULATOR_ROW] + block * field[OUT_HEIGHT] * field[OUT_WIDTH] + first
     biased = field[FLAGS] & FLAG_BIAS
     for column in range(used):
-        accumulators[row, column] = wrap_int32(_bias_of(field, sram, block * columns + column)) if biased else 0
+        accumulators[row, column] = (
+            wrap_int32(_bias_of(field, sram, block * columns + column)) if biased else 0
+        )
     top = accumulators[row, :used]
     for other in range(row + 1, row + last - first):
         target = accumulators[other, :used]
@@ -146,7 +153,12 @@ def _multiply_row(patch: Signed, weights: Signed, target: Accumulators) -> None:
     used, depth = len(target), len(patch)
     whole = depth & ~3
     for k in range(0, whole, 4):
-        a, b, c, d = np.int32(patch[k]), np.int32(patch[k + 1]), np.int32(patch[k + 2]), np.int32(patch[k + 3])
+        a, b, c, d = (
+            np.int32(patch[k]),
+            np.int32(patch[k + 1]),
+            np.int32(patch[k + 2]),
+            np.int32(patch[k + 3]),
+        )
         w0, w1 = weights[k * used : (k + 1) * used], weights[(k + 1) * used : (k + 2) * used]
         w2, w3 = weights[(k + 2) * used : (k + 3) * used], weights[(k + 3) * used : (k + 4) * used]
         for n in range(used):
@@ -186,16 +198,38 @@ def convolve(
 def _depthwise_tap(
     field: Integers, signed: Signed, row: int, x: int, weights: Signed, target: Accumulators
 ) -> None:
-    used = len(target)
-    if row >= 0 and x >= 0 and x + used <= field[X_LIMIT]:
-        source = signed[row + x : row + x + used]
-        for column in range(used):
-            target[column] = wrap_int32(target[column] + np.int32(source[column]) * np.int32(weights[column]))
-        return
-    for column in range(used):
+    """Add one tap byte by byte, `pad` outside the limits."""
+    for column in range(len(target)):
         inside = row >= 0 and x + column >= 0 and x + column < field[X_LIMIT]
         value = np.int64(signed[row + x + column]) if inside else field[PAD]
         target[column] = wrap_int32(target[column] + value * np.int64(weights[column]))
+
+
+@part
+def _depthwise_taps_inside(
+    signed: Signed, start: int, step: int, taps: int, tile: int, target: Accumulators
+) -> None:
+    """Add `taps` horizontal taps that all lie inside the limits, three at a time."""
+    used = len(target)
+    whole = taps - taps % 3
+    for tap in range(0, whole, 3):
+        at, weight = start + tap * step, tile + tap * used
+        a, b = signed[at : at + used], signed[at + step : at + step + used]
+        c = signed[at + 2 * step : at + 2 * step + used]
+        u, v = signed[weight : weight + used], signed[weight + used : weight + 2 * used]
+        w = signed[weight + 2 * used : weight + 3 * used]
+        for n in range(used):
+            total = (
+                np.int32(a[n]) * np.int32(u[n])
+                + np.int32(b[n]) * np.int32(v[n])
+                + np.int32(c[n]) * np.int32(w[n])
+            )
+            target[n] = wrap_int32(target[n] + total)
+    for tap in range(whole, taps):
+        a = signed[start + tap * step : start + tap * step + used]
+        u = signed[tile + tap * used : tile + (tap + 1) * used]
+        for n in range(used):
+            target[n] = wrap_int32(target[n] + np.int32(a[n]) * np.int32(u[n]))
 
 
 @kernel
@@ -204,7 +238,7 @@ def convolve_depthwise(
 ) -> None:
     """Execute a DEPTHWISE, an accumulator row after the other."""
     positions, width = field[OUT_HEIGHT] * field[OUT_WIDTH], field[OUT_WIDTH]
-    taps_x, depth = field[TAPS_X], field[TAPS_Y] * field[TAPS_X]
+    taps_x, depth, step = field[TAPS_X], field[TAPS_Y] * field[TAPS_X], field[X_TAP]
     address = field[WEIGHT]
     for block in range(field[BLOCKS]):
         used = columns if block < field[BLOCKS] - 1 else field[LAST_COLUMNS]
@@ -212,10 +246,16 @@ def convolve_depthwise(
         for out in range(positions):
             target = accumulators[field[ACCUMULATOR_ROW] + block * positions + out, :used]
             x = field[X_START] + (out % width) * field[X_STRIDE] + block * field[X_BLOCK]
+            last_x = x + (taps_x - 1) * step
+            inside = min(x, last_x) >= 0 and max(x, last_x) + used <= field[X_LIMIT]
             for tap_y in range(field[TAPS_Y]):
                 y = field[Y_START] + (out // width) * field[Y_STRIDE] + tap_y * field[Y_DILATION]
                 row = _row_start(field, y)
-                for tap_x in range(taps_x):
-                    tile = address + (tap_y * taps_x + tap_x) * used
-                    _depthwise_tap(field, signed, row, x + tap_x * field[X_TAP], signed[tile : tile + used], target)
+                tile = address + tap_y * taps_x * used
+                if inside and row >= 0:
+                    _depthwise_taps_inside(signed, row + x, step, taps_x, tile, target)
+                else:
+                    for tap_x in range(taps_x):
+                        weights = signed[tile + tap_x * used : tile + (tap_x + 1) * used]
+                        _depthwise_tap(field, signed, row, x + tap_x * step, weights, target)
         address += depth * used

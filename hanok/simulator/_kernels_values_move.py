@@ -34,7 +34,7 @@ def _copy(target: Bytes, to: int, source: Bytes, start: int, count: int) -> None
 def move(field: Integers, dram: Bytes, sram: Bytes) -> None:
     """Execute a LOAD, FILL or STORE; runs that touch on both sides are copied as one."""
     opcode, run, count_1 = field[OPCODE], field[RUN_BYTES], field[COUNT_1]
-    dram_dense = opcode != LOAD and opcode != STORE or field[DRAM_1] == run
+    dram_dense = opcode not in (LOAD, STORE) or field[DRAM_1] == run
     if dram_dense and field[SRAM_1] == run:
         run, count_1 = run * count_1, 1
     value = np.uint8(field[VALUE] & 0xFF)

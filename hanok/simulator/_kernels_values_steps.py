@@ -21,63 +21,82 @@ NAN = np.array(CANONICAL_NAN_BITS, np.uint32).view(np.float32)[()]
 VALUE, SAVED = 0, 3
 
 Bytes = npt.NDArray[np.uint8]
+Signed = npt.NDArray[np.int8]
 Words = npt.NDArray[np.int32]
 Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 
 
 @part
-def read(
-    kind: int, address: int, stride: int, count: int, sram: Bytes, accumulators: Words, words: Words
-) -> None:
-    """Read `count` elements as 32-bit words; address and stride in bytes (accumulator: elements)."""
-    if kind == INT8:
-        signed = sram.view(np.int8)
-        if stride == 1:
-            near = signed[address : address + count]
-            for i in range(count):
-                words[i] = near[i]
-        else:
-            for i in range(count):
-                words[i] = signed[address + i * stride]
-        return
-    source = accumulators
-    if kind != ACCUMULATOR:
-        if (address | stride) & 3:
-            for i in range(count):
-                word = np.uint32(0)
-                for byte in range(4):
-                    word |= np.uint32(sram[address + i * stride + byte]) << np.uint32(8 * byte)
-                words[i] = np.int32(word)
-            return
-        source, address, stride = sram.view(np.int32), address >> 2, stride >> 2
-    if stride == 1:
-        near_words = source[address : address + count]
-        for i in range(count):
-            words[i] = near_words[i]
-    else:
-        for i in range(count):
-            words[i] = source[address + i * stride]
+def _float_limits(limits: Integers) -> tuple[np.float32, np.float32, np.float32]:
+    """Zero point, and the limits less the zero point; all are exact in float32."""
+    return np.float32(limits[0]), np.float32(limits[1] - limits[0]), np.float32(limits[2] - limits[0])
 
 
 @part
-def to_float32(kind: int, words: Words, zero: int, scale: np.float32, target: Floats) -> None:
-    """target = float32(element - zero) * scale, float32 elements as they are; each operation rounds once."""
-    if kind == FLOAT32:
-        floats = words.view(np.float32)
-        for i in range(len(target)):
-            target[i] = floats[i] * scale
-    elif zero == 0:
-        for i in range(len(target)):
-            target[i] = np.float32(words[i]) * scale
+def _gather_words(
+    address: int, stride: int, count: int, sram: Bytes, sram_words: Words, words: Words
+) -> None:
+    """Read `count` little-endian words at any byte address and stride."""
+    if (address | stride) & 3 == 0:
+        for i in range(count):
+            words[i] = sram_words[(address >> 2) + i * (stride >> 2)]
     else:
-        for i in range(len(target)):
-            target[i] = np.float32(np.int64(words[i]) - zero) * scale
+        for i in range(count):
+            word = np.uint32(0)
+            for byte in range(4):
+                word |= np.uint32(sram[address + i * stride + byte]) << np.uint32(8 * byte)
+            words[i] = np.int32(word)
+
+
+@part
+def read(
+    kind: int,
+    address: int,
+    stride: int,
+    zero: int,
+    scale: np.float32,
+    sram: Bytes,
+    signed: Signed,
+    sram_words: Words,
+    accumulators: Words,
+    words: Words,
+    target: Floats,
+) -> None:
+    """target = float32(element - zero) * scale, float32 elements as they are; each operation rounds once.
+
+    Address and stride in bytes (accumulator: elements). The first two cases are the common ones.
+    """
+    count = len(target)
+    if kind == INT8 and stride == 1:
+        zero_32, near = np.int32(zero), signed[address : address + count]
+        for i in range(count):
+            target[i] = np.float32(np.int32(near[i]) - zero_32) * scale
+    elif kind == ACCUMULATOR and stride == 1 and zero == 0:
+        near_words = accumulators[address : address + count]
+        for i in range(count):
+            target[i] = np.float32(near_words[i]) * scale
+    else:
+        if kind == INT8:
+            for i in range(count):
+                words[i] = signed[address + i * stride]
+        elif kind == ACCUMULATOR:
+            for i in range(count):
+                words[i] = accumulators[address + i * stride]
+        else:
+            _gather_words(address, stride, count, sram, sram_words, words)
+        if kind == FLOAT32:
+            floats = words.view(np.float32)
+            for i in range(count):
+                target[i] = floats[i] * scale
+        else:
+            for i in range(count):
+                target[i] = np.float32(np.int64(words[i]) - zero) * scale
 
 
 @part
 def make_step(step: int, slot: int, count: int, rounding: Integers, table: Floats, buffers: Floats) -> None:
-    """Make a chain step on the value strip with the operand strip `slot`; rounding: zero, low, high of ROUND."""
+    """Make a step on the value strip with the operand strip `slot`; rounding: zero, low, high of ROUND."""
     v, o, saved = buffers[VALUE, :count], buffers[slot, :count], buffers[SAVED, :count]
     if step == ADD:
         for i in range(count):
@@ -104,12 +123,12 @@ def make_step(step: int, slot: int, count: int, rounding: Integers, table: Float
         for i in range(count):
             v[i] = o[i] if o[i] < v[i] else v[i]
     elif step == ROUND:
-        zero, low, high = np.int32(rounding[0]), np.int32(rounding[1]), np.int32(rounding[2])
+        zero, low, high = _float_limits(rounding)
         for i in range(count):
-            v[i] = np.float32(round_clamp(v[i], zero, low, high))
+            v[i] = round_clamp(v[i], low, high) + zero
     elif step == LOOKUP:
         for i in range(count):
-            v[i] = table[round_clamp(v[i], np.int32(0), np.int32(-128), np.int32(127)) + 128]
+            v[i] = table[np.int32(round_clamp(v[i], np.float32(-128), np.float32(127))) + 128]
     elif step == SAVE:
         for i in range(count):
             saved[i] = v[i]
@@ -140,38 +159,49 @@ def fold(reduction: int, total: Floats, value: Floats) -> None:
 
 
 @part
-def _write_int8(limits: Integers, address: int, stride: int, v: Floats, sram: Bytes) -> None:
-    zero, low, high = np.int32(limits[0]), np.int32(limits[1]), np.int32(limits[2])
-    signed = sram.view(np.int8)
-    if stride == 1:
-        near = signed[address : address + len(v)]
-        for i in range(len(v)):
-            near[i] = np.int8(round_clamp(v[i], zero, low, high))
-    else:
-        for i in range(len(v)):
-            signed[address + i * stride] = np.int8(round_clamp(v[i], zero, low, high))
-
-
-@part
 def write(
-    kind: int, limits: Integers, address: int, stride: int, v: Floats, words: Words, sram: Bytes
+    kind: int,
+    limits: Integers,
+    address: int,
+    stride: int,
+    v: Floats,
+    words: Words,
+    sram: Bytes,
+    signed: Signed,
+    sram_words: Words,
 ) -> None:
     """Write a strip; int8: clamp(round_half_even(v) + zero, low, high); int32: rounded and saturated."""
+    count = len(v)
     if kind == OUT_INT8:
-        _write_int8(limits, address, stride, v, sram)
-        return
-    floats = words.view(np.float32)
-    if kind == OUT_INT32:
-        for i in range(len(v)):
-            words[i] = saturate_int32(v[i])
+        zero, low, high = _float_limits(limits)
+        if stride == 1:
+            near = signed[address : address + count]
+            for i in range(count):
+                near[i] = np.int32(round_clamp(v[i], low, high) + zero)
+        else:
+            for i in range(count):
+                signed[address + i * stride] = np.int32(round_clamp(v[i], low, high) + zero)
     else:
-        for i in range(len(v)):
-            floats[i] = v[i] if v[i] == v[i] else NAN
-    if (address | stride) & 3:
-        for i in range(len(v)):
-            for byte in range(4):
-                sram[address + i * stride + byte] = np.uint8(words[i] >> np.int32(8 * byte) & 0xFF)
-    else:
-        target = sram.view(np.int32)
-        for i in range(len(v)):
-            target[(address >> 2) + i * (stride >> 2)] = words[i]
+        floats = words.view(np.float32)
+        if kind == OUT_INT32:
+            for i in range(count):
+                words[i] = saturate_int32(v[i])
+        else:
+            for i in range(count):
+                floats[i] = v[i] if v[i] == v[i] else NAN
+        if (address | stride) & 3 == 0:
+            for i in range(count):
+                sram_words[(address >> 2) + i * (stride >> 2)] = words[i]
+        else:
+            for i in range(count):
+                for byte in range(4):
+                    sram[address + i * stride + byte] = np.uint8(words[i] >> np.int32(8 * byte) & 0xFF)
+
+
+@kernel
+def scale_row(source: Words, scale: np.float32, factors: Floats, limits: Integers, target: Signed) -> None:
+    """The most common chain in one pass: int32 sums times scale times a factor each, rounded to int8."""
+    zero, low, high = _float_limits(limits)
+    for i in range(len(target)):
+        value = np.float32(source[i]) * scale * factors[i]
+        target[i] = np.int32(round_clamp(value, low, high) + zero)

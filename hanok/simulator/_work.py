@@ -1,4 +1,4 @@
-"""The work of each instruction as numbers for the cycle engine: matrix tiles, vector cycles, DMA runs, MACs."""
+"""The work of each instruction as numbers: matrix tiles, vector cycles, DMA runs, MACs."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy.typing as npt
 
 from hanok.errors import VerifyError
 from hanok.isa import VECTOR_STEPS, Decoded, Opcode, Reduction, Source, Unit
-from hanok.isa.table import FLAG_BIAS, FLAG_REDUCE_INNER, STEP_SLOTS
-from hanok.isa.timing import PRELOAD_OVERHEAD_CYCLES, table_cycles
-from hanok.machine import Chip, Matrix, Vector
+from hanok.isa.table import FLAG_BIAS, FLAG_KEEP_CODE, FLAG_REDUCE_INNER, STEP_SLOTS
+from hanok.isa.timing import EXPAND_SETUP_CYCLES, EXPAND_TABLE_CYCLES, PRELOAD_OVERHEAD_CYCLES, table_cycles
+from hanok.machine import Dma, Matrix, Vector
 
 Integers = npt.NDArray[np.int64]
 Records = npt.NDArray[np.void]
 
 MAX_INSTRUCTION_CYCLES = 1 << 40
-MAX_TRANSFER_BYTES = 1 << 38
-MAX_RUNS = 1 << 30
+MAX_STAGE_BURSTS = 1 << 28
+"""Far above any real stage; a program that repeats runs without end is refused instead of timed for hours."""
 
 _SLOTS = np.zeros(256, np.int64)
 for _step, _slots in STEP_SLOTS.items():
@@ -42,14 +42,12 @@ def _refuse(indices: Integers, bad: npt.NDArray[np.bool_], decoded: Decoded, fau
     if not bad.any():
         return
     index = int(indices[int(np.argmax(bad))])
-    raise VerifyError(
-        f"instruction {index} ({Opcode(int(decoded.opcode[index])).name} at byte {int(decoded.offset_bytes[index])}): "
-        f"{fault}"
-    )
+    name, offset = Opcode(int(decoded.opcode[index])).name, int(decoded.offset_bytes[index])
+    raise VerifyError(f"instruction {index} ({name} at byte {offset}): {fault}")
 
 
 def matrix_work(decoded: Decoded, matrix: Matrix) -> tuple[Integers, Integers, Integers, Integers]:
-    """Indices, [first preload, steady cycles, stream cycles of a tile], tiles and MACs of matrix instructions.
+    """Indices, [first preload, steady cycles, cycles of a tile's stream], tiles and MACs.
 
     Steady cycles lie between the first and the last tile's begin: each further tile of preload p comes
     max(p, stream) after the one before it, which is `hanok.isa.timing.matrix_schedule` in closed form.
@@ -61,11 +59,23 @@ def matrix_work(decoded: Decoded, matrix: Matrix) -> tuple[Integers, Integers, I
     taps_y, taps_x = _column(records, "taps_y"), _column(records, "taps_x")
     tap_bytes = np.where(depthwise, 1, _column(records, "tap_bytes"))
     blocks, pitch = _column(records, "blocks"), _column(records, "pixel_pitch")
-    empty = np.minimum.reduce([height, width, taps_y, taps_x, tap_bytes, blocks, _column(records, "last_columns")])
-    _refuse(indices, empty < 1, decoded, "a count is 0; out_height, out_width, taps, blocks and columns are at least 1")
+    empty = np.minimum.reduce(
+        [height, width, taps_y, taps_x, tap_bytes, blocks, _column(records, "last_columns")]
+    )
+    _refuse(
+        indices,
+        empty < 1,
+        decoded,
+        "a count is 0; out_height, out_width, taps, blocks and columns are at least 1",
+    )
     _refuse(indices, depthwise & (pitch < 1), decoded, "pixel_pitch is 0; it is at least 1")
     span = (width - 1) * _column(records, "x_stride") + (taps_x - 1) * _column(records, "x_tap")
-    _refuse(indices, depthwise & (span < 0), decoded, "its windows step backwards; x_stride and x_tap are at least 0")
+    _refuse(
+        indices,
+        depthwise & (span < 0),
+        decoded,
+        "its windows step backwards; x_stride and x_tap are at least 0",
+    )
     stream = height * np.where(depthwise, span // np.maximum(pitch, 1) + 1, width)
     chunks = np.where(depthwise, 1, _ceil_div(tap_bytes, matrix.rows))
     full_rows = np.where(depthwise, taps_x, np.minimum(tap_bytes, matrix.rows))
@@ -108,7 +118,9 @@ def vector_work(decoded: Decoded, vector: Vector) -> tuple[Integers, Integers]:
     indices = np.flatnonzero(decoded.unit == Unit.VECTOR)
     chain = decoded.opcode[indices] == Opcode.CHAIN
     records = decoded.records["vector"]
-    loops = [_column(records, name) for name in ("outer_2", "outer_1", "outer_0", "reduce_1", "reduce_0", "inner")]
+    loops = [
+        _column(records, name) for name in ("outer_2", "outer_1", "outer_0", "reduce_1", "reduce_0", "inner")
+    ]
     where = indices[chain]
     least = np.minimum.reduce(loops)
     _refuse(where, least < 1, decoded, "a loop count is 0; each is at least 1")
@@ -133,24 +145,44 @@ def vector_work(decoded: Decoded, vector: Vector) -> tuple[Integers, Integers]:
     return indices, result
 
 
-def transfer_work(decoded: Decoded, chip: Chip) -> tuple[Integers, Integers]:
-    """Indices and [FILL, run bytes, address, counts, strides] of DMA instructions, checked against the DRAM."""
+def transfer_work(
+    decoded: Decoded, dma: Dma, capacity_bytes: int, burst_bytes: int
+) -> tuple[Integers, Integers]:
+    """Indices and [FILL, run bytes, address, counts, strides, decoder] of DMA instructions, within DRAM.
+
+    An EXPAND is a run of its packed bytes with the cycles of its decoder.
+    """
     indices = np.flatnonzero((decoded.unit == Unit.LOAD) | (decoded.unit == Unit.STORE))
     records = decoded.records["dma"]
     fill = _column(records, "opcode") == Opcode.FILL
+    expand = _column(records, "opcode") == Opcode.EXPAND
+    packed = np.where(expand, _column(records, "packed_bytes"), 1)
+    _refuse(indices, packed < 1, decoded, "packed_bytes is 0; it is at least 1")
+    _refuse(indices, expand & (dma.expand_lanes == 0), decoded, "the chip has no decoder (expand_lanes is 0)")
     run, address = _column(records, "run_bytes"), records["dram_address"].astype(float)
     counts = [_column(records, f"count_{number}") for number in (3, 2, 1)]
     strides = [_column(records, f"dram_stride_{number}") for number in (3, 2, 1)]
     least = np.minimum.reduce([run, *counts])
     _refuse(indices, least < 1, decoded, "run_bytes or a count is 0; each is at least 1")
+    several = expand & (np.maximum.reduce(counts) > 1)
+    _refuse(indices, several, decoded, "a count of EXPAND is above 1")
+    decoder = np.where(expand, _expand_cycles(records, run, dma), 0)
+    run = np.where(expand, packed, run)
     runs = np.multiply.reduce([count.astype(float) for count in counts])
-    _refuse(indices, runs > MAX_RUNS, decoded, f"it has more than {MAX_RUNS} runs")
-    _refuse(indices, runs * run > MAX_TRANSFER_BYTES, decoded, f"it moves more than {MAX_TRANSFER_BYTES} bytes")
+    bursts = np.cumsum(runs * (run // burst_bytes + 1))
+    fault = f"with it the stage moves more than {MAX_STAGE_BURSTS} DRAM bursts"
+    _refuse(indices, bursts > MAX_STAGE_BURSTS, decoded, fault)
     steps = [(count - 1) * stride for count, stride in zip(counts, strides, strict=True)]
     low = address + sum(np.minimum(step, 0).astype(float) for step in steps)
     high = address + sum(np.maximum(step, 0).astype(float) for step in steps) + run
-    capacity = chip.memory.capacity_mib << 20
-    outside = ~fill & ((low < 0) | (high > capacity))
-    _refuse(indices, outside, decoded, f"it leaves DRAM; allowed: byte addresses 0..{capacity - 1}")
-    table = np.stack([fill.astype(np.int64), run, records["dram_address"].astype(np.int64), *counts, *strides], axis=1)
-    return indices, table
+    outside = ~fill & ((low < 0) | (high > capacity_bytes))
+    _refuse(indices, outside, decoded, f"it leaves DRAM; allowed: byte addresses 0..{capacity_bytes - 1}")
+    address = records["dram_address"].astype(np.int64)
+    return indices, np.stack([fill.astype(np.int64), run, address, *counts, *strides, decoder], axis=1)
+
+
+def _expand_cycles(records: Records, decoded_bytes: Integers, dma: Dma) -> Integers:
+    """`hanok.isa.timing.expand_cycles` of every instruction."""
+    keeps = (_column(records, "flags") & FLAG_KEEP_CODE) != 0
+    setup = EXPAND_SETUP_CYCLES + np.where(keeps, 0, EXPAND_TABLE_CYCLES)
+    return setup + _ceil_div(decoded_bytes, max(1, dma.expand_lanes))

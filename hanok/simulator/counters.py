@@ -101,7 +101,7 @@ class Timing:
 
     @cached_property
     def active_cycles_of(self) -> Integers:
-        """Cycles that each instruction adds to the time in which its unit is active (pipelined ones overlap)."""
+        """Cycles that each instruction adds to its unit's active time (pipelined ones overlap)."""
         active = np.zeros_like(self.start)
         for unit in Unit:
             members = np.flatnonzero(self.unit == unit)

@@ -13,6 +13,7 @@ from hanok.simulator.emulator_checks import DEFAULT_WORK_LIMIT, check_program
 from hanok.simulator.emulator_fast import FastPath
 from hanok.simulator.emulator_fields import extract_fields
 from hanok.simulator.emulator_order import execution_order
+from hanok.simulator.emulator_ownership import check_ownership
 from hanok.simulator.emulator_state import Memories
 from hanok.simulator.emulator_stepwise import execute
 
@@ -23,7 +24,12 @@ class Machine:
     """A core that executes stages on one DRAM image; SRAM, accumulators and table live inside."""
 
     def __init__(self, chip: Chip, dram: npt.NDArray[np.uint8]) -> None:
-        if dram.dtype != np.uint8 or dram.ndim != 1 or not dram.flags.c_contiguous or not dram.flags.writeable:
+        if (
+            dram.dtype != np.uint8
+            or dram.ndim != 1
+            or not dram.flags.c_contiguous
+            or not dram.flags.writeable
+        ):
             raise ValueError("the DRAM image is a writable contiguous one-dimensional uint8 array")
         self.memories = Memories.cleared(chip, dram)
 
@@ -47,6 +53,8 @@ class Machine:
         fields = extract_fields(decoded)
         reach = check_program(decoded, fields, chip, len(self.memories.dram), work_limit)
         sequence = execution_order(decoded, chip.core.control, order)
+        if trap:
+            check_ownership(decoded, chip, sequence)
         if mode == "fast":
             FastPath(self.memories, decoded, fields, reach).run(sequence)
             return

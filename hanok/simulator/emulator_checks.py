@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from hanok.errors import VerifyError
 from hanok.isa import VECTOR_STEPS, Decoded, Destination, Opcode, Operand, Reduction, Source, Step
-from hanok.isa.table import FLAG_ACCUMULATE, FLAG_BIAS, FLAG_REDUCE_INNER
+from hanok.isa.table import FLAG_ACCUMULATE, FLAG_BIAS, FLAG_KEEP_CODE, FLAG_REDUCE_INNER
 from hanok.machine import Chip
+from hanok.numerics.huffman import TABLE_BYTES
 from hanok.simulator.emulator_fields import Fields
 
 Int64Array = npt.NDArray[np.int64]
@@ -65,7 +66,7 @@ class _Checker:
     def __init__(self, decoded: Decoded, fields: Fields, chip: Chip) -> None:
         opcodes = np.isin(decoded.opcode, np.unique(fields["opcode"]))
         self.indices = np.flatnonzero(opcodes)
-        self.names = [Opcode(int(code)).name for code in decoded.opcode[self.indices]]
+        self.opcodes = decoded.opcode[self.indices]
         self.fields = fields
         self.chip = chip
 
@@ -74,8 +75,9 @@ class _Checker:
         broken = np.flatnonzero(~legal)
         if len(broken):
             row = int(broken[0])
+            name = Opcode(int(self.opcodes[row])).name
             raise VerifyError(
-                f"instruction {self.indices[row]} ({self.names[row]}): {what} is {found[row]}; allowed: {allowed}"
+                f"instruction {self.indices[row]} ({name}): {what} is {found[row]}; allowed: {allowed}"
             )
 
     def field(self, name: str, low: int, high: int) -> None:
@@ -91,9 +93,16 @@ class _Checker:
     def product(self, span: Span, pitch: Int64Array, where: BoolArray, what: str) -> Span:
         """The span of index * pitch, where it is made; refuses products past any memory."""
         made = np.where(where, pitch, 0)
-        far = np.abs(span.high.astype(float) * made)
-        self.require(far <= _FARTHEST_PRODUCT, what, far.astype(np.int64), f"-{_FARTHEST_PRODUCT} to {_FARTHEST_PRODUCT}")
-        return Span(np.minimum(span.low * made, span.high * made), np.maximum(span.low * made, span.high * made))
+        far = np.minimum(np.abs(span.high.astype(float) * made), _FAR)
+        self.require(
+            far <= _FARTHEST_PRODUCT,
+            what,
+            far.astype(np.int64),
+            f"-{_FARTHEST_PRODUCT} to {_FARTHEST_PRODUCT}",
+        )
+        return Span(
+            np.minimum(span.low * made, span.high * made), np.maximum(span.low * made, span.high * made)
+        )
 
     def span(self, span: Span, limit: int, what: str, where: BoolArray | None = None) -> None:
         """Check that a span, where it is made and not empty, lies in 0 .. limit-1."""
@@ -113,14 +122,14 @@ class VectorReach:
 def check_program(
     decoded: Decoded, fields: dict[str, Fields], chip: Chip, dram_bytes: int, work_limit: int
 ) -> VectorReach:
-    """Raise VerifyError unless every instruction is legal, stays in bounds, and the work is below the limit."""
+    """Raise VerifyError unless every instruction is legal, in bounds, and the work is below the limit."""
     masks = (decoded.wait | decoded.post).astype(np.int64)
     own = (masks >> decoded.unit) & 1 == 1
     broken = np.flatnonzero((masks > 15) | own)
     if len(broken):
         raise VerifyError(
-            f"instruction {broken[0]}: wait {decoded.wait[broken[0]]}, post {decoded.post[broken[0]]}; allowed: "
-            "bits of the three other units"
+            f"instruction {broken[0]}: wait {decoded.wait[broken[0]]}, post {decoded.post[broken[0]]}; "
+            "allowed: bits of the three other units"
         )
     work = 0.0
     work += _check_dma(_Checker(decoded, fields["dma"], chip), dram_bytes)
@@ -139,19 +148,40 @@ def check_program(
 
 def _check_dma(checker: _Checker, dram_bytes: int) -> float:
     fields = checker.fields
-    checker.field("flags", 0, 0)
+    expand = fields["opcode"] == Opcode.EXPAND
     for name in ("run_bytes", "count_1", "count_2", "count_3"):
         checker.field(name, 1, (1 << 32) - 1)
+    checker.require(expand | (fields["flags"] == 0), "flags", fields["flags"], "0")
+    _check_expand(checker, expand)
     sram, dram = Span.at(fields["sram_address"]), Span.at(np.clip(fields["dram_address"], -1, _FAR))
-    dram = Span(np.where(fields["dram_address"] < 0, _FAR, dram.low), np.where(fields["dram_address"] < 0, _FAR, dram.high))
+    dram = Span(
+        np.where(fields["dram_address"] < 0, _FAR, dram.low),
+        np.where(fields["dram_address"] < 0, _FAR, dram.high),
+    )
     for level in (1, 2, 3):
         sram = sram.moved(fields[f"count_{level}"] - 1, fields[f"sram_stride_{level}"])
         dram = dram.moved(fields[f"count_{level}"] - 1, fields[f"dram_stride_{level}"])
     one = np.ones(len(sram.low), np.int64)
     checker.span(sram.moved(fields["run_bytes"] - 1, one), checker.chip.core.sram.total_bytes, "SRAM byte")
-    moved = dram.moved(fields["run_bytes"] - 1, one)
+    moved = dram.moved(np.where(expand, fields["packed_bytes"], fields["run_bytes"]) - 1, one)
     checker.span(moved, dram_bytes, "DRAM byte", fields["opcode"] != Opcode.FILL)
     return _product(fields, ("run_bytes", "count_1", "count_2", "count_3"))
+
+
+def _check_expand(checker: _Checker, expand: BoolArray) -> None:
+    fields, lanes = checker.fields, checker.chip.core.dma.expand_lanes
+    checker.require(
+        ~expand | (lanes > 0), "expand_lanes of the chip", np.full(len(expand), lanes), "1 or more"
+    )
+    checker.require(~expand | (fields["flags"] <= FLAG_KEEP_CODE), "flags", fields["flags"], "0 or 1")
+    counts = fields["count_1"] | fields["count_2"] | fields["count_3"]
+    checker.require(~expand | (counts == 1), "the largest count", counts, "1")
+    packed = fields["packed_bytes"]
+    least = np.where(fields["flags"] == FLAG_KEEP_CODE, 0, TABLE_BYTES)
+    legal = (packed % 4 == 0) & (packed > least)
+    checker.require(
+        ~expand | legal, "packed_bytes", packed, f"multiples of 4 above {TABLE_BYTES} with a table, or 0"
+    )
 
 
 def _product(fields: Fields, names: tuple[str, ...]) -> float:
@@ -173,7 +203,9 @@ def _check_matrix(checker: _Checker) -> float:
     checker.field("last_columns", 1, matrix.columns)
     checker.field("tap_bytes", 1, sram)
     checker.require(~depthwise | (fields["tap_bytes"] == 1), "tap_bytes", fields["tap_bytes"], "1")
-    checker.require(~depthwise | (fields["pixel_pitch"] > 0), "pixel_pitch", fields["pixel_pitch"], "1 or more")
+    checker.require(
+        ~depthwise | (fields["pixel_pitch"] > 0), "pixel_pitch", fields["pixel_pitch"], "1 or more"
+    )
     positions = fields["out_height"] * fields["out_width"]
     last_row = fields["accumulator_row"] + fields["blocks"] * np.minimum(positions, _FAR >> 16) - 1
     checker.span(Span(fields["accumulator_row"], last_row), rows, "accumulator row")
@@ -182,7 +214,9 @@ def _check_matrix(checker: _Checker) -> float:
     weights = fields["weight_address"]
     checker.span(Span(weights, weights + used * depth - 1), sram, "SRAM byte of weights")
     bias = fields["bias_address"]
-    checker.span(Span(bias, bias + 4 * used - 1), sram, "SRAM byte of biases", fields["flags"] & FLAG_BIAS > 0)
+    checker.span(
+        Span(bias, bias + 4 * used - 1), sram, "SRAM byte of biases", fields["flags"] & FLAG_BIAS > 0
+    )
     _check_activations(checker, depthwise)
     return float((positions.astype(float) * used * depth).sum())
 
@@ -255,7 +289,9 @@ def _check_steps(checker: _Checker) -> None:
         made = number < fields["steps"]
         step, operand = steps[:, number], operands[:, number]
         checker.require(~made | np.isin(step, list(Step)), f"step {number}", step, f"0 to {max(Step)}")
-        checker.require(~made | np.isin(operand, list(Operand)), f"operand {number}", operand, f"0 to {max(Operand)}")
+        checker.require(
+            ~made | np.isin(operand, list(Operand)), f"operand {number}", operand, f"0 to {max(Operand)}"
+        )
         for code, kind in ((Operand.SOURCE_1, "kind_1"), (Operand.SOURCE_2, "kind_2")):
             missing = made & (operand == code) & (fields[kind] == Source.NONE)
             checker.require(~missing, f"{kind} of step {number}", fields[kind], "a source that is read")
@@ -269,7 +305,9 @@ def _check_vector_bounds(checker: _Checker) -> VectorReach:
     elements = matrix.accumulator_banks * matrix.accumulator_rows * matrix.columns
     count = fields["outer_2"].astype(float) * fields["outer_1"] * fields["outer_0"] * fields["inner"]
     most = max(sram, elements)
-    checker.require(count <= most, "outer_2 * outer_1 * outer_0 * inner", count.astype(np.int64), f"1 to {most}")
+    checker.require(
+        count <= most, "outer_2 * outer_1 * outer_0 * inner", count.astype(np.int64), f"1 to {most}"
+    )
     span, read = _source_0(checker)
     span = span.moved(fields["outer_2"] - 1, fields["stride_2"]).moved(inner, fields["stride_inner"])
     wide = np.where((fields["kind_0"] == Source.INT8) | from_accumulators, 0, 3)
@@ -281,7 +319,9 @@ def _check_vector_bounds(checker: _Checker) -> VectorReach:
     for name, length in (("1", inner), ("2", inner), ("out", np.where(folded, 0, inner))):
         strides = fields.repeated(f"strides_{name}", 4)
         span = Span.at(fields[f"address_{name}"])
-        for axis, steps in enumerate((fields["outer_2"] - 1, fields["outer_1"] - 1, fields["outer_0"] - 1, length)):
+        for axis, steps in enumerate(
+            (fields["outer_2"] - 1, fields["outer_1"] - 1, fields["outer_0"] - 1, length)
+        ):
             span = span.moved(steps, strides[:, axis])
         wide = np.where(fields[f"kind_{name}"] == Source.INT8, 0, 3)
         span = span.moved(wide, np.ones_like(wide))

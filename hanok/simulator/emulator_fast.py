@@ -50,7 +50,9 @@ def _overlapping_chains(fields: Fields, reach: VectorReach) -> BoolArray:
         fields["stride_inner"],
     )
     first_0 = (
-        fields["address_0"] + fields["y_start"] * fields["row_pitch"] + fields["x_start"] * fields["pixel_pitch"]
+        fields["address_0"]
+        + fields["y_start"] * fields["row_pitch"]
+        + fields["x_start"] * fields["pixel_pitch"]
     )
     streams = (
         (first_0, np.stack(strides_0, axis=1), "kind_0", fields["ring_rows"] == 0),
@@ -80,7 +82,9 @@ def _writes_once(counts: Int64Array, strides: Int64Array, wide: Int64Array) -> B
 class FastPath:
     """Executes one checked program on the memories of a core."""
 
-    def __init__(self, memories: Memories, decoded: Decoded, fields: dict[str, Fields], reach: VectorReach) -> None:
+    def __init__(
+        self, memories: Memories, decoded: Decoded, fields: dict[str, Fields], reach: VectorReach
+    ) -> None:
         self.memories = memories
         self.decoded = decoded
         self.fields = fields
@@ -101,7 +105,11 @@ class FastPath:
         dma, matrix, vector = fields["dma"].integers, fields["matrix"].integers, fields["vector"].integers
         scales, tables = fields["vector"].floats, fields["table"].integers
         dram, sram, accumulators = memories.dram, memories.sram, memories.accumulators
-        signed, elements, lanes = sram.view(np.int8), accumulators.reshape(-1), memories.chip.core.vector.lanes
+        signed, elements, lanes = (
+            sram.view(np.int8),
+            accumulators.reshape(-1),
+            memories.chip.core.vector.lanes,
+        )
         opcodes, rows, leaves = self.decoded.opcode.tolist(), self.decoded.row.tolist(), self.leaves.tolist()
         for index in sequence.tolist():
             row = rows[index]
@@ -109,13 +117,24 @@ class FastPath:
                 case Opcode.CHAIN if leaves[index]:
                     execute(memories, self.decoded.record(index))
                 case Opcode.CHAIN:
-                    chain(vector[row], scales[row], lanes, sram, elements, memories.table, self.words, self.buffers)
+                    chain(
+                        vector[row],
+                        scales[row],
+                        lanes,
+                        sram,
+                        elements,
+                        memories.table,
+                        self.words,
+                        self.buffers,
+                    )
                 case Opcode.CONV if leaves[index]:
                     self._convolve(matrix[row])
                 case Opcode.CONV:
                     convolve(matrix[row], sram, signed, self.columns, self.patch, accumulators)
                 case Opcode.DEPTHWISE:
                     convolve_depthwise(matrix[row], sram, signed, self.columns, accumulators)
+                case Opcode.EXPAND:
+                    execute(memories, self.decoded.record(index))
                 case Opcode.TABLE:
                     load_table(tables[row], sram, memories.table)
                 case _:
@@ -124,7 +143,9 @@ class FastPath:
     def _convolve(self, field: Int64Array) -> None:
         """One CONV as exact products of patch matrices and weights."""
         positions = int(field[matrix_kernels.OUT_HEIGHT] * field[matrix_kernels.OUT_WIDTH])
-        depth = int(field[matrix_kernels.TAPS_Y] * field[matrix_kernels.TAPS_X] * field[matrix_kernels.TAP_BYTES])
+        depth = int(
+            field[matrix_kernels.TAPS_Y] * field[matrix_kernels.TAPS_X] * field[matrix_kernels.TAP_BYTES]
+        )
         blocks, last = int(field[matrix_kernels.BLOCKS]), int(field[matrix_kernels.LAST_COLUMNS])
         shared = field[matrix_kernels.X_BLOCK] == 0
         rows = max(1, PATCH_BYTES // depth)
@@ -147,7 +168,9 @@ class FastPath:
                 product = best_product()(patches, self._weights(field, block, depth))
                 self._add(field, block, first, end, product, 0)
 
-    def _patches(self, field: Int64Array, block: int, first: int, end: int, depth: int) -> npt.NDArray[np.uint8]:
+    def _patches(
+        self, field: Int64Array, block: int, first: int, end: int, depth: int
+    ) -> npt.NDArray[np.uint8]:
         patches = self.patch[: (end - first) * depth]
         matrix_kernels.gather_patches(field, self.memories.sram, block, first, end, np.uint8(OFFSET), patches)
         return patches.reshape(end - first, depth)
@@ -158,7 +181,9 @@ class FastPath:
         start = int(field[matrix_kernels.WEIGHT]) + block * depth * self.columns
         return self.memories.sram[start : start + depth * used].view(np.int8).reshape(depth, used)
 
-    def _add(self, field: Int64Array, block: int, first: int, end: int, product: Sums, first_column: int) -> None:
+    def _add(
+        self, field: Int64Array, block: int, first: int, end: int, product: Sums, first_column: int
+    ) -> None:
         matrix_kernels.add_product(
             field,
             self.memories.sram,

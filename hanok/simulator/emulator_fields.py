@@ -32,26 +32,30 @@ def columns_of(layout: Format) -> dict[str, int]:
 class Fields:
     """Field values of one format: int64 [instructions, columns] and float32 [instructions, float columns]."""
 
-    layout: Format
+    column: dict[str, int]
     integers: Int64Array
     floats: Float32Array
 
     def __getitem__(self, name: str) -> Int64Array:
         """Every instruction's value of an integer field (the first element of a repeated one)."""
-        return self.integers[:, columns_of(self.layout)[name]]
+        return self.integers[:, self.column[name]]
 
     def repeated(self, name: str, count: int) -> Int64Array:
         """Every instruction's values of a repeated integer field [instructions, count]."""
-        first = columns_of(self.layout)[name]
+        first = self.column[name]
         return self.integers[:, first : first + count]
 
 
 def _fields_of(layout: Format, records: npt.NDArray[np.void]) -> Fields:
     count = len(records)
-    integers = [records[field.name].reshape(count, field.count) for field in layout.fields if field.code != "<f4"]
-    floats = [records[field.name].reshape(count, field.count) for field in layout.fields if field.code == "<f4"]
+    integers = [
+        records[field.name].reshape(count, field.count) for field in layout.fields if field.code != "<f4"
+    ]
+    floats = [
+        records[field.name].reshape(count, field.count) for field in layout.fields if field.code == "<f4"
+    ]
     return Fields(
-        layout,
+        columns_of(layout),
         np.concatenate([part.astype(np.uint64).view(np.int64) for part in _widened(integers)], axis=1),
         np.concatenate([part.astype(np.float32) for part in floats], axis=1)
         if floats

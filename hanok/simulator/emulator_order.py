@@ -18,8 +18,9 @@ UNITS = len(Unit)
 def execution_order(decoded: Decoded, control: Control, order: str = "program") -> npt.NDArray[np.int64]:
     """Return the dispatch indices in a legal order of execution.
 
-    `order`: "program" takes the earliest dispatched instruction that may run; "eager:store,vector,matrix,load"
-    the first unit in the list that may run; "random:7" any unit, seeded. Raises VerifyError at a deadlock.
+    `order`: "program" takes the earliest dispatched instruction that may run;
+    "eager:store,vector,matrix,load" the first unit in the list that may run; "random:7" any unit, seeded.
+    Raises VerifyError at a deadlock.
     """
     if order == "program" and _dispatch_order_is_legal(decoded, control):
         return np.arange(len(decoded))
@@ -32,6 +33,8 @@ def _dispatch_order_is_legal(decoded: Decoded, control: Control) -> bool:
         for waiter in Unit:
             posts = (decoded.unit == poster) & ((decoded.post >> waiter) & 1 == 1)
             waits = (decoded.unit == waiter) & ((decoded.wait >> poster) & 1 == 1)
+            if not posts.any() and not waits.any():
+                continue
             after_wait = np.cumsum(posts) - posts - np.cumsum(waits)
             if np.any(after_wait < 0) or np.any(after_wait + posts > control.semaphore_limit):
                 return False

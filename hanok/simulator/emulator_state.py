@@ -9,17 +9,20 @@ import numpy.typing as npt
 
 from hanok.isa import TABLE_ENTRIES
 from hanok.machine import Chip
+from hanok.numerics._kernels_huffman import WINDOWS
 
 
 @dataclass(frozen=True)
 class Memories:
-    """DRAM (the caller's array), SRAM bytes, int32 accumulators [row, column] and the lookup table."""
+    """DRAM (the caller's array), SRAM bytes, int32 accumulators [row, column], LOOKUP and EXPAND tables."""
 
     chip: Chip
     dram: npt.NDArray[np.uint8]
     sram: npt.NDArray[np.uint8]
     accumulators: npt.NDArray[np.int32]
     table: npt.NDArray[np.float32]
+    windows: npt.NDArray[np.uint16]
+    """The code that EXPAND keeps, as `decoding_windows` gives it; zeros decode nothing."""
 
     @classmethod
     def cleared(cls, chip: Chip, dram: npt.NDArray[np.uint8]) -> Memories:
@@ -32,4 +35,5 @@ class Memories:
             np.zeros(chip.core.sram.total_bytes, np.uint8),
             np.zeros((rows, matrix.columns), np.int32),
             np.zeros(TABLE_ENTRIES, np.float32),
+            np.zeros(WINDOWS, np.uint16),
         )

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from hanok.errors import VerifyError
 from hanok.isa import Destination, Opcode, Operand, Reduction, Source, Step, Unit
-from hanok.isa.table import BY_OPCODE, FLAG_ACCUMULATE, FLAG_BIAS, FLAG_REDUCE_INNER
+from hanok.isa.table import BY_OPCODE, FLAG_ACCUMULATE, FLAG_BIAS, FLAG_KEEP_CODE, FLAG_REDUCE_INNER
 from hanok.numerics import canonical_nan, round_clamp, saturate_int32, wrap_int32
+from hanok.numerics.huffman import TABLE_BYTES, decoding_windows, lengths_of, unpack_words
 from hanok.simulator.emulator_state import Memories
 
 Int64Array = npt.NDArray[np.int64]
@@ -27,6 +29,8 @@ def execute(memories: Memories, record: Record) -> None:
     """Execute one instruction whose fields and bounds have been checked."""
     opcode = Opcode(int(record["opcode"]))
     match BY_OPCODE[opcode].unit:
+        case Unit.LOAD if opcode is Opcode.EXPAND:
+            _expand(memories, record)
         case Unit.LOAD | Unit.STORE:
             _move(memories, record, opcode)
         case Unit.MATRIX:
@@ -39,11 +43,30 @@ def execute(memories: Memories, record: Record) -> None:
                 _Chain(memories, record).execute()
 
 
+def _expand(memories: Memories, record: Record) -> None:
+    start, sram, run = (int(record[name]) for name in ("dram_address", "sram_address", "run_bytes"))
+    packed = memories.dram[start : start + int(record["packed_bytes"])]
+    fault = ""
+    if not int(record["flags"]) & FLAG_KEEP_CODE:
+        windows = decoding_windows(lengths_of(packed[:TABLE_BYTES]))
+        packed = packed[TABLE_BYTES:]
+        if windows is None:
+            fault = "code lengths that make no prefix code"
+        else:
+            memories.windows[:] = windows
+    lanes = memories.chip.core.dma.expand_lanes
+    fault = fault or unpack_words(packed, memories.windows, lanes, memories.sram[sram : sram + run])
+    if fault:
+        raise VerifyError(f"EXPAND of the stream at DRAM byte {start}: {fault}; compile the model again")
+
+
 def _move(memories: Memories, record: Record, opcode: Opcode) -> None:
     run = int(record["run_bytes"])
     for index in np.ndindex(int(record["count_3"]), int(record["count_2"]), int(record["count_1"])):
         offsets = zip(index, (3, 2, 1), strict=True)
-        pairs = [(i * int(record[f"dram_stride_{k}"]), i * int(record[f"sram_stride_{k}"])) for i, k in offsets]
+        pairs = [
+            (i * int(record[f"dram_stride_{k}"]), i * int(record[f"sram_stride_{k}"])) for i, k in offsets
+        ]
         dram = int(record["dram_address"]) + sum(pair[0] for pair in pairs)
         sram = int(record["sram_address"]) + sum(pair[1] for pair in pairs)
         match opcode:

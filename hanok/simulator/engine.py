@@ -10,8 +10,9 @@ from hanok.dram.state import make_state, read_counters
 from hanok.errors import VerifyError
 from hanok.isa import Decoded, Opcode, Unit, decode
 from hanok.machine import Chip
-from hanok.simulator import _kernels_engine as kernel
+from hanok.simulator import _engine_state as layout
 from hanok.simulator import _kernels_transfer as transfer_kernel
+from hanok.simulator._kernels_engine import run
 from hanok.simulator._work import matrix_work, transfer_work, vector_work
 from hanok.simulator.counters import Timing
 
@@ -32,7 +33,7 @@ def simulate(
     plan, stream, macs = _plan(decoded, chip, code_address)
     record = _record(decoded, plan)
     engines = _engines(chip)
-    cycles = int(kernel.run(plan, record, engines, memory))
+    cycles = int(run(plan, record, engines, memory))
     if cycles < 0:
         raise VerifyError(_deadlock(decoded, plan, record))
     burst_bytes = 1 << int(plan.constants[transfer_kernel.BURST_SHIFT])
@@ -41,42 +42,44 @@ def simulate(
         chip=chip,
         cycles=cycles,
         unit=decoded.unit,
-        dispatch=record.time[:, kernel.DISPATCH],
-        start=record.time[:, kernel.START],
-        end=record.time[:, kernel.END],
-        transferred_bytes=np.maximum(record.time[:, kernel.TRANSFERRED], 0) * burst_bytes,
+        dispatch=record.time[:, layout.DISPATCH],
+        start=record.time[:, layout.START],
+        end=record.time[:, layout.END],
+        transferred_bytes=np.maximum(record.time[:, layout.TRANSFERRED], 0) * burst_bytes,
         useful_macs=macs,
         stream_cycles_of=stream,
         causes=record.cause,
         load_bytes=int(bursts[transfer_kernel.LOAD]) * burst_bytes,
         store_bytes=int(bursts[transfer_kernel.STORE]) * burst_bytes,
-        fetch_bytes=int(record.control[kernel.FETCH_BURSTS]) * burst_bytes,
+        fetch_bytes=int(record.control[layout.FETCH_BURSTS]) * burst_bytes,
         dram=read_counters(memory),
     )
 
 
-def _plan(decoded: Decoded, chip: Chip, code_address: int) -> tuple[kernel.Plan, Integers, Integers]:
+def _plan(decoded: Decoded, chip: Chip, code_address: int) -> tuple[layout.Plan, Integers, Integers]:
     """Lay the program out for the kernel; also return stream cycles and MACs of each instruction."""
     core, count = chip.core, len(decoded)
     _check(decoded, chip, code_address)
-    table = np.zeros((count, kernel.INSTRUCTION_COLUMNS), np.int64)
-    table[:, kernel.UNIT] = decoded.unit
-    table[:, kernel.WAIT] = decoded.wait
-    table[:, kernel.POST] = decoded.post
-    table[: count - 1, kernel.CODE_END] = decoded.offset_bytes[1:]
-    table[count - 1 :, kernel.CODE_END] = decoded.code_bytes
+    table = np.zeros((count, layout.INSTRUCTION_COLUMNS), np.int64)
+    table[:, layout.UNIT] = decoded.unit
+    table[:, layout.WAIT] = decoded.wait
+    table[:, layout.POST] = decoded.post
+    table[: count - 1, layout.CODE_END] = decoded.offset_bytes[1:]
+    table[count - 1 :, layout.CODE_END] = decoded.code_bytes
     member = np.argsort(decoded.unit, kind="stable")
-    counts = np.bincount(decoded.unit, minlength=kernel.UNITS)
+    counts = np.bincount(decoded.unit, minlength=layout.UNITS)
     first = np.cumsum(counts) - counts
-    table[member, kernel.RANK] = np.arange(count) - first[decoded.unit[member]]
+    table[member, layout.RANK] = np.arange(count) - first[decoded.unit[member]]
     stream, macs = np.zeros(count, np.int64), np.zeros(count, np.int64)
     indices, work, tiles, useful = matrix_work(decoded, core.matrix)
-    table[indices, kernel.WORK_0 : kernel.WORK_2 + 1] = work
+    table[indices, layout.WORK_0 : layout.WORK_2 + 1] = work
     stream[indices], macs[indices] = work[:, 2] * tiles, useful
     indices, cycles = vector_work(decoded, core.vector)
-    table[indices, kernel.WORK_0] = cycles
-    indices, transfers = transfer_work(decoded, chip)
-    table[indices, kernel.WORK_0] = np.arange(len(indices))
+    table[indices, layout.WORK_0] = cycles
+    constants = _constants(chip)
+    burst_bytes = 1 << int(constants[transfer_kernel.BURST_SHIFT])
+    indices, transfers = transfer_work(decoded, core.dma, chip.memory.capacity_mib << 20, burst_bytes)
+    table[indices, layout.WORK_0] = np.arange(len(indices))
     limits = np.array(
         [
             core.control.queue_depth,
@@ -88,7 +91,7 @@ def _plan(decoded: Decoded, chip: Chip, code_address: int) -> tuple[kernel.Plan,
         ],
         np.int64,
     )
-    return kernel.Plan(table, member, transfers, _constants(chip), limits), stream, macs
+    return layout.Plan(table, member, transfers, constants, limits), stream, macs
 
 
 def _constants(chip: Chip) -> Integers:
@@ -118,32 +121,32 @@ def _check(decoded: Decoded, chip: Chip, code_address: int) -> None:
     if masks.any():
         index = int(np.argmax(masks != 0))
         raise VerifyError(
-            f"instruction {index}: wait {int(decoded.wait[index])} or post {int(decoded.post[index])} names a unit "
-            f"that is not there; allowed: bits 0..{len(Unit) - 1}"
+            f"instruction {index}: wait {int(decoded.wait[index])} or post {int(decoded.post[index])} names "
+            f"a unit that is not there; allowed: bits 0..{len(Unit) - 1}"
         )
 
 
-def _record(decoded: Decoded, plan: kernel.Plan) -> kernel.Record:
+def _record(decoded: Decoded, plan: layout.Plan) -> layout.Record:
     """The kernel's state at cycle 0."""
-    semaphores = kernel.UNITS * kernel.UNITS
-    members = np.arange(kernel.UNITS)
+    semaphores = layout.UNITS * layout.UNITS
+    members = np.arange(layout.UNITS)
     posts, takes = np.zeros(semaphores, np.int64), np.zeros(semaphores, np.int64)
     for other in members:
         posting = decoded.unit[(decoded.post >> other & 1) == 1]
         waiting = decoded.unit[(decoded.wait >> other & 1) == 1]
-        posts[members * kernel.UNITS + other] = np.bincount(posting, minlength=kernel.UNITS)
-        takes[other * kernel.UNITS + members] = np.bincount(waiting, minlength=kernel.UNITS)
-    unit = np.zeros((kernel.UNITS, kernel.UNIT_COLUMNS), np.int64)
-    unit[:, kernel.COUNT] = np.bincount(decoded.unit, minlength=kernel.UNITS)
-    unit[:, kernel.FIRST] = np.cumsum(unit[:, kernel.COUNT]) - unit[:, kernel.COUNT]
-    unit[:, kernel.POST_LEFT] = kernel.UNKNOWN
-    control = np.zeros(kernel.CONTROL_COLUMNS, np.int64)
-    control[kernel.FETCH_NEXT] = transfer_kernel.NEVER
-    control[kernel.FETCH_ISSUE] = -1
-    return kernel.Record(
-        time=np.full((len(decoded), kernel.TIME_COLUMNS), kernel.UNKNOWN, np.int64),
+        posts[members * layout.UNITS + other] = np.bincount(posting, minlength=layout.UNITS)
+        takes[other * layout.UNITS + members] = np.bincount(waiting, minlength=layout.UNITS)
+    unit = np.zeros((layout.UNITS, layout.UNIT_COLUMNS), np.int64)
+    unit[:, layout.COUNT] = np.bincount(decoded.unit, minlength=layout.UNITS)
+    unit[:, layout.FIRST] = np.cumsum(unit[:, layout.COUNT]) - unit[:, layout.COUNT]
+    unit[:, layout.POST_LEFT] = layout.UNKNOWN
+    control = np.zeros(layout.CONTROL_COLUMNS, np.int64)
+    control[layout.FETCH_NEXT] = transfer_kernel.NEVER
+    control[layout.FETCH_ISSUE] = -1
+    return layout.Record(
+        time=np.full((len(decoded), layout.TIME_COLUMNS), layout.UNKNOWN, np.int64),
         unit=unit,
-        cause=np.zeros((kernel.UNITS, kernel.CAUSES), np.int64),
+        cause=np.zeros((layout.UNITS, layout.CAUSES), np.int64),
         posted=np.zeros(semaphores, np.int64),
         taken=np.zeros(semaphores, np.int64),
         post_first=np.cumsum(posts) - posts,
@@ -166,32 +169,32 @@ def _engines(chip: Chip) -> transfer_kernel.Engines:
     return transfer_kernel.Engines(state, slots, np.zeros((2, ring, 2), np.int64))
 
 
-def _deadlock(decoded: Decoded, plan: kernel.Plan, record: kernel.Record) -> str:
+def _deadlock(decoded: Decoded, plan: layout.Plan, record: layout.Record) -> str:
     """Say what each unit waits for."""
     lines = []
     for unit in Unit:
         state = record.unit[unit]
-        for rank in (int(state[kernel.POSTING]), int(state[kernel.HEAD])):
-            if rank >= state[kernel.COUNT]:
+        for rank in (int(state[layout.POSTING]), int(state[layout.HEAD])):
+            if rank >= state[layout.COUNT]:
                 continue
-            index = int(plan.member[state[kernel.FIRST] + rank])
+            index = int(plan.member[state[layout.FIRST] + rank])
             line = _blocked(decoded, record, unit, index)
             if line and line not in lines:
                 lines.append(line)
     return "deadlock: " + "; ".join(lines)
 
 
-def _blocked(decoded: Decoded, record: kernel.Record, unit: Unit, index: int) -> str:
+def _blocked(decoded: Decoded, record: layout.Record, unit: Unit, index: int) -> str:
     name = f"{unit.name} instruction {index} ({Opcode(int(decoded.opcode[index])).name})"
-    if record.time[index, kernel.END] != kernel.UNKNOWN:
-        full = [other.name for other in Unit if int(record.unit[unit, kernel.POST_LEFT]) >> other & 1]
+    if record.time[index, layout.END] != layout.UNKNOWN:
+        full = [other.name for other in Unit if int(record.unit[unit, layout.POST_LEFT]) >> other & 1]
         return f"{name} cannot post to {' and '.join(full)}, whose semaphore is full" if full else ""
-    if record.time[index, kernel.DISPATCH] == kernel.UNKNOWN:
+    if record.time[index, layout.DISPATCH] == layout.UNKNOWN:
         return f"{name} is not dispatched"
     missing = [
         other.name
         for other in Unit
         if int(decoded.wait[index]) >> other & 1
-        and record.taken[other * kernel.UNITS + unit] >= record.posted[other * kernel.UNITS + unit]
+        and record.taken[other * layout.UNITS + unit] >= record.posted[other * layout.UNITS + unit]
     ]
-    return f"{name} waits for a post of {' and '.join(missing)}" if missing else f"{name} waits for its unit"
+    return f"{name} waits for a post of {' and '.join(missing)}" if missing else ""

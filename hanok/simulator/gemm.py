@@ -46,8 +46,13 @@ def _value(field: int, name: bytes, element: int, *dimensions: bytes) -> bytes:
 
 
 def product_model() -> bytes:
-    """An ONNX model (onnx.proto field numbers) of MatMulInteger: a uint8 [m, k] less 128, times b int8 [k, n]."""
-    node = _message(1, *(_message(1, name) for name in (b"a", b"b", b"zero")), _message(2, b"y"), _message(4, b"MatMulInteger"))
+    """An ONNX model of MatMulInteger, by onnx.proto field numbers: (a uint8 [m, k] - 128) @ b int8 [k, n]."""
+    node = _message(
+        1,
+        *(_message(1, name) for name in (b"a", b"b", b"zero")),
+        _message(2, b"y"),
+        _message(4, b"MatMulInteger"),
+    )
     zero = _message(5, _number(2, _UINT8), _message(8, b"zero"), _message(9, bytes([OFFSET])))
     graph = _message(
         7,
@@ -62,7 +67,7 @@ def product_model() -> bytes:
 
 
 def runtime_product() -> Product:
-    """ONNX Runtime's MatMulInteger on one thread; uint8 x int8 is its fast form, exact where sums do not saturate."""
+    """ONNX Runtime's MatMulInteger on one thread; its fast uint8 x int8 form may saturate, so it is tried."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3

@@ -118,3 +118,11 @@ def test_the_python_interface(model_file: Path, tmp_path: Path) -> None:
     again = saved.run({"image": samples["image"][:1]})
     np.testing.assert_array_equal(again.outputs["features"], result.outputs["features"])
     assert "layers" in model.inspect(limit=2)
+
+
+def test_a_lone_array_calibrates_the_only_input(hanok_command: Run, model_file: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "samples.npy", np.random.default_rng(2).normal(size=(3, 3, 8, 8)).astype(np.float32))
+    target = tmp_path / "m.hanok"
+    result = hanok_command("compile", model_file, "--calibrate", tmp_path / "samples.npy", "-o", target)
+    assert result.exit_code == 0, result.output
+    assert "calibration: 3 samples" in hanok_command("inspect", target).stdout

@@ -23,6 +23,7 @@ from verify_programs import (
 from hanok.compiler.verify import RULES, verify_code
 from hanok.errors import VerifyError
 from hanok.isa import Opcode, Operand, Reduction, Region, RegionKind, Source, Step, encode
+from hanok.machine import Chip
 
 CHIP = small_chip()
 SRAM = CHIP.core.sram.total_bytes
@@ -50,6 +51,11 @@ def sram_chain(**fields):
         "address_out": BANK,
     }
     return chain(**(values | fields))
+
+
+def expand(**fields):
+    """64 bytes to bank 0 from a table and one word."""
+    return dma(Opcode.EXPAND, **({"packed_bytes": 132} | fields))
 
 
 TABLE = encode(Opcode.TABLE, {"address": 8 * BANK})
@@ -148,6 +154,14 @@ BROKEN = [
     ("weight-port", [conv(weights=512)]),
     ("weight-port", [conv(flags=1, bias_address=128)]),
     ("next-weight-port", [conv(), conv(2 * BANK, 0)]),
+    ("expand", [expand(packed_bytes=128)]),
+    ("expand", [expand(packed_bytes=134)]),
+    ("expand", [expand(count_1=2)]),
+    ("expand", [expand(flags=1)]),
+    ("flags", [expand(flags=2)]),
+    ("sram-bounds", [expand(sram=SRAM - 63)]),
+    ("dram-bounds", [expand(dram=DRAM_BYTES - 131)]),
+    ("dram-order", [dma(Opcode.STORE, sram=BANK, dram=131), expand()]),
     ("balance", [dma(post=MATRIX)]),
     ("balance", [dma(post=MATRIX), conv(wait=LOAD, post=VECTOR)]),
     ("deadlock", [conv(wait=LOAD)]),
@@ -175,8 +189,8 @@ def test_the_message_names_instruction_line_found_and_rule():
         verify(dma(), dma(sram=SRAM - 63))
     line = "load run_bytes=64 sram_address=16321 count_3=1 count_2=1 count_1=1"
     assert str(caught.value) == (
-        f"instruction 1 at byte 64, `{line}`: sram-bounds: bytes 16321 .. 16385; allowed: 0 .. 16384 "
-        "(every access lies in the SRAM)"
+        f"instruction 1 at byte {len(dma())}, `{line}`: sram-bounds: bytes 16321 .. 16385; "
+        "allowed: 0 .. 16384 (every access lies in the SRAM)"
     )
 
 
@@ -188,6 +202,17 @@ def test_the_first_broken_instruction_is_named():
 def test_bytes_that_are_no_code_are_refused():
     with pytest.raises(VerifyError, match="illegal opcode 0xff"):
         verify(b"\xff" * 64)
+
+
+def test_packed_weights_are_legal_where_there_is_a_decoder():
+    verify(expand(), expand(flags=1, packed_bytes=4), expand(dram=DRAM_BYTES - 132))
+    plain = CHIP.model_copy(
+        update={"core": CHIP.core.model_copy(update={"dma": Chip.load("hbm2-128").core.dma})}
+    )
+    with pytest.raises(
+        VerifyError, match=r"expand: allowed: core\.dma\.expand_lanes of the chip is at least 1"
+    ):
+        verify(expand(), chip=plain)
 
 
 def test_empty_code_is_legal():

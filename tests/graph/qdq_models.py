@@ -30,11 +30,15 @@ class QdqModel:
         self.initializers.append(numpy_helper.from_array(np.asarray(value), name))
         return name
 
-    def apply(self, op_type: str, inputs: Sequence[str], outputs: int = 1, domain: str = "", **attributes: Any) -> str:
+    def apply(
+        self, op_type: str, inputs: Sequence[str], outputs: int = 1, domain: str = "", **attributes: Any
+    ) -> str:
         """Add a node; return its first output."""
         index = len(self.nodes)
         names = [f"{op_type}_{index}" if not k else f"{op_type}_{index}_{k}" for k in range(outputs)]
-        node = helper.make_node(op_type, list(inputs), names, name=f"node_{index}", domain=domain, **attributes)
+        node = helper.make_node(
+            op_type, list(inputs), names, name=f"node_{index}", domain=domain, **attributes
+        )
         self.nodes.append(node)
         return names[0]
 
@@ -45,7 +49,9 @@ class QdqModel:
             "QuantizeLinear", [value, self.constant(np.float32(scale)), self.constant(np.array(zero, kind))]
         )
 
-    def dequantize(self, stored: str, scale: Any, zero: Any = 0, axis: int | None = None, kind: Any = None) -> str:
+    def dequantize(
+        self, stored: str, scale: Any, zero: Any = 0, axis: int | None = None, kind: Any = None
+    ) -> str:
         """Add DequantizeLinear."""
         kind = kind or self.kind
         scale = np.asarray(scale, np.float32)
@@ -109,8 +115,9 @@ def random_feeds(graph: Graph, seed: int) -> dict[str, np.ndarray]:
     feeds: dict[str, np.ndarray] = {}
     for name in graph.inputs:
         tensor = graph.tensor(name)
-        if tensor.dtype is DType.INT8:
-            low, kind = (0, np.uint8) if tensor.unsigned else (-128, np.int8)
+        if tensor.dtype is DType.INT8 or tensor.element_type in ("INT8", "UINT8"):
+            unsigned = tensor.unsigned or tensor.element_type == "UINT8"
+            low, kind = (0, np.uint8) if unsigned else (-128, np.int8)
             feeds[name] = rng.integers(low, low + 256, tensor.shape).astype(kind)
         else:
             feeds[name] = rng.normal(0, 1.5, tensor.shape).astype(np.float32)

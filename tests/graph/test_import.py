@@ -1,4 +1,4 @@
-"""Models as exporters and quantisers write them: what becomes int8, what stays on the host, and the same values."""
+"""Models as exporters and quantisers write them: what becomes int8, what stays on the host, the values."""
 
 from __future__ import annotations
 
@@ -61,8 +61,15 @@ def _small_network(opset: int) -> ModelProto:
 def test_opsets(opset: int) -> None:
     found = compare(_small_network(opset))
     assert found.operators() == [
-        "CONV", "MAX_POOL", "CONV", "ADD", "AVERAGE_POOL", "RESHAPE", "MATMUL", "SOFTMAX",
-    ]  # fmt: skip
+        "CONV",
+        "MAX_POOL",
+        "CONV",
+        "ADD",
+        "AVERAGE_POOL",
+        "RESHAPE",
+        "MATMUL",
+        "SOFTMAX",
+    ]
     assert found.integer_steps <= 1
 
 
@@ -81,7 +88,9 @@ def test_float_border_has_one_quantize_and_one_dequantize() -> None:
     mine, theirs = run_reference(graph, feeds), run_onnxruntime(model, feeds)
     np.testing.assert_array_equal(mine[graph.outputs[0]], theirs[graph.outputs[0]])
     assert import_graph(model).tensor("image").shape == (1, 4, 6, 6)
-    with pytest.raises(ModelError, match=r"shape \[2, 5, 6, 6\] is given, but the model declares \['\?', 4, 6, 6\]"):
+    with pytest.raises(
+        ModelError, match=r"shape \[2, 5, 6, 6\] is given, but the model declares \['\?', 4, 6, 6\]"
+    ):
         import_graph(model, input_shapes={"image": (2, 5, 6, 6)})
     with pytest.raises(ModelError, match="which is no input; inputs: image"):
         import_graph(model, input_shapes={"photo": (1,)})
@@ -139,11 +148,16 @@ def test_shared_and_repeated_quantizers() -> None:
     first, second = q.quantize(y, 0.05, 1), q.quantize(y, 0.05, 1)
     other = q.quantize(y, 0.11, 0)
     a, b = q.dequantize(first, 0.05, 1), q.dequantize(first, 0.05, 1)
-    q.output(q.apply("Add", [q.apply("Conv", [a, shared]), q.constant(np.zeros((1, 4, 1, 1), np.float32))]), 0.1)
+    q.output(
+        q.apply("Add", [q.apply("Conv", [a, shared]), q.constant(np.zeros((1, 4, 1, 1), np.float32))]), 0.1
+    )
     q.output(q.apply("Mul", [b, q.dequantize(second, 0.05, 1)]), 0.1)
     q.output(q.apply("Sigmoid", [q.dequantize(other, 0.11)]), 1 / 256, -128)
     found = compare(q.model())
-    assert sorted(found.operators()) == ["CONV", "CONV", "CONV", "LOOKUP", "MUL"] or "LOOKUP" in found.operators()
+    assert (
+        sorted(found.operators()) == ["CONV", "CONV", "CONV", "LOOKUP", "MUL"]
+        or "LOOKUP" in found.operators()
+    )
     assert not found.on_host
     assert found.float_steps <= 1
 
@@ -239,15 +253,23 @@ def test_integers_that_other_operators_read() -> None:
     q = QdqModel(unsigned=True)
     x = q.input((1, 4, 6, 6), 0.03, 131)
     stored = q.quantize(q.apply("Sigmoid", [x]), 1 / 256, 0)
-    pooled = q.apply("Reshape", [q.apply("MaxPool", [stored], kernel_shape=[2, 2]), q.constant(np.array([4, -1]))])
+    pooled = q.apply(
+        "Reshape", [q.apply("MaxPool", [stored], kernel_shape=[2, 2]), q.constant(np.array([4, -1]))]
+    )
     q.output(q.apply("Exp", [q.dequantize(pooled, 1 / 256)]), 0.02)
     q.raw_output(q.apply("ArgMax", [stored], axis=1), TensorProto.INT64)
     q.raw_output(q.dequantize(stored, 0.5, 7))
     found = compare(q.model())
     operators = found.operators()
     assert [name for name in operators if name not in ("QUANTIZE", "DEQUANTIZE")] == [
-        "LOOKUP", "MAX_POOL", "RESHAPE", "LOOKUP", "HOST", "HOST", "HOST",
-    ]  # fmt: skip
+        "LOOKUP",
+        "MAX_POOL",
+        "RESHAPE",
+        "LOOKUP",
+        "HOST",
+        "HOST",
+        "HOST",
+    ]
     assert found.on_host == ["QuantizeLinear", "ArgMax", "DequantizeLinear"]
     assert found.float_mismatches == 0
 
@@ -265,14 +287,19 @@ def test_host_operators_between_integer_ones() -> None:
     assert found.float_steps <= 1
     for node in found.graph.nodes:
         if node.operator is Operator.HOST:
-            assert all(found.graph.tensor(name).dtype is DType.FLOAT32 for name in (*node.inputs, *node.outputs))
+            assert all(
+                found.graph.tensor(name).dtype is DType.FLOAT32 for name in (*node.inputs, *node.outputs)
+            )
 
 
 def test_exporters_noise_disappears() -> None:
     constants = {
-        "zero": np.array(0, np.int64), "one": np.array([1], np.int64), "minus": np.array([-1], np.int64),
-        "ratio": np.array(0.5, np.float32), "weight": np.ones((4, 2), np.float32),
-    }  # fmt: skip
+        "zero": np.array(0, np.int64),
+        "one": np.array([1], np.int64),
+        "minus": np.array([-1], np.int64),
+        "ratio": np.array(0.5, np.float32),
+        "weight": np.ones((4, 2), np.float32),
+    }
     nodes = [
         helper.make_node("Identity", ["x"], ["a"]),
         helper.make_node("Dropout", ["a", "ratio"], ["b"]),
@@ -295,7 +322,9 @@ def test_exporters_noise_disappears() -> None:
     assert [node.onnx_type for node in graph.nodes] == ["Reshape", "Gemm"]
     assert graph.tensor("y").shape == (3, 2)
     x = np.random.default_rng(0).normal(size=(3, 2, 2)).astype(np.float32)
-    np.testing.assert_allclose(run_reference(graph, {"x": x})["y"], run_onnxruntime(model, {"x": x})["y"], rtol=1e-6)
+    np.testing.assert_allclose(
+        run_reference(graph, {"x": x})["y"], run_onnxruntime(model, {"x": x})["y"], rtol=1e-6
+    )
 
 
 def test_conditional_subgraphs_run_on_the_host() -> None:
@@ -311,7 +340,63 @@ def test_conditional_subgraphs_run_on_the_host() -> None:
     graph = import_graph(model)
     for sign in (1, -1):
         x = sign * np.ones((2, 2), np.float32)
-        np.testing.assert_array_equal(run_reference(graph, {"x": x})["y"], 2 * np.ones((2, 2)) if sign > 0 else -x)
+        np.testing.assert_array_equal(
+            run_reference(graph, {"x": x})["y"], 2 * np.ones((2, 2)) if sign > 0 else -x
+        )
+
+
+def _pair(q: QdqModel, value: str, scale: object, zero: object, **attributes: object) -> str:
+    """Q and DQ with parameters as they are given."""
+    names = [q.constant(scale), q.constant(zero)]
+    stored = q.apply("QuantizeLinear", [value, *names], **attributes)
+    return q.apply("DequantizeLinear", [stored, *names], **attributes)
+
+
+def test_formats_that_the_npu_lacks_stay_on_the_host() -> None:
+    """int16 activations, one scale for each channel of an activation, blocks of weights."""
+    rng = np.random.default_rng(0)
+    q = QdqModel(opset=21, ir_version=10)
+    x = q.input((4, 6), 0.03, 3)
+    wide = _pair(q, q.apply("Exp", [x]), np.float32(0.001), np.int16(0))
+    rows = _pair(q, wide, rng.uniform(0.1, 0.2, 6).astype(np.float32), np.zeros(6, np.int8), axis=1)
+    blocks = [
+        q.constant(rng.uniform(0.01, 0.02, (3, 5)).astype(np.float32)),
+        q.constant(np.zeros((3, 5), np.int8)),
+    ]
+    w = q.apply("DequantizeLinear", [q.constant(_weights(rng, 6, 5)), *blocks], axis=0, block_size=2)
+    q.output(q.apply("MatMul", [rows, w]), 0.5)
+    found = compare(q.model())
+    assert "MATMUL" not in found.operators()
+    assert found.on_host.count("QuantizeLinear") == 2
+    assert found.float_steps <= 1
+
+
+def test_narrow_weights_are_widened() -> None:
+    rng = np.random.default_rng(0)
+    q = QdqModel(opset=21, ir_version=10)
+    x = q.input((4, 6), 0.03, 3)
+    weights = helper.make_tensor("w4", TensorProto.INT4, [6, 4], rng.integers(-8, 8, 24).tolist())
+    q.initializers.append(weights)
+    w = q.apply("DequantizeLinear", ["w4", q.constant(np.float32(0.1))])
+    q.output(q.apply("MatMul", [x, w]), 0.1)
+    found = compare(q.model())
+    assert found.operators() == ["MATMUL"]
+    assert found.float_steps <= 1
+
+
+def test_half_precision_runs_on_the_host() -> None:
+    graph = helper.make_graph(
+        [helper.make_node("Mul", ["x", "c"], ["a"]), helper.make_node("Relu", ["a"], ["y"])],
+        "half",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT16, [2, 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT16, None)],
+        [numpy_helper.from_array(np.full((3,), 2, np.float16), "c")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    imported = import_graph(load_model(model.SerializeToString()))
+    assert (imported.tensor("x").dtype, imported.tensor("x").element_type) == (DType.OTHER, "FLOAT16")
+    x = np.array([[1, -1, 3], [0.5, 2, -2]], np.float16)
+    np.testing.assert_array_equal(run_reference(imported, {"x": x})["y"], np.maximum(2 * x, 0))
 
 
 def test_import_is_deterministic() -> None:

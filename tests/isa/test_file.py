@@ -34,12 +34,12 @@ from hanok.machine import Chip
 
 PREFIX = struct.Struct("<8sIIQQ")
 HEADER_AT = PREFIX.size + 32
+LINE = {"run_bytes": 64, "count_3": 1, "count_2": 1, "count_1": 1}
 
 
 def example_program() -> Program:
     """A program with something in every field."""
-    line = {"run_bytes": 64, "count_3": 1, "count_2": 1, "count_1": 1}
-    code = encode(Opcode.LOAD, line) + encode(Opcode.STORE, line | {"dram_address": 8192})
+    code = encode(Opcode.LOAD, LINE) + encode(Opcode.STORE, LINE | {"dram_address": 8192})
     return Program(
         name="모델",
         chip=Chip.load("edge"),
@@ -207,7 +207,7 @@ def test_a_sealed_file_with_a_hostile_header(saved, header):
 def edits() -> list[tuple[str, Any, str]]:
     """Path in the header, hostile value, what the message says."""
     return [
-        ("name", 5, "program.name: str wanted, found '5'"),
+        ("name", 5, "program.name: str wanted, found 5"),
         ("dram_bytes", True, "program.dram_bytes: int wanted"),
         ("dram_bytes", -1, "outside the program's DRAM of -1"),
         ("dram_bytes", 1 << 60, "are more than the chip's 8192 MiB"),
@@ -222,9 +222,9 @@ def edits() -> list[tuple[str, Any, str]]:
         ("stages.1.layer_of.dtype", "<i8", "2 elements of <i8 wanted"),
         ("stages.1.layer_of.shape", [-1], "a shape wanted"),
         ("stages.1.layer_of.shape", [1] * 40, "a shape wanted"),
-        ("stages.1.layer_of.shape", [1 << 40, 1 << 40], "wanted, found '8'"),
+        ("stages.1.layer_of.shape", [1 << 40, 1 << 40], "wanted, found 8"),
         ("stages.1.layer_of.data", [0, 8], "a layer number outside 0..1"),
-        ("stages.1.code", [7, 64], "2 layer numbers for 1 instructions"),
+        ("stages.1.code", [7, len(encode(Opcode.LOAD, LINE))], "2 layer numbers for 1 instructions"),
         ("regions.0.kind", "secret", "program.regions[0].kind: RegionKind wanted, found 'secret'"),
         ("regions.0.size_bytes", 1 << 30, "region 'weights': bytes 0..1073741824 outside"),
         ("bindings.0.permutation", [0, 0, 1, 2], "binding 'y': shape"),

@@ -16,7 +16,14 @@ DRAM_BYTES = 1 << 16
 ELEMENT_BYTES = {1: 1, 2: 1, 3: 4, 4: 4, 0: 1}
 
 
-def small_chip(rows: int = 8, columns: int = 8, lanes: int = 8, bank_bytes: int = 1024, **control: int) -> Chip:
+def small_chip(
+    rows: int = 8,
+    columns: int = 8,
+    lanes: int = 8,
+    bank_bytes: int = 1024,
+    expand_lanes: int = 0,
+    **control: int,
+) -> Chip:
     """A chip small enough that random instructions meet every edge."""
     return Chip.from_dict(
         {
@@ -26,7 +33,7 @@ def small_chip(rows: int = 8, columns: int = 8, lanes: int = 8, bank_bytes: int 
                 "matrix": {"rows": rows, "columns": columns, "accumulator_rows": 256, "accumulator_banks": 2},
                 "vector": {"lanes": lanes, "stages": 2},
                 "sram": {"banks": 16, "bank_bytes": bank_bytes},
-                "dma": {"bytes_per_cycle": 8, "outstanding": 4},
+                "dma": {"bytes_per_cycle": 8, "outstanding": 4, "expand_lanes": expand_lanes},
                 "control": control,
             },
             "memory": {"standard": "none", "channels": 1, "capacity_mib": 1},
@@ -44,9 +51,23 @@ def is_legal(code: bytes, chip: Chip) -> bool:
     return True
 
 
+def fields_of(code: bytes) -> dict[str, Any]:
+    """Fields of one instruction, to be changed and encoded again."""
+    record = decode(code).record(0)
+    return {name: record[name].tolist() for name in record.dtype.names or () if name != "opcode"}
+
+
 def random_instruction(rng: np.random.Generator, chip: Chip) -> bytes:
     """One legal instruction; unlucky draws are thrown away."""
-    makers = (random_dma, random_matrix, random_matrix, random_chain, random_chain, random_chain, random_table)
+    makers = (
+        random_dma,
+        random_matrix,
+        random_matrix,
+        random_chain,
+        random_chain,
+        random_chain,
+        random_table,
+    )
     while True:
         code = makers[rng.integers(len(makers))](rng, chip)
         if is_legal(code, chip):
@@ -119,7 +140,9 @@ def random_table(rng: np.random.Generator, chip: Chip) -> bytes:
     return encode(Opcode.TABLE, {"address": rng.integers(chip.core.sram.total_bytes)})
 
 
-SPECIAL = np.array([0.0, -0.0, 1.0, -1.0, 0.5, 1.5, -2.5, np.inf, -np.inf, np.nan, 1e-42, 3e38, 127.5, 1e9], np.float32)
+SPECIAL = np.array(
+    [0.0, -0.0, 1.0, -1.0, 0.5, 1.5, -2.5, np.inf, -np.inf, np.nan, 1e-42, 3e38, 127.5, 1e9], np.float32
+)
 
 
 def _number(rng: np.random.Generator) -> np.float32:
@@ -144,7 +167,12 @@ def _side_strides(rng: np.random.Generator, counts: list[int], size: int) -> lis
 def random_chain(rng: np.random.Generator, chip: Chip) -> bytes:
     sram = chip.core.sram.total_bytes
     matrix = chip.core.matrix
-    counts = [int(rng.integers(1, 3)), int(rng.integers(1, 5)), int(rng.integers(1, 6)), int(rng.integers(1, 40))]
+    counts = [
+        int(rng.integers(1, 3)),
+        int(rng.integers(1, 5)),
+        int(rng.integers(1, 6)),
+        int(rng.integers(1, 40)),
+    ]
     reduction = Reduction(int(rng.integers(4))) if rng.random() < 0.6 else Reduction.NONE
     reduce = [int(rng.integers(1, 4)), int(rng.integers(1, 4))] if reduction else [1, 1]
     kind_0 = int(rng.integers(1, 5))

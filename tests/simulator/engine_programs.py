@@ -16,14 +16,25 @@ MEMORIES = ("FLAT:400:50", "FLAT:3000:7", "FLAT:64000", "HBM2_2000", "LPDDR5_640
 def small_chip(**changes: Any) -> Chip:
     """A small chip; keywords such as queue_depth replace fields wherever they stand."""
     sections: dict[str, dict[str, Any]] = {
-        "matrix": {"rows": 8, "columns": 8, "accumulator_rows": 64, "preload_rows_per_cycle": 1, "extra_stages": 0},
+        "matrix": {
+            "rows": 8,
+            "columns": 8,
+            "accumulator_rows": 64,
+            "preload_rows_per_cycle": 1,
+            "extra_stages": 0,
+        },
         "vector": {"lanes": 8, "stages": 2, "pipeline_cycles": 6},
         "sram": {"banks": 16, "bank_bytes": 4096},
-        "dma": {"bytes_per_cycle": 16, "outstanding": 8},
+        "dma": {"bytes_per_cycle": 16, "outstanding": 8, "expand_lanes": 4},
         "control": {"queue_depth": 4, "semaphore_limit": 8, "fetch_buffer_bytes": 1024},
     }
     top: dict[str, Any] = {"name": "small", "clock_mhz": 1000}
-    memory: dict[str, Any] = {"standard": "FLAT:1000:20", "channels": 1, "capacity_mib": 16, "latency_cycles": 3}
+    memory: dict[str, Any] = {
+        "standard": "FLAT:1000:20",
+        "channels": 1,
+        "capacity_mib": 16,
+        "latency_cycles": 3,
+    }
     for name, value in changes.items():
         owner = next((part for part in (*sections.values(), memory) if name in part), top)
         owner[name] = value
@@ -39,6 +50,7 @@ def random_chip(rng: random.Random) -> Chip:
         latency_cycles=rng.choice([0, 1, 20]),
         bytes_per_cycle=rng.choice([4, 7, 16, 32, 64, 100, 256]),
         outstanding=rng.choice([1, 2, 3, 7, 64]),
+        expand_lanes=rng.choice([1, 8, 64]),
         queue_depth=depth,
         semaphore_limit=depth + rng.choice([1, 2, 50]),
         fetch_buffer_bytes=rng.choice([512, 700, 4096]),
@@ -62,6 +74,16 @@ def random_transfer(rng: random.Random) -> dict[str, Any]:
         "dram_stride_1": stride,
         "dram_stride_2": rng.choice([stride * counts[2], 4096, -40]),
         "dram_stride_3": rng.choice([stride * counts[2] * counts[1], 1 << 16, 0]),
+    }
+
+
+def random_expand(rng: random.Random) -> dict[str, Any]:
+    return {
+        "flags": rng.choice([0, 1]),
+        "run_bytes": rng.choice([1, 8, 100, 1000]),
+        "packed_bytes": 4 * rng.choice([1, 7, 33, 100]),
+        "dram_address": rng.randrange(1 << 20, 1 << 22),
+        **dict.fromkeys(("count_1", "count_2", "count_3"), 1),
     }
 
 
@@ -107,6 +129,7 @@ def random_vector(rng: random.Random) -> dict[str, Any]:
 FIELDS = {
     Opcode.LOAD: random_transfer,
     Opcode.FILL: random_transfer,
+    Opcode.EXPAND: random_expand,
     Opcode.STORE: random_transfer,
     Opcode.CONV: random_matrix,
     Opcode.DEPTHWISE: random_matrix,

@@ -11,13 +11,21 @@ from hanok.dram import _kernels as dram
 from hanok.dram.standards import get_standard
 from hanok.dram.state import make_state
 from hanok.isa import Decoded, Opcode, Unit, decode
-from hanok.isa.table import FLAG_BIAS, FLAG_REDUCE_INNER, STEP_SLOTS, Reduction, Source, Step
-from hanok.isa.timing import chain_cycles, depthwise_stream_cycles, matrix_schedule, preload_cycles, table_cycles
+from hanok.isa.table import FLAG_BIAS, FLAG_KEEP_CODE, FLAG_REDUCE_INNER, STEP_SLOTS, Reduction, Source, Step
+from hanok.isa.timing import (
+    chain_cycles,
+    depthwise_stream_cycles,
+    expand_cycles,
+    matrix_schedule,
+    preload_cycles,
+    table_cycles,
+)
 from hanok.machine import Chip
 from hanok.simulator.counters import Cause
 from hanok.units import cycles_to_picoseconds, picoseconds_to_cycles
 
-PATIENCE = 30_000
+PATIENCE = 5_000
+UNITS = tuple(Unit)
 ELEMENT = {Source.ACCUMULATOR: 1, Source.INT8: 1, Source.INT32: 4, Source.FLOAT32: 4}
 
 
@@ -36,13 +44,15 @@ class Job:
 
     index: int
     bursts: deque[Burst] = field(default_factory=deque)
-    beats: int = 0
 
 
 def runs_of(record: np.void) -> list[int]:
     first = int(record["dram_address"])
     return [
-        first + a * int(record["dram_stride_3"]) + b * int(record["dram_stride_2"]) + c * int(record["dram_stride_1"])
+        first
+        + a * int(record["dram_stride_3"])
+        + b * int(record["dram_stride_2"])
+        + c * int(record["dram_stride_1"])
         for a in range(int(record["count_3"]))
         for b in range(int(record["count_2"]))
         for c in range(int(record["count_1"]))
@@ -52,7 +62,8 @@ def runs_of(record: np.void) -> list[int]:
 def bursts_of(record: np.void, burst_bytes: int) -> deque[Burst]:
     bursts: deque[Burst] = deque()
     for run in runs_of(record):
-        position, end = run, run + int(record["run_bytes"])
+        size = record["packed_bytes" if record["opcode"] == Opcode.EXPAND else "run_bytes"]
+        position, end = run, run + int(size)
         while position < end:
             number = position // burst_bytes
             stop = min(end, (number + 1) * burst_bytes)
@@ -84,7 +95,12 @@ def matrix_tiles(record: np.void, chip: Chip) -> tuple[list[int], int]:
     stream = get["out_height"] * get["out_width"]
     if depthwise:
         stream = depthwise_stream_cycles(
-            get["out_height"], get["out_width"], get["x_stride"], get["taps_x"], get["x_tap"], get["pixel_pitch"]
+            get["out_height"],
+            get["out_width"],
+            get["x_stride"],
+            get["taps_x"],
+            get["x_tap"],
+            get["pixel_pitch"],
         )
     return preloads, stream
 
@@ -130,20 +146,23 @@ class SteppedModel:
         self.requests = max(1, self.width // self.burst_bytes)
         self.dispatch, self.start, self.end = [-1] * count, [-1] * count, [-1] * count
         self.bursts = [0] * count
-        self.queues: dict[Unit, deque[int]] = {unit: deque() for unit in Unit}
-        self.to_post: dict[Unit, deque[tuple[int, int]]] = {unit: deque() for unit in Unit}
-        self.remaining = {unit: int((self.decoded.unit == unit).sum()) for unit in Unit}
-        self.semaphores = {(source, target): 0 for source in Unit for target in Unit}
+        self.queues: dict[Unit, deque[int]] = {unit: deque() for unit in UNITS}
+        self.to_post: dict[Unit, deque[tuple[int, int]]] = {unit: deque() for unit in UNITS}
+        self.remaining = {unit: int((self.decoded.unit == unit).sum()) for unit in UNITS}
+        self.semaphores = {(source, target): 0 for source in UNITS for target in UNITS}
         self.cycle, self.progress_at, self.dispatched, self.fetched = 0, 0, 0, 0
-        self.fetches: list[tuple[int, int]] = []
-        self.log: dict[Unit, list[Cause]] = {unit: [] for unit in Unit}
-        self.busy: dict[Unit, set[int]] = {unit: set() for unit in Unit}
+        self.arrived = self.last_arrival = 0
+        self.fetches: deque[tuple[int, int]] = deque()
+        self.log: dict[Unit, list[Cause]] = {unit: [] for unit in UNITS}
+        self.busy: dict[Unit, set[int]] = {unit: set() for unit in UNITS}
         self.vector_free = self.loader_free = self.stream_free = 0
         self.load_issue: Job | None = None
-        self.load_issue_after = self.load_answered = 0
+        self.load_issued = self.load_issue_after = self.load_answered = 0
         self.load_left: list[int] = []
         self.load_moving: deque[tuple[int, Burst | None, bool]] = deque()
         self.fill_beats = 0
+        self.decoders: deque[tuple[int, int]] = deque()
+        self.decoder_lags = False
         self.register = 0
         self.store: Job | None = None
         self.store_gathered: deque[tuple[int, Burst, bool]] = deque()
@@ -163,12 +182,15 @@ class SteppedModel:
         self.progress_at = max(self.progress_at, end)
 
     def step_posts(self) -> None:
-        for unit in Unit:
+        for unit in UNITS:
             queue = self.to_post[unit]
             while queue and self.end[queue[0][0]] <= self.cycle:
                 index, mask = queue[0]
-                for target in Unit:
-                    if mask >> target & 1 and self.semaphores[unit, target] < self.chip.core.control.semaphore_limit:
+                for target in UNITS:
+                    if (
+                        mask >> target & 1
+                        and self.semaphores[unit, target] < self.chip.core.control.semaphore_limit
+                    ):
                         self.semaphores[unit, target] += 1
                         mask &= ~(1 << target)
                         self.progress_at = max(self.progress_at, self.cycle)
@@ -186,8 +208,9 @@ class SteppedModel:
         index = self.dispatched
         if index == len(self.decoded):
             return Cause.END
-        arrived = sum(size for size, arrival in self.fetches if arrival <= self.cycle)
-        if arrived < self.ends_at[index]:
+        while self.fetches and self.fetches[0][1] <= self.cycle:
+            self.arrived += self.fetches.popleft()[0]
+        if self.arrived < self.ends_at[index]:
             return Cause.FETCH
         queue = self.queues[Unit(int(self.decoded.unit[index]))]
         if len(queue) < self.chip.core.control.queue_depth:
@@ -213,7 +236,7 @@ class SteppedModel:
         if not queue or not self.unit_free(unit) or self.stalled(unit):
             return
         index = queue[0]
-        sources = [source for source in Unit if int(self.decoded.wait[index]) >> source & 1]
+        sources = [source for source in UNITS if int(self.decoded.wait[index]) >> source & 1]
         if any(self.semaphores[source, unit] == 0 for source in sources):
             return
         for source in sources:
@@ -242,6 +265,10 @@ class SteppedModel:
             bursts = bursts_of(record, self.burst_bytes)
             self.bursts[index] = len(bursts)
             job = Job(index, bursts)
+            if record["opcode"] == Opcode.EXPAND:
+                table = not record["flags"] & FLAG_KEEP_CODE
+                cycles = expand_cycles(self.chip.core.dma, int(record["run_bytes"]), table)
+                self.decoders.append((index, cycles))
             if unit == Unit.LOAD:
                 self.load_issue = job
             else:
@@ -269,11 +296,14 @@ class SteppedModel:
                 self.load_issue, self.load_issue_after = None, self.cycle + 1
                 return
 
-    load_issued = 0
-
     def step_load_mover(self) -> None:
         """One beat of up to `width` bytes of one run; bytes short of a beat go to a register."""
         beaten = False
+        self.step_decoder()
+        if self.decoder_lags:
+            self.busy[Unit.LOAD].add(self.cycle)
+            self.end_expand()
+            return
         while self.load_moving:
             index, burst, last = self.load_moving[0]
             if burst is None:
@@ -309,10 +339,27 @@ class SteppedModel:
                 continue
             self.load_left.append(self.cycle)
             self.load_moving.popleft()
-            if last:
+            if last and self.decoders and self.decoders[0][0] == index:
+                self.end_expand()
+            elif last:
                 self.finish(Unit.LOAD, index, self.cycle + 1)
             if beaten:
                 return
+
+    def step_decoder(self) -> None:
+        """A cycle of the decoder, once the mover is free of earlier instructions."""
+        if self.decoders and not (self.load_moving and self.load_moving[0][0] < self.decoders[0][0]):
+            index, left = self.decoders[0]
+            self.decoders[0] = (index, left - 1)
+            self.progress_at = max(self.progress_at, self.cycle)
+
+    def end_expand(self) -> None:
+        """The bytes are in; the instruction ends with its decoder."""
+        index, left = self.decoders[0]
+        self.decoder_lags = left > 0
+        if left <= 0:
+            self.decoders.popleft()
+            self.finish(Unit.LOAD, index, self.cycle + 1)
 
     def step_store_requests(self) -> None:
         for _ in range(self.requests):
@@ -369,14 +416,15 @@ class SteppedModel:
             return
         address = (self.code_address + self.fetched) // self.burst_bytes * self.burst_bytes
         behind = min(len(self.code), address + self.burst_bytes - self.code_address)
-        gone = sum(1 for cycle in self.dispatch if 0 <= cycle < self.cycle)
+        gone = self.dispatched
+        if gone and self.dispatch[gone - 1] == self.cycle:
+            gone -= 1
         consumed = self.ends_at[gone - 1] if gone else 0
         if behind - consumed > self.chip.core.control.fetch_buffer_bytes:
             return
         arrival = self.memory_cycle(dram.read(self.memory, address, self.now_ps()))
         arrival = max(arrival + self.chip.memory.latency_cycles, self.cycle + 1)
-        if self.fetches:
-            arrival = max(arrival, self.fetches[-1][1])
+        arrival = self.last_arrival = max(arrival, self.last_arrival)
         self.fetches.append((behind - self.fetched, arrival))
         self.fetched = behind
         self.progress_at = max(self.progress_at, arrival)
@@ -393,12 +441,12 @@ class SteppedModel:
         if not self.queues[unit]:
             return None
         wait = int(self.decoded.wait[self.queues[unit][0]])
-        return next((s for s in Unit if wait >> s & 1 and self.semaphores[s, unit] == 0), None)
+        return next((s for s in UNITS if wait >> s & 1 and self.semaphores[s, unit] == 0), None)
 
     def step(self) -> None:
         self.step_posts()
         dispatching = self.step_dispatch()
-        waiting = {unit: self.head_waits_for(unit) for unit in Unit}
+        waiting = {unit: self.head_waits_for(unit) for unit in UNITS}
         for unit in (Unit.LOAD, Unit.MATRIX, Unit.VECTOR):
             self.step_start(unit)
         self.step_load_requests()
@@ -407,13 +455,14 @@ class SteppedModel:
         self.step_fetch()
         self.step_load_mover()
         self.step_store_mover()
-        for unit in Unit:
+        for unit in UNITS:
             self.log[unit].append(self.idle_cause(unit, dispatching, waiting[unit]))
         self.cycle += 1
 
     def finished(self) -> bool:
-        done = all(end >= 0 for end in self.end) and not any(self.to_post.values())
-        return done and self.fetched == len(self.code)
+        if self.dispatched < len(self.decoded) or any(self.to_post.values()):
+            return False
+        return all(end >= 0 for end in self.end)
 
     def run(self) -> bool:
         """Step to the end; False for a deadlock."""
@@ -421,7 +470,7 @@ class SteppedModel:
             self.step()
             if self.cycle > self.progress_at + PATIENCE:
                 return False
-        last = max([self.cycle - 1, *self.end, *(arrival for _, arrival in self.fetches)])
+        last = max([self.cycle - 1, *self.end, self.last_arrival])
         drained = self.memory_cycle(dram.flush(self.memory))
         self.total = max(last, drained)
         return True
@@ -429,7 +478,7 @@ class SteppedModel:
     def causes(self) -> np.ndarray:
         """[unit][Cause] cycles, by looking at each cycle."""
         table = np.zeros((len(Unit), len(Cause)), np.int64)
-        for unit in Unit:
+        for unit in UNITS:
             active = np.zeros(self.total, bool)
             for index in np.flatnonzero(self.decoded.unit == unit):
                 active[self.start[index] : self.end[index]] = True

@@ -47,7 +47,12 @@ def python_sums(chip, machine, record) -> dict[tuple[int, int], int]:
                         total = int.from_bytes(sram[address : address + 4].tobytes(), "little", signed=True)
                     for number, (ty, tx, j) in enumerate(taps):
                         y = field["y_start"] + oy * field["y_stride"] + ty * field["y_dilation"]
-                        x = field["x_start"] + ox * field["x_stride"] + tx * field["x_tap"] + n * field["x_block"]
+                        x = (
+                            field["x_start"]
+                            + ox * field["x_stride"]
+                            + tx * field["x_tap"]
+                            + n * field["x_block"]
+                        )
                         x += c if depthwise else j
                         slot = (y + field["ring_start"]) % field["ring_rows"] if field["ring_rows"] else y
                         inside = 0 <= y < field["y_limit"] and 0 <= x < field["x_limit"]
@@ -114,9 +119,10 @@ def test_convolution_layer_matches_onnx_runtime(mode: str) -> None:
             Opcode.CHAIN,
             {
                 "outer_2": 1, "outer_1": out_height, "outer_0": out_width, "reduce_1": 1, "reduce_0": 1,
-                "inner": used, "steps": 1, "kind_0": 1, "kind_1": 4, "kind_out": 2, "scale_0": 1.0, "scale_1": 1.0,
-                "address_0": block * positions * 8, "row_pitch": out_width * 8, "pixel_pitch": 8, "stride_inner": 1,
-                "y_stride": 1, "y_limit": out_height, "x_stride": 1, "x_limit": out_width,
+                "inner": used, "steps": 1, "kind_0": 1, "kind_1": 4, "kind_out": 2, "scale_0": 1.0,
+                "scale_1": 1.0, "address_0": block * positions * 8, "row_pitch": out_width * 8,
+                "pixel_pitch": 8,
+                "stride_inner": 1, "y_stride": 1, "y_limit": out_height, "x_stride": 1, "x_limit": out_width,
                 "address_1": 2304 + 32 * block, "strides_1": [0, 0, 0, 4],
                 "address_out": 4096 + 8 * block, "strides_out": [0, out_width * outputs, outputs, 1],
                 "zero_out": zero_out, "low_out": -128, "high_out": 127,
@@ -129,14 +135,18 @@ def test_convolution_layer_matches_onnx_runtime(mode: str) -> None:
     assert np.array_equal(result, expected)
 
 
-def onnx_runtime_convolution(image, weights, bias, input_scale, zero_in, weight_scale, output_scale, zero_out):
+def onnx_runtime_convolution(
+    image, weights, bias, input_scale, zero_in, weight_scale, output_scale, zero_out
+):
     names = ["x", "x_scale", "x_zero", "w", "w_scale", "w_zero", "y_scale", "y_zero", "b"]
     values = [
         image.transpose(2, 0, 1)[None], input_scale, np.int8(zero_in), weights, weight_scale,
         np.zeros(len(bias), np.int8), output_scale, np.int8(zero_out), bias,
     ]  # fmt: skip
     node = helper.make_node("QLinearConv", names, ["y"], pads=[1, 1, 1, 1], strides=[2, 2])
-    initializers = [onnx.numpy_helper.from_array(np.asarray(v), n) for n, v in zip(names[1:], values[1:], strict=True)]
+    initializers = [
+        onnx.numpy_helper.from_array(np.asarray(v), n) for n, v in zip(names[1:], values[1:], strict=True)
+    ]
     graph = helper.make_graph(
         [node],
         "layer",

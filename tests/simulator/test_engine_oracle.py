@@ -14,7 +14,7 @@ from hanok.isa import Unit
 from hanok.simulator.engine import simulate
 
 
-@pytest.mark.parametrize("seed", range(120))
+@pytest.mark.parametrize("seed", range(90))
 def test_random_programs_run_as_in_the_stepped_model(seed: int) -> None:
     rng = random.Random(seed)
     chip = random_chip(rng)

@@ -13,7 +13,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 OPSET = 20
 IR_VERSION = 10
-PROBE_ELEMENTS = 40_000
+PROBE_ELEMENTS = 150_000
 """As many random inputs run through the network while it is written as hold this many elements ..."""
 PROBES_RANGE = (2, 64)
 """... within these bounds; at least two, so that outputs can differ."""

@@ -174,10 +174,10 @@
       context.fill();
       context.globalAlpha = 1;
     }
-    context.fillStyle = colour("--soft");
-    context.textAlign = "right";
     const peak = (bandwidthPeak / slice) * data.clockMhz * 1e6;
-    context.fillText(`${Number((peak / 1e9).toPrecision(3))} GB/s at most`, width - 16, chartTop + 12);
+    context.fillStyle = colour("--soft");
+    context.textAlign = "left";
+    context.fillText(`≤ ${Number((peak / 1e9).toPrecision(3))} GB/s`, 14, chartTop + 46);
   }
 
   function drawLabels(context) {

@@ -1,0 +1,84 @@
+"""Numba kernels that give each cycle of each unit its cause."""
+
+from __future__ import annotations
+
+from hanok.simulator._engine_state import (
+    ACTIVE_END,
+    ARRIVED,
+    CAUSE_BUSY,
+    CAUSE_DISPATCH,
+    CAUSE_FETCH,
+    CAUSE_FULL,
+    CAUSE_LOAD,
+    DISPATCH,
+    DISPATCHED,
+    END,
+    ENDED,
+    FETCH_CYCLES,
+    FIRST,
+    RANK,
+    RELEASE,
+    START,
+    UNITS,
+    WAIT,
+    Plan,
+    Record,
+)
+from hanok.simulator._kernels_transfer import inner
+
+
+@inner
+def _fetch_cycles_before(record: Record, cycle: int) -> int:
+    """Cycles before `cycle` in which dispatch waited for instruction bytes (dispatch has passed `cycle`)."""
+    low, high = 0, record.control[DISPATCHED]
+    while low < high:
+        middle = (low + high) // 2
+        if record.time[middle, DISPATCH] < cycle:
+            low = middle + 1
+        else:
+            high = middle
+    before, begin = 0, 0
+    if low > 0:
+        before, begin = record.time[low - 1, FETCH_CYCLES], record.time[low - 1, DISPATCH] + 1
+    return int(before + max(0, min(cycle, record.time[low, ARRIVED]) - begin))
+
+
+@inner
+def account_gap(plan: Plan, record: Record, unit: int, index: int, start: int) -> None:
+    """Give each idle cycle of `unit` before instruction `index` starts its cause."""
+    state, cause = record.unit[unit], record.cause[unit]
+    cursor = state[ACTIVE_END]
+    if start <= cursor:
+        return
+    rank = plan.instruction[index, RANK]
+    if rank > 0:
+        before = record.time[plan.member[state[FIRST] + rank - 1]]
+        if before[RELEASE] > cursor:
+            cause[CAUSE_FULL] += before[RELEASE] - cursor
+            cursor = before[RELEASE]
+    dispatch = record.time[index, DISPATCH]
+    if dispatch > cursor:
+        fetch = record.time[index, FETCH_CYCLES] - _fetch_cycles_before(record, cursor)
+        cause[CAUSE_FETCH] += fetch
+        cause[CAUSE_DISPATCH] += dispatch - cursor - fetch
+        cursor = dispatch
+    for source in range(UNITS):
+        if plan.instruction[index, WAIT] >> source & 1:
+            semaphore = source * UNITS + unit
+            number = record.taken[semaphore]
+            available = record.post_time[record.post_first[semaphore] + number]
+            if available > cursor:
+                cause[CAUSE_LOAD + source] += available - cursor
+                cursor = available
+    assert cursor == start
+
+
+@inner
+def finish(plan: Plan, record: Record, unit: int, index: int, end: int) -> None:
+    """Record the end of an instruction and what of its time is new active time of the unit."""
+    state, times = record.unit[unit], record.time[index]
+    times[END] = end
+    state[ENDED] += 1
+    if end > state[ACTIVE_END]:
+        record.cause[unit, CAUSE_BUSY] += end - max(state[ACTIVE_END], times[START])
+        state[ACTIVE_END] = end
