@@ -12,7 +12,7 @@ from importlib import resources
 import numpy as np
 import onnx
 
-from hanok.graph._repair import signal_to_noise_db
+from hanok.graph._repair import float_outputs, signal_to_noise_db
 from hanok.graph.quantise import prepare_float, quantise_model
 from hanok.graph.topologies import autoencoder, ds_cnn, espcn, mobilenet_v2, mobilenet_v3_small, resnet8, unet
 
@@ -47,8 +47,8 @@ def compare(name: str, model: onnx.ModelProto, calibration: list[dict], test: li
     middle = time.process_time()
     repaired = quantise_model(model, calibration).model
     end = time.process_time()
-    working = prepare_float(model)
-    before, after = (signal_to_noise_db(working, each, test) for each in (plain, repaired))
+    wanted = float_outputs(prepare_float(model), test)
+    before, after = (signal_to_noise_db(wanted, each, test) for each in (plain, repaired))
     print(
         f"{name:28s} plain {before:6.2f} dB  repaired {after:6.2f} dB  gain {after - before:+.2f} dB  "
         f"CPU {middle - start:.1f} s, with repair {end - middle:.1f} s",

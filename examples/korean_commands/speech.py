@@ -108,10 +108,17 @@ def speak(utterance: Utterance) -> FloatArray:
     return clip / max(float(np.abs(clip).max()), 1e-6)
 
 
-def in_the_world(clips: FloatArray, random: np.random.Generator) -> FloatArray:
-    """The clips as a microphone hears them: shifted, in a room, coloured, over noise of 5 to 30 dB."""
+def in_the_world(
+    clips: FloatArray, random: np.random.Generator, *, other_throats: bool = False
+) -> FloatArray:
+    """The clips as a microphone hears them: shifted, in a room, coloured, over noise of 5 to 30 dB.
+
+    `other_throats` plays each faster or slower first, which moves pitch and formants: new voices to train on.
+    """
     heard = np.empty_like(clips)
     for index, clip in enumerate(clips):
+        if other_throats:
+            clip = _resized(clip, random.uniform(0.82, 1.22))
         shifted = np.roll(clip, int(random.integers(-1600, 1601)))
         noise = _noise(random, clips)
         signal = _coloured(_in_a_room(shifted, random), random)
@@ -134,6 +141,13 @@ def _resample(speech: FloatArray, rate_hz: int) -> FloatArray:
     """Band-limited resampling: cut or pad the spectrum."""
     samples = max(1, round(speech.size * SAMPLE_RATE_HZ / rate_hz))
     return np.fft.irfft(np.fft.rfft(speech)[: samples // 2 + 1], samples).astype(np.float32)
+
+
+def _resized(clip: FloatArray, speed: float) -> FloatArray:
+    """The clip `speed` times as fast, its middle in the middle."""
+    middle = CLIP_SAMPLES / 2
+    moments = (np.arange(CLIP_SAMPLES) - middle) * speed + middle
+    return np.interp(moments, np.arange(CLIP_SAMPLES), clip, left=0, right=0).astype(np.float32)
 
 
 def _in_a_room(clip: FloatArray, random: np.random.Generator) -> FloatArray:

@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
-from features import log_mel
+from features import CENTRE, FLOOR, SPREAD, log_mel
 from network import DepthwiseSeparableNetwork, to_onnx
 from speech import (
     COMMANDS,
@@ -33,12 +33,13 @@ from hanok.graph.quantise import quantise_model
 
 NAME = "korean_commands"
 SEED = 2026
-VIEWS = 3
+VIEWS = 4
 """Times that each clip is placed in another room and noise."""
-EPOCHS = 12
+EPOCHS = 14
 BATCH = 128
 CALIBRATION_CLIPS = 66
 SHIPPED_PER_LABEL = 4
+SILENCE = float((np.log(FLOOR) - CENTRE) / SPREAD)
 
 
 def synthesise(voice_names: list[str], per_voice: int, others: tuple[str, ...], seed: int):
@@ -52,11 +53,13 @@ def synthesise(voice_names: list[str], per_voice: int, others: tuple[str, ...], 
     return np.concatenate([clips, quiet]), np.array(labels + [LABELS.index(UNKNOWN)] * len(quiet))
 
 
-def heard(clips: np.ndarray, seed: int) -> np.ndarray:
+def heard(clips: np.ndarray, seed: int, *, other_throats: bool = False) -> np.ndarray:
     """Features of the clips in random rooms and noise."""
     random = np.random.default_rng(seed)
     parts = np.array_split(clips, max(1, len(clips) // 256))
-    return np.concatenate([log_mel(in_the_world(part, random)) for part in parts])
+    return np.concatenate(
+        [log_mel(in_the_world(part, random, other_throats=other_throats)) for part in parts]
+    )
 
 
 def train(features: np.ndarray, labels: np.ndarray) -> DepthwiseSeparableNetwork:
@@ -72,9 +75,8 @@ def train(features: np.ndarray, labels: np.ndarray) -> DepthwiseSeparableNetwork
         network.train()
         losses = []
         for chosen in torch.randperm(len(inputs)).split(BATCH):
-            loss = torch.nn.functional.cross_entropy(
-                network(inputs[chosen]), targets[chosen], label_smoothing=0.05
-            )
+            batch = masked(inputs[chosen])
+            loss = torch.nn.functional.cross_entropy(network(batch), targets[chosen], label_smoothing=0.05)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
@@ -82,6 +84,19 @@ def train(features: np.ndarray, labels: np.ndarray) -> DepthwiseSeparableNetwork
             losses.append(loss.item())
         print(f"epoch {epoch + 1} of {EPOCHS}: loss {np.mean(losses):.3f}", flush=True)
     return network.eval()
+
+
+def masked(batch: torch.Tensor) -> torch.Tensor:
+    """The batch with a random stretch of time and a band of frequency silenced in each clip (SpecAugment)."""
+    for axis, longest in ((2, 8), (3, 6)):
+        size = batch.shape[axis]
+        length = torch.randint(0, longest + 1, (len(batch), 1))
+        start = (torch.rand(len(batch), 1) * (size - length)).long()
+        place = torch.arange(size)[None]
+        inside = (place >= start) & (place < start + length)
+        shape = (len(batch), 1, size, 1) if axis == 2 else (len(batch), 1, 1, size)
+        batch = batch.masked_fill(inside.reshape(shape), SILENCE)
+    return batch
 
 
 def accuracy(model: onnx.ModelProto, features: np.ndarray, labels: np.ndarray) -> float:
@@ -113,7 +128,7 @@ def make_features(path: Path) -> None:
     clips, labels = synthesise(known, 6, OTHER_WORDS, SEED)
     test_clips, test_labels = synthesise(unheard, 3, UNHEARD_OTHER_WORDS, SEED + 1)
     print(f"{len(clips)} clips of {len(known)} voices, {len(test_clips)} test clips of {len(unheard)} others")
-    features = np.concatenate([heard(clips, SEED + 10 + view) for view in range(VIEWS)])
+    features = np.concatenate([heard(clips, SEED + 10 + view, other_throats=True) for view in range(VIEWS)])
     np.savez(
         path,
         train=features,

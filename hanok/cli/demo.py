@@ -44,23 +44,31 @@ def demo(
         progress("listening")
         heard = list(listen(demonstration, program))
         write_reports(result, target, None, None)
-    _print_heard(heard)
+    _print_heard(heard, demonstration.accuracy)
     print_result(result, layers=6)
     typer.echo(f"\n{target}: the report of the first clip; open it in a browser.")
 
 
-def _print_heard(clips: Sequence[Heard]) -> None:
+def _print_heard(clips: Sequence[Heard], accuracy: float) -> None:
+    """One row a word, with what was heard in each of its clips; mistakes are red."""
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     from hanok.cli.console import make_console
 
-    table = Table(box=box.SIMPLE_HEAD, header_style="dim", pad_edge=False)
-    for name in ("said", "heard on the NPU", "sure"):
-        table.add_column(name, justify="right" if name == "sure" else "left")
+    words: dict[str, list[Heard]] = {}
     for clip in clips:
-        style = "" if clip.said == clip.heard else "red"
-        table.add_row(clip.said, clip.heard, f"{100 * clip.probability:.0f} %", style=style)
+        words.setdefault(clip.said, []).append(clip)
+    table = Table(box=box.SIMPLE_HEAD, header_style="dim", pad_edge=False)
+    for name in ("said", "heard on the NPU", "right"):
+        table.add_column(name)
+    for said, group in words.items():
+        heard = Text("  ").join(Text(clip.heard, "green" if clip.heard == said else "red") for clip in group)
+        table.add_row(said, heard, f"{sum(clip.heard == said for clip in group)} of {len(group)}")
     make_console().print(table)
     right = sum(clip.said == clip.heard for clip in clips)
-    typer.echo(f"{right} of {len(clips)} clips heard as they were said.")
+    typer.echo(
+        f"{right} of {len(clips)} clips heard as they were said; {100 * accuracy:.1f} % of the many that the "
+        "training script tests."
+    )

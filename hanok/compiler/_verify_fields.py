@@ -64,8 +64,8 @@ def dma_findings(records: Records, chip: Chip) -> Iterator[Finding]:
         "core.dma.expand_lanes of the chip is at least 1",
     )
     yield expand & (counts != 1), "expand", "every count of EXPAND is 1"
-    allowed = f"packed_bytes is a multiple of 4 above {TABLE_BYTES}, or above 0 without a table"
-    yield expand & ((packed % 4 != 0) | (packed <= table)), "expand", allowed
+    allowed = f"packed_bytes is even and above {TABLE_BYTES}, or above 0 without a table"
+    yield expand & ((packed % 2 != 0) | (packed <= table)), "expand", allowed
     touches_dram = records["opcode"] != Opcode.FILL
     yield touches_dram & (records["dram_address"] >= 1 << 62), "dram-bounds", "DRAM addresses below 2^62"
 

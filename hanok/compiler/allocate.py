@@ -50,9 +50,13 @@ class Allocator:
             for buffer in dict.fromkeys(fresh):
                 self.take(buffer)
 
+    def banks_of(self, buffer: Buffer) -> int:
+        """Banks that a buffer takes."""
+        return max(1, ceil_div(buffer.size_bytes, self.bank_bytes))
+
     def take(self, buffer: Buffer) -> None:
         """Give the buffer banks now."""
-        count = max(1, ceil_div(buffer.size_bytes, self.bank_bytes))
+        count = self.banks_of(buffer)
         candidates = [
             first
             for first in range(self.banks - count + 1)

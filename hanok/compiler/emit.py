@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from hanok.compiler.allocate import Allocator
-from hanok.compiler.emit_matrix import MatrixEmitter
+from hanok.compiler.encode import encode_operations
+from hanok.compiler.emit_matrix import MatrixEmitter, MatrixPlan
 from hanok.compiler.emit_move import MoveEmitter
 from hanok.compiler.emit_vector import VectorEmitter
 from hanok.compiler.layers import (
@@ -20,8 +23,9 @@ from hanok.compiler.layers import (
 from hanok.compiler.pack_weights import WeightPacker
 from hanok.compiler.plan_matrix import Planner
 from hanok.compiler.residency import Life
-from hanok.compiler.schedule import Schedule
+from hanok.compiler.schedule import Buffer, Schedule
 from hanok.compiler.tiles import Mover
+from hanok.compiler.view import Storage
 from hanok.errors import CompileError
 from hanok.machine import Chip
 from hanok.units import align_up
@@ -65,11 +69,18 @@ class ConstantPool:
         self._places = {content: place for content, place in self._places.items() if place < limit}
 
 
+Measure = Callable[[bytes], int]
+"""Cycles that a code takes on the chip."""
+
+
 class StageEmitter:
     """Emits the layers of one NPU stage."""
 
-    def __init__(self, chip: Chip, planner: Planner, constants: ConstantPool, residents: list[Life]) -> None:
+    def __init__(
+        self, chip: Chip, planner: Planner, constants: ConstantPool, residents: list[Life], measure: Measure | None
+    ) -> None:
         self.chip, self.planner, self.constants = chip, planner, constants
+        self.measure = measure
         self.schedule = Schedule(chip)
         self.mover = Mover(chip, self.schedule)
         self.allocator = Allocator(chip)
@@ -118,7 +129,7 @@ class StageEmitter:
         vector = VectorEmitter(self.mover, banks, self.constants.place)
         move = MoveEmitter(self.mover, banks)
         if isinstance(layer, MatrixLayer):
-            plan = self.planner.plan(layer, banks)
+            plan = self._choose_plan(layer, banks)
             emitter = MatrixEmitter(self.mover, layer, plan, self.constants.place, self.packer)
             emitter.emit()
             plain, packed = emitter.packing()
@@ -141,3 +152,43 @@ class StageEmitter:
                 move.resize(layer)
         return "vector unit", (0, 0)
 
+    def _choose_plan(self, layer: MatrixLayer, banks: int) -> MatrixPlan:
+        """The plan with the fewest cycles: by the formulas, or measured among the best of each kind."""
+        plans = self.planner.candidates(layer, banks)
+        if self.measure is None or len(plans) == 1:
+            return plans[0]
+        key = self.planner.key(layer, banks)
+        if key not in self.planner.measured:
+            cycles = [self._try_plan(layer, plan, banks, self.measure) for plan in plans]
+            self.planner.measured[key] = cycles.index(min(cycles))
+        return plans[self.planner.measured[key]]
+
+    def _try_plan(self, layer: MatrixLayer, plan: MatrixPlan, banks: int, measure: Measure) -> float:
+        """Cycles of one layer under a plan, with its residents in place and `banks` free banks.
+
+        The layer runs twice in a row, so that a plan is not blamed for a start and an end that overlap with
+        its neighbours in the program.
+        """
+        schedule, allocator = Schedule(self.chip), Allocator(self.chip)
+        mover = Mover(self.chip, schedule)
+        kept = [mover.make_resident(s) for s in dict.fromkeys(_storages(layer)) if s.resident]
+        spare = allocator.free_banks - banks - sum(allocator.banks_of(buffer) for buffer in kept)
+        if spare > 0:
+            kept.append(Buffer("other residents", spare * self.chip.core.sram.bank_bytes, long_lived=True))
+        packer = WeightPacker(self.chip, self.planner.bytes_per_cycle)
+        packer.held = self.packer.held
+        try:
+            for buffer in kept:
+                buffer.pinned = True
+                allocator.take(buffer)
+            pool = ConstantPool(self.constants.address)
+            for _ in range(2):
+                MatrixEmitter(mover, layer, plan, pool.place, packer).emit()
+            allocator.place(schedule.operations, 0)
+        except CompileError:
+            return float("inf")
+        return measure(encode_operations(schedule.operations, self.chip))
+
+
+def _storages(layer: MatrixLayer) -> list[Storage]:
+    return [*(view.storage for view in layer.views), layer.output.storage]

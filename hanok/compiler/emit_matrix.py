@@ -536,7 +536,7 @@ class MatrixEmitter:
                 other.place(y, x, channel),
                 (strides[0], strides[1] * other.row_pitch, strides[2] * other.pixel_pitch, 1),
                 other.access(y, y_end),
-                -residual.other_offset,
+                0,
                 float(residual.other_ratio),
             )
         )
@@ -547,14 +547,10 @@ def finish_epilogue(chain: Chain, epilogue: Epilogue, other: Operand | None) -> 
     if epilogue.table is None and epilogue.residual is None:
         return
     residual = epilogue.residual
-    offset = residual.layer_offset if residual is not None and epilogue.table is None else 0
-    inner = epilogue.output
-    chain.rounding = Output(inner.zero + offset, inner.low + offset, inner.high + offset)
+    chain.rounding = epilogue.output
     chain.step(Step.ROUND)
     if epilogue.table is not None:
         chain.step(Step.LOOKUP)
-        if residual is not None and residual.layer_offset:
-            chain.step(Step.ADD, Operand.IMMEDIATE, residual.layer_offset)
     if residual is None:
         return
     assert other is not None, "a residual without its operand"

@@ -130,7 +130,7 @@ class MoveEmitter:
     def _gather_tile(
         self, layer: StridedLayer, loops: list[tuple[int, int]], start: int, out_start: int, total: int
     ) -> None:
-        place, strides, access = self._gather_source(layer, loops, start, total)
+        place, strides, access = self._gather_source(layer, loops, start)
         output = layer.output
         if output.storage.resident:
             target = Location(self.mover.make_resident(output.storage), output.offset + out_start)
@@ -157,7 +157,7 @@ class MoveEmitter:
             self.mover.strided(Opcode.STORE, [(total, 1, 1)], address, target)
 
     def _gather_source(
-        self, layer: StridedLayer, loops: list[tuple[int, int]], start: int, total: int
+        self, layer: StridedLayer, loops: list[tuple[int, int]], start: int
     ) -> tuple[Location, list[int], Access]:
         """Where the gathered elements lie in SRAM, the strides there, and the bytes touched."""
         view = layer.source
@@ -168,16 +168,16 @@ class MoveEmitter:
             offset = view.offset + start
             place = Location(buffer, offset)
             return place, [stride for _, stride in loops], Access(buffer, offset + low, offset + high + 1)
-        order = sorted(range(len(loops)), key=lambda level: -abs(loops[level][1]))
+        order = sorted((n for n, loop in enumerate(loops) if loop[1]), key=lambda level: -abs(loops[level][1]))
         compact = [0] * len(loops)
         step = 1
         for level in reversed(order):
             compact[level] = step
             step *= loops[level][0]
-        buffer = Buffer(view.storage.name, total)
+        buffer = Buffer(view.storage.name, step)
         nest = merge_loops([(loops[level][0], loops[level][1], compact[level]) for level in order])
         self._load_nest(nest, view.storage.dram_address + view.offset + start, Location(buffer))
-        return Location(buffer), compact, Access(buffer, 0, total)
+        return Location(buffer), compact, Access(buffer, 0, step)
 
     def _load_nest(self, nest: list[tuple[int, int, int]], dram: int, place: Location) -> None:
         runs = nest[-1][1:] == (1, 1)

@@ -34,16 +34,11 @@ class Output:
 
 @dataclass(frozen=True, eq=False)
 class Residual:
-    """A fused addition of a second tensor: ((first * ratio + fixed) + second * ratio), in that order.
-
-    `offset` is 128 where the ONNX tensor is uint8: the formula then runs on the unsigned values.
-    """
+    """A fused addition of a second tensor: ((first * ratio + fixed) + second * ratio), in that order."""
 
     view: View
     layer_ratio: np.float32
-    layer_offset: int
     other_ratio: np.float32
-    other_offset: int
     fixed: np.float32
     layer_is_first: bool
     output: Output

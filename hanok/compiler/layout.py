@@ -25,10 +25,15 @@ class Layout:
 
     @property
     def is_dense(self) -> bool:
-        """Whether the layout fills its storage without gaps, in some order of axes."""
-        return self.offset == 0 and self.strides == dense_strides(self.shape, self.order) and (
-            self.storage.size_bytes == int(np.prod(self.shape, dtype=np.int64))
+        """Whether the layout fills its storage without gaps, in some order of axes.
+
+        The stride of an axis of length 1 does not matter.
+        """
+        wanted = dense_strides(self.shape, self.order)
+        same = all(
+            length == 1 or one == other for length, one, other in zip(self.shape, self.strides, wanted, strict=True)
         )
+        return self.offset == 0 and same and self.storage.size_bytes == int(np.prod(self.shape, dtype=np.int64))
 
     def transposed(self, permutation: tuple[int, ...]) -> Layout:
         """The same bytes with axes renamed: axis i of the result is axis permutation[i]."""

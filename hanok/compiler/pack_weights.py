@@ -8,7 +8,15 @@ import numpy.typing as npt
 from hanok.compiler.layers import MatrixLayer
 from hanok.isa.timing import expand_cycles
 from hanok.machine import Chip
-from hanok.numerics.huffman import TABLE_BYTES, code_lengths, coded_bits, histogram, lengths_of, pack_words, table_of
+from hanok.numerics.huffman import (
+    TABLE_BYTES,
+    code_lengths,
+    coded_bits,
+    histogram,
+    lengths_of,
+    pack_words,
+    table_of,
+)
 
 WORST_RATIO = 0.97
 """Weights that pack no better than this are not worth their decoder's time."""
@@ -57,16 +65,14 @@ class WeightPacker:
         total = max(blob_bytes, int(counts.sum()))
         counts[0] += max(1, total - int(counts.sum()))
         lengths = code_lengths(counts)
-        bits = coded_bits(counts, lengths)
-        assert bits is not None, "a code without one of its own symbols"
-        if bits + 8 * TABLE_BYTES > WORST_RATIO * 8 * total and not self.held:
-            return b""
-        table = table_of(lengths)
+        own, table = coded_bits(counts, lengths), table_of(lengths)
+        assert own is not None, "a code without one of its own symbols"
+        bits = own + 8 * TABLE_BYTES
         if self.held:
             kept = coded_bits(counts, lengths_of(np.frombuffer(self.held, np.uint8)))
-            if kept is not None and kept <= bits + 8 * TABLE_BYTES:
-                bits, table = kept - 8 * TABLE_BYTES, self.held
-        return table if bits + 8 * TABLE_BYTES < WORST_RATIO * 8 * total else b""
+            if kept is not None and kept <= bits:
+                bits, table = kept, self.held
+        return table if bits < WORST_RATIO * 8 * total else b""
 
     def pack(self, content: bytes, table: bytes) -> bytes:
         """The words of a blob under a code, or nothing where it loads sooner as it is."""

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
 
 from hanok.compiler.emit import ConstantPool, StageEmitter
+from hanok.compiler.encode import encode_operations
 from hanok.compiler.layers import Layer
 from hanok.compiler.passes.lower import Lowering
 from hanok.compiler.passes.partition import NodeStage, partition
 from hanok.compiler.passes.place import binding, crossing, place_activations
 from hanok.compiler.plan_matrix import Planner
 from hanok.compiler.report_layer import describe_layer
-from hanok.compiler.residency import choose_residents
+from hanok.compiler.residency import choose_residents, resident
 from hanok.compiler.schedule import Operation
-from hanok.compiler.synchronise import synchronise
 from hanok.compiler.verify import verify_code
 from hanok.dram import get_standard
 from hanok.errors import UnsupportedError
@@ -30,7 +30,6 @@ from hanok.isa import (
     RegionKind,
     Stage,
     ValueInfo,
-    encode_stream,
 )
 from hanok.machine import Chip
 from hanok.units import align_up
@@ -45,11 +44,14 @@ def compile_graph(
     chip: Chip,
     *,
     no_host: bool = False,
+    measure: Callable[[bytes], int] | None = None,
     source_model: bytes = b"",
     warnings: tuple[str, ...] = (),
 ) -> Program:
     """Compile a typed graph for a chip.
 
+    `measure` gives the cycles of a code on the chip (the cycle engine's); with it the best plans of each
+    matrix layer are tried on the machine, without it the closed formulas decide alone.
     Raises UnsupportedError if operators would need the host and `no_host` forbids it, CompileError if a
     layer does not fit the chip. The same graph and chip give the same bytes.
     """
@@ -66,15 +68,17 @@ def compile_graph(
     planner = Planner(chip, dram_bytes_per_cycle(chip))
     stored = crossing(lowered) | set(storages)
     residents = [choose_residents(layers, chip, planner, stored) for layers in lowered]
-    constants_address, regions = place_activations(lowered, storages, 0)
+    kept = {life.storage for lives in residents for life in lives}
+    constants_address, regions = place_activations(lowered, storages, kept, 0)
     pool = ConstantPool(constants_address)
     _place_constant_storages(lowered, pool)
     emitted, records = [], []
     for layers, lives in zip(lowered, residents, strict=True):
-        emitter = StageEmitter(chip, planner, pool, lives)
-        for index, layer in enumerate(layers):
-            emitter.emit(layer, index, len(records))
-            records.append(describe_layer(layer, emitter.mappings[-1], emitter.packings[-1]))
+        emitter = StageEmitter(chip, planner, pool, lives, measure)
+        with resident(lives):
+            for index, layer in enumerate(layers):
+                emitter.emit(layer, index, len(records))
+                records.append(describe_layer(layer, emitter.mappings[-1], emitter.packings[-1]))
         emitted.append(emitter.schedule.operations)
     image = pool.image
     regions.append(Region("constants", RegionKind.CONSTANT, constants_address, max(len(image), 1)))
@@ -162,23 +166,6 @@ def _place_constant_storages(stages: list[list[Layer]], pool: ConstantPool) -> N
                     storage.dram_address = pool.place(storage.content)
 
 
-@dataclass(frozen=True)
-class _Code:
-    content: bytes
-    layer_of: list[int]
-
-
-def _encode(operations: list[Operation], chip: Chip) -> _Code:
-    """Fill in addresses and semaphores, and encode."""
-    rows = []
-    for operation, (wait, post) in zip(operations, synchronise(operations, chip), strict=True):
-        values = dict(operation.values)
-        for name, place in operation.places.items():
-            values[name] = place.buffer.address + place.offset
-        rows.append((operation.opcode, values | {"wait": wait, "post": post}))
-    return _Code(encode_stream(rows), [operation.layer for operation in operations])
-
-
 def _finish_stages(
     graph: Graph, node_stages: list[NodeStage], emitted: list[list[Operation]], chip: Chip, address: int
 ) -> tuple[list[Stage], list[Region], int]:
@@ -190,10 +177,11 @@ def _finish_stages(
             continue
         if not operations:
             continue
-        code = _encode(operations, chip)
-        stages.append(NpuStage(code.content, address, np.array(code.layer_of, np.int32)))
-        regions.append(Region(f"code {number}", RegionKind.CODE, address, len(code.content)))
-        address = align_up(address + len(code.content), ALIGNMENT)
+        code = encode_operations(operations, chip)
+        layer_of = np.array([operation.layer for operation in operations], np.int32)
+        stages.append(NpuStage(code, address, layer_of))
+        regions.append(Region(f"code {number}", RegionKind.CODE, address, len(code)))
+        address = align_up(address + len(code), ALIGNMENT)
     return stages, regions, max(address, ALIGNMENT)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -21,15 +21,24 @@ from hanok.compiler.emit_matrix import (
     sub_tile,
 )
 from hanok.compiler.layers import MatrixLayer
+from hanok.compiler.pack_weights import ZERO_RATIO, packed_ratio, packing_pays
+from hanok.dram import get_standard
 from hanok.errors import CompileError
 from hanok.isa.table import STEP_SLOTS, Step
 from hanok.isa.timing import chain_cycles, depthwise_stream_cycles, preload_cycles
 from hanok.machine import Chip
-from hanok.units import ceil_div
+from hanok.units import align_up, ceil_div
 
 INSTRUCTION_BYTES = 64
 """Bytes of a matrix instruction and its chain in the packed stream, roughly."""
+LOAD_BYTES = 48
+"""Bytes of a weight load's instruction, and of DRAM bursts and decoder lanes that are not full at its end."""
 DISPATCH_CYCLES = 2
+EXPOSED_START, HIDDEN_START = 0.5, 0.1
+"""Share of the first loads' time that the layer before does not hide, where the array and where DRAM is busiest."""
+MOST_CANDIDATES = 4
+CLOSE = 1.4
+"""Plans up to this many times the cheapest one's estimate are worth measuring."""
 TABLE_BYTES = 1024
 
 Numbers = npt.NDArray[np.float64]
@@ -42,6 +51,8 @@ class Budget:
 
     banks: int
     bytes_per_cycle: float
+    packed_ratio: float = 1.0
+    """Packed size of the layer's weights by their size; 1 where they stay plain."""
 
 
 @dataclass(frozen=True)
@@ -73,10 +84,13 @@ class PlanTable:
         "source_banks",
         "output_banks",
         "weight_traffic",
+        "weight_zeros",
+        "weight_loads",
         "source_traffic",
         "first_weights",
         "first_source",
         "last_output",
+        "output_traffic",
         "matrix",
         "vector",
         "operations",
@@ -100,29 +114,61 @@ class PlanTable:
         banks += figure["output_banks"] * (int(not placement.output_resident) + int(not placement.residual_resident))
         return banks
 
-    def cycles(self, placement: Placement, bytes_per_cycle: float) -> Numbers:
+    def _weight_bytes(self, budget: Budget) -> Numbers:
+        """DRAM bytes of the weights, all loads together; more where the decoder takes longer than they do."""
+        plain, zeros = self._figure["weight_traffic"], self._figure["weight_zeros"]
+        if budget.packed_ratio == 1.0:
+            return plain
+        packed = (plain - zeros) * budget.packed_ratio + zeros * ZERO_RATIO
+        decoder = plain * budget.bytes_per_cycle / self.chip.core.dma.expand_lanes
+        chosen: Numbers = np.minimum(plain, np.maximum(packed, decoder))
+        return chosen
+
+    def cycles(self, placement: Placement, budget: Budget) -> Numbers:
         """Estimated cycles of each plan under a placement."""
-        figure, output = self._figure, float(self.layer.output.bytes)
-        traffic = figure["weight_traffic"] + figure["operations"] * INSTRUCTION_BYTES
-        first = figure["first_weights"]
+        figure = self._figure
+        bytes_per_cycle, weights = budget.bytes_per_cycle, self._weight_bytes(budget)
+        traffic = weights + figure["weight_loads"] * LOAD_BYTES + figure["operations"] * INSTRUCTION_BYTES
+        first = figure["first_weights"] * weights / figure["weight_traffic"]
         if not placement.source_resident:
             traffic = traffic + figure["source_traffic"]
             first = first + figure["first_source"]
-        traffic = traffic + output * (int(placement.output_stored) + int(not placement.residual_resident))
+        traffic = traffic + figure["output_traffic"] * (int(placement.output_stored) + int(not placement.residual_resident))
         last = figure["last_output"] * int(placement.output_stored) / bytes_per_cycle
         memory = traffic / bytes_per_cycle
         tail = figure["vector"] / np.maximum(1, figure["operations"])
-        busy = np.maximum(np.maximum(figure["matrix"], figure["vector"]), memory)
-        start = 0.5 * np.minimum(first / bytes_per_cycle, memory)
-        total: Numbers = busy + start + last + tail + DISPATCH_CYCLES * figure["operations"]
+        compute = np.maximum(figure["matrix"], figure["vector"])
+        start = np.minimum(first / bytes_per_cycle, memory)
+        piece = compute / np.maximum(1, figure["weight_loads"])
+        busy = np.maximum(compute + EXPOSED_START * start, memory + piece + HIDDEN_START * start)
+        total: Numbers = busy + last + tail + DISPATCH_CYCLES * figure["operations"]
         return total
 
     def best(self, placement: Placement, budget: Budget) -> tuple[float, int] | None:
         """Estimated cycles and index of the cheapest plan that fits, or None."""
         banks = self.banks(placement)
-        cycles = np.where(banks <= budget.banks, self.cycles(placement, budget.bytes_per_cycle), np.inf)
+        cycles = np.where(banks <= budget.banks, self.cycles(placement, budget), np.inf)
         index = int(np.lexsort((banks, cycles))[0]) if len(cycles) else 0
         return (float(cycles[index]), index) if len(cycles) and np.isfinite(cycles[index]) else None
+
+    def ranking(self, placement: Placement, budget: Budget) -> list[int]:
+        """Indices of the best plans: the cheapest, and others of another kind or size that come close."""
+        banks = self.banks(placement)
+        cycles = np.where(banks <= budget.banks, self.cycles(placement, budget), np.inf)
+        chosen: list[int] = []
+        kinds: set[tuple[bool, bool, int, bool]] = set()
+        for index in np.lexsort((banks, cycles)).tolist():
+            if not np.isfinite(cycles[index]) or len(chosen) == MOST_CANDIDATES:
+                break
+            if chosen and cycles[index] > CLOSE * cycles[chosen[0]]:
+                break
+            plan = self.plans[index]
+            kind = (plan.chunks_outer, plan.parts > 1, plan.columns.pixels, plan.columns.dense)
+            if kind in kinds and len(chosen) >= 2:
+                continue
+            kinds.add(kind)
+            chosen.append(index)
+        return chosen
 
     # What is tried
 
@@ -178,20 +224,33 @@ class PlanTable:
         copies = 1 if chunks == 1 and plan.parts == 1 else 2
         parameters = ceil_div(channels * 4 * columns.pixels + TABLE_BYTES, bank)
         weights = sum(count * self._chunk_bytes(columns, chunk, 1) for count, chunk in classes)
+        dense = columns.pixels * sum(w.size for phase in layer.phases for w in phase.weights)
+        loads = self._weight_loads(plan, tiles, chunks)
         matrix, vector, operations = self._compute(plan, classes)
         return (
             copies * ceil_div(part_bytes, bank) + parameters,
             (2 if tiles > 1 else 1) * ceil_div(source_bytes, bank),
             stores * ceil_div(output_bytes, bank),
-            weights * self._weight_loads(plan, tiles, chunks),
+            weights * loads,
+            max(0, weights - dense - 4 * channels * columns.pixels) * loads,
+            chunks * plan.parts * loads,
             source_bytes * tiles * (chunks if plan.chunks_outer and tiles > 1 else 1),
             part_bytes,
             source_bytes,
             output_bytes,
+            layer.output.bytes * self._burst_waste(plan, classes),
             matrix,
             vector,
             operations,
         )
+
+    def _burst_waste(self, plan: MatrixPlan, classes: list[tuple[int, Chunk]]) -> float:
+        """DRAM bytes moved for each output byte: runs of a few channels do not fill their bursts."""
+        if not plan.chunks_outer or sum(count for count, _ in classes) == 1:
+            return 1.0
+        burst = get_standard(self.chip.memory.standard).burst_bytes
+        run = min(chunk.channels for _, chunk in classes[:1])
+        return align_up(run, burst) / run
 
     def _weight_loads(self, plan: MatrixPlan, tiles: int, chunks: int) -> int:
         """How often every weight is loaded."""
@@ -251,13 +310,19 @@ class PlanTable:
         return self._tiles[key]
 
 
+PlanKey = tuple[tuple[object, ...], Placement, int]
+
+
 class Planner:
     """Plan tables of a compilation, one for each shape of layer."""
 
     def __init__(self, chip: Chip, bytes_per_cycle: float) -> None:
         self.chip, self.bytes_per_cycle = chip, bytes_per_cycle
         self._tables: dict[tuple[object, ...], PlanTable] = {}
-        self._costs: dict[tuple[tuple[object, ...], Placement, int], float] = {}
+        self._costs: dict[PlanKey, float] = {}
+        self._ratios: dict[int, tuple[MatrixLayer, float]] = {}
+        self.measured: dict[PlanKey, int] = {}
+        """Which of the candidates was quickest on the machine."""
 
     def table(self, layer: MatrixLayer) -> PlanTable:
         """The table of the layer's shape."""
@@ -266,28 +331,44 @@ class Planner:
             self._tables[key] = PlanTable(layer, self.chip)
         return self._tables[key]
 
+    def _ratio(self, layer: MatrixLayer) -> float:
+        """What the layer's weights pack to; 1 where the chip would not gain by it."""
+        if not packing_pays(self.chip, self.bytes_per_cycle):
+            return 1.0
+        if id(layer) not in self._ratios:
+            self._ratios[id(layer)] = (layer, round(packed_ratio(layer), 2))
+        return self._ratios[id(layer)][1]
+
+    def _budget(self, layer: MatrixLayer, banks: int) -> Budget:
+        return Budget(banks, self.bytes_per_cycle, self._ratio(layer))
+
     def cost(self, layer: MatrixLayer, placement: Placement, banks: int) -> float:
         """Estimated cycles of the best plan; infinite if none fits."""
-        key = (_shape_key(layer), placement, banks)
+        key = ((*_shape_key(layer), self._ratio(layer)), placement, banks)
         if key not in self._costs:
-            best = self.table(layer).best(placement, Budget(banks, self.bytes_per_cycle))
+            best = self.table(layer).best(placement, self._budget(layer, banks))
             self._costs[key] = best[0] if best else float("inf")
         return self._costs[key]
 
-    def plan(self, layer: MatrixLayer, banks: int) -> MatrixPlan:
-        """The cheapest plan that fits; raises CompileError if none does."""
+    def key(self, layer: MatrixLayer, banks: int) -> PlanKey:
+        """What decides which plan is best."""
+        return ((*_shape_key(layer), self._ratio(layer)), Placement.of(layer), banks)
+
+    def candidates(self, layer: MatrixLayer, banks: int) -> list[MatrixPlan]:
+        """The cheapest plan that fits, then the cheapest of other kinds; CompileError if none fits."""
         table = self.table(layer)
-        best = table.best(Placement.of(layer), Budget(banks, self.bytes_per_cycle))
-        if best is None:
+        found = table.ranking(Placement.of(layer), self._budget(layer, banks))
+        if not found:
             raise CompileError(
                 f"{layer.origin.onnx_type} '{layer.origin.name}': no tile fits {banks} free SRAM banks of "
                 f"{self.chip.core.sram.bank_bytes} bytes; use a chip with more SRAM"
             )
-        plan = table.plans[best[1]]
+        return [self._own(layer, table.plans[index]) for index in found]
+
+    def _own(self, layer: MatrixLayer, plan: MatrixPlan) -> MatrixPlan:
+        """The plan for this very layer (tables are shared by layers of one shape)."""
         columns = Columns(layer, self.chip.core.matrix, plan.columns.pixels, plan.columns.dense)
-        return MatrixPlan(
-            plan.tile_height, plan.tile_width, plan.chunk_blocks, plan.chunks_outer, columns, plan.parts
-        )
+        return replace(plan, columns=columns)
 
 
 def _shape_key(layer: MatrixLayer) -> tuple[object, ...]:

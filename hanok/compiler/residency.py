@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from hanok.compiler.layers import Layer, MatrixLayer
@@ -61,7 +63,7 @@ class _Choice:
 
 
 def choose_residents(layers: list[Layer], chip: Chip, planner: Planner, stored: set[Storage]) -> list[Life]:
-    """Mark storages as resident where that lowers the estimated cycles of the layers that they live through.
+    """The storages to keep in SRAM: where that lowers the estimated cycles of the layers they live through.
 
     Storages in `stored` are needed in DRAM anyway. The shortest and smallest are tried first.
     """
@@ -82,7 +84,19 @@ def choose_residents(layers: list[Layer], chip: Chip, planner: Planner, stored: 
                 choice.taken[index] += size
         else:
             life.storage.resident = False
+    for life in chosen:
+        life.storage.resident = False
     return chosen
+
+
+@contextmanager
+def resident(lives: list[Life]) -> Iterator[None]:
+    """Mark storages as resident while their stage is emitted; other stages find them in DRAM."""
+    for life in lives:
+        life.storage.resident = True
+    yield
+    for life in lives:
+        life.storage.resident = False
 
 
 def _burden(life: Life, bank_bytes: int) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from bisect import insort
+import numpy as np
 
+from hanok.compiler._kernels_order import find_overflow, run_untimed
 from hanok.compiler.schedule import DramAccess, Operation
 from hanok.isa import Unit
 from hanok.machine import Chip
@@ -42,25 +43,59 @@ class _DramHistory:
         return range(access.low // self._granule, (access.high - 1) // self._granule + 1)
 
 
-def synchronise(operations: list[Operation], chip: Chip) -> list[tuple[int, int]]:
+Masks = list[tuple[int, int]]
+Grains = list[list[int]]
+"""Of [posting unit][waiting unit]: only every so many instructions of the posting unit post."""
+
+
+def synchronise(operations: list[Operation], chip: Chip) -> Masks:
     """Return the wait and post mask of each operation.
 
     Requires: addresses are placed. Guarantees: two instructions of different units that touch a common SRAM
-    bank or accumulator bank, or overlapping DRAM bytes of which one is written, are ordered as dispatched.
-    An order that follows from others already made gets no semaphore of its own.
+    bank or accumulator bank, or overlapping DRAM bytes of which one is written, are ordered as dispatched;
+    no counter can exceed the chip's limit. An order that follows from others already made gets no semaphore
+    of its own. Where a counter could overflow, its posts are made coarser: a wait for a later instruction
+    serves several. At worst each wait is for the last instruction dispatched before it, and then at most
+    one more than the queue holds are open, which a Chip allows.
     """
-    bank_bytes = chip.core.sram.bank_bytes
+    grains = [[1] * UNITS for _ in range(UNITS)]
+    while True:
+        masks = _order(operations, chip.core.sram.bank_bytes, grains)
+        overflow = _overflow(operations, masks, chip)
+        if overflow is None:
+            return masks
+        poster, receiver = overflow
+        assert grains[poster][receiver] <= len(operations), "the coarsest posts fit any counter"
+        grains[poster][receiver] *= 2
+
+
+def _overflow(operations: list[Operation], masks: Masks, chip: Chip) -> tuple[int, int] | None:
+    """The posting and the receiving unit of a counter that some timing lets overflow."""
+    control = chip.core.control
+    if len(operations) <= control.semaphore_limit:
+        return None
+    unit = np.array([int(operation.unit) for operation in operations], np.int64)
+    wait, post = (np.array([mask[which] for mask in masks], np.int64) for which in (0, 1))
+    _, place, clock, _ = run_untimed(unit, wait, post, control.queue_depth)
+    index, receiver, _ = find_overflow(
+        unit, wait, post, place, clock, control.queue_depth, control.semaphore_limit
+    )
+    return (int(unit[index]), int(receiver)) if index >= 0 else None
+
+
+def _order(operations: list[Operation], bank_bytes: int, grains: Grains) -> Masks:
     waits, posts = [0] * len(operations), [0] * len(operations)
     last_on_bank: dict[int, list[int]] = {}
     clocks: list[tuple[int, ...]] = []
     unit_clock = [[-1] * UNITS for _ in range(UNITS)]
-    posted: list[list[list[int]]] = [[[] for _ in range(UNITS)] for _ in range(UNITS)]
+    members: list[list[int]] = [[] for _ in range(UNITS)]
+    ordinals: list[int] = []
     history = _DramHistory()
-    written_pages = _shared_dram(operations)
+    writes = any(operation.dram is not None and operation.dram.write for operation in operations)
     for index, operation in enumerate(operations):
         unit = int(operation.unit)
         needed = _bank_conflicts(operation, unit, index, bank_bytes, last_on_bank)
-        if operation.dram is not None and written_pages:
+        if operation.dram is not None and writes:
             conflict = history.conflicts(operation.dram, unit)
             if conflict >= 0:
                 other = int(operations[conflict].unit)
@@ -68,18 +103,17 @@ def synchronise(operations: list[Operation], chip: Chip) -> list[tuple[int, int]
             history.record(operation.dram, unit, index)
         clock = unit_clock[unit]
         for other in sorted(range(UNITS), key=lambda u: -needed[u]):
-            target = needed[other]
-            if other == unit or target <= clock[other]:
+            if other == unit or needed[other] <= clock[other]:
                 continue
+            grain, ordinal = grains[other][unit], ordinals[needed[other]]
+            target = members[other][min(len(members[other]) - 1, ordinal // grain * grain + grain - 1)]
             posts[target] |= 1 << unit
             waits[index] |= 1 << other
-            insort(posted[other][unit], target)
-            assert posted[other][unit][-1] == target, "posts must be taken in order"
-            for third, value in enumerate(clocks[target]):
-                clock[third] = max(clock[third], value)
-            clock[other] = max(clock[other], target)
+            clock[:] = map(max, clock, clocks[target])
         clock[unit] = index
         clocks.append(tuple(clock))
+        ordinals.append(len(members[unit]))
+        members[unit].append(index)
     return list(zip(waits, posts, strict=True))
 
 
@@ -101,11 +135,3 @@ def _bank_conflicts(
                 needed[other] = users[other]
         users[unit] = index
     return needed
-
-
-def _shared_dram(operations: list[Operation]) -> bool:
-    """Whether any instruction writes bytes of DRAM at all."""
-    return any(operation.dram is not None and operation.dram.write for operation in operations)
-
-
-

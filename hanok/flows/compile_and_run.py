@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +66,8 @@ def compile_model(
     from hanok.compiler import compile_graph
     from hanok.graph import import_graph, load_model
     from hanok.graph.quantise import is_quantised, quantise_model
+    from hanok.simulator import simulate
+    from hanok.simulator.engine import simulate
 
     progress("reading the model")
     model = load_model(source)
@@ -80,7 +83,12 @@ def compile_model(
     progress("compiling")
     content = model.SerializeToString(deterministic=True)
     program = compile_graph(
-        import_graph(model), chip, no_host=no_host, source_model=content, warnings=warnings
+        import_graph(model),
+        chip,
+        no_host=no_host,
+        measure=lambda code: simulate(code, chip).cycles,
+        source_model=content,
+        warnings=warnings,
     )
     name = program.name if isinstance(source, bytes) else Path(source).stem
     return replace(program, name=name, metadata={**program.metadata, **notes})
@@ -102,7 +110,7 @@ def _quantisation_notes(record: Any, seed: int) -> dict[str, str]:
     notes["calibration"] = (
         f"{record.samples} random samples, seed {seed}" if record.random_data else f"{record.samples} samples"
     )
-    if record.snr_plain_db is not None:
+    if record.snr_plain_db is not None and isfinite(record.snr_plain_db):
         notes["signal to noise"] = f"{record.snr_plain_db:.1f} dB as quantised"
         if record.repair_used:
             notes["signal to noise"] += f", {record.snr_repaired_db:.1f} dB after weight repair"

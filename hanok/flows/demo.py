@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
@@ -25,26 +25,33 @@ class Demonstration:
 
     model: Path
     labels: tuple[str, ...]
+    accuracy: float
+    """Share of unheard voices' clips that the int8 model labels rightly, as its training script measured."""
     features: npt.NDArray[np.float32]
     said: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Heard:
-    """One clip: what was said, what the NPU heard, and how sure it is."""
+    """One clip: what was said, and what the NPU heard."""
 
     said: str
     heard: str
-    probability: float
 
 
 def load_demonstration() -> Demonstration:
-    """Read the shipped model's description and clips."""
+    """Read the shipped model's description and clips; see hanok/assets/README.md."""
     folder = Path(str(resources.files("hanok") / "assets"))
-    description = json.loads((folder / f"{_NAME}.json").read_text("utf-8"))
-    with np.load(folder / f"{_NAME}_clips.npz") as clips:
+    description = tomllib.loads((folder / f"{_NAME}.toml").read_text("utf-8"))
+    with np.load(folder / f"{_NAME}.npz") as clips:
         features, said = clips["features"].astype(np.float32), tuple(clips["labels"].tolist())
-    return Demonstration(folder / f"{_NAME}.onnx", tuple(description["labels"]), features, said)
+    return Demonstration(
+        model=folder / f"{_NAME}.onnx",
+        labels=tuple(description["labels"]),
+        accuracy=float(description["accuracy"]["int8"]),
+        features=features,
+        said=said,
+    )
 
 
 def first_input(demonstration: Demonstration) -> dict[str, npt.NDArray[Any]]:
@@ -56,8 +63,4 @@ def listen(demonstration: Demonstration, program: Program) -> Iterator[Heard]:
     """Run every clip on the NPU, one after another."""
     for clip, said in zip(demonstration.features, demonstration.said, strict=True):
         (scores,) = compute_outputs(program, {_INPUT: clip[None]}).values()
-        exponents = np.exp(scores.reshape(-1).astype(np.float64) - scores.max())
-        best = int(exponents.argmax())
-        yield Heard(
-            demonstration.labels[said], demonstration.labels[best], float(exponents[best] / exponents.sum())
-        )
+        yield Heard(demonstration.labels[said], demonstration.labels[int(scores.argmax())])

@@ -13,7 +13,16 @@ from hanok.graph._match import Context, Match, quantization_of
 from hanok.graph._quantized import stored_values
 from hanok.graph._windows import read_window
 from hanok.graph._working import Array, Operation
-from hanok.graph.ir import Attributes, ConvAttributes, MatMulAttributes, Node, Operator, Quantization, Tensor
+from hanok.graph.ir import (
+    Attributes,
+    ConvAttributes,
+    MatMulAttributes,
+    Node,
+    Operator,
+    Quantization,
+    Tensor,
+    TransposeAttributes,
+)
 
 _INT32_LIMIT = 2.0**31 - 1
 
@@ -205,9 +214,27 @@ def match_gemm(context: Context, match: Match) -> list[Node] | None:
     return nodes
 
 
-def _transpose(context: Context, match: Match, source: Tensor, target: Tensor) -> Node:
-    from hanok.graph.ir import TransposeAttributes
+def _constant_times_activation(context: Context, match: Match, left: Weight) -> list[Node] | None:
+    """A constant matrix times an activation: the transpose of the transposed product."""
+    x = context.operand(match.core.inputs[1])
+    if x is None or x.data is not None or left.content.ndim != 2:
+        return None
+    rank = len(x.shape)
+    order = (*range(rank - 2), rank - 1, rank - 2)
+    axis = None if left.axis is None else 1
+    content = np.ascontiguousarray(left.content.T)
+    right = context.constant(left.name, content, Quantization(left.scale, left.zero_point, axis))
+    turned = context.like(x, f"{x.name}/transposed", [x.shape[index] for index in order])
+    output = match.output
+    made = context.like(output, f"{output.name}/transposed", [output.shape[index] for index in order])
+    return [
+        context.node(match, Operator.TRANSPOSE, [x], turned, TransposeAttributes(order)),
+        context.node(match, Operator.MATMUL, [turned, right], made, MatMulAttributes(match.clamp)),
+        context.node(match, Operator.TRANSPOSE, [made], output, TransposeAttributes(order)),
+    ]
 
+
+def _transpose(context: Context, match: Match, source: Tensor, target: Tensor) -> Node:
     return context.node(match, Operator.TRANSPOSE, [source], target, TransposeAttributes((1, 0)))
 
 
@@ -233,8 +260,13 @@ def _gemm_bias(
 def match_matmul(context: Context, match: Match) -> list[Node] | None:
     """MatMul with a constant right operand, or of two int8 activations."""
     core = match.core
+    if min(len(context.working.shape(name)) for name in core.inputs[:2]) < 2:
+        return None
+    left = read_weight(context, core.inputs[0], [-2])
+    if left is not None:
+        return _constant_times_activation(context, match, left)
     x = context.operand(core.inputs[0])
-    if x is None or x.data is not None or len(x.shape) < 2 or len(context.working.shape(core.inputs[1])) < 2:
+    if x is None:
         return None
     weight = read_weight(context, core.inputs[1], [-1])
     if weight is not None and weight.content.ndim == 2:

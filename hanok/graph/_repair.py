@@ -72,7 +72,7 @@ def repair_layers(
     if not layers:
         return quantised, []
     samples = _affordable(float_graph, layers, samples)
-    targets = _float_outputs(float_graph, layers, samples)
+    targets = _layer_outputs(float_graph, layers, samples)
     repairs: list[LayerRepair] = []
     values = [dict(sample) for sample in samples]
     operations = {operation.name: operation for operation in float_graph.operations}
@@ -83,14 +83,21 @@ def repair_layers(
     return to_model(graph), repairs
 
 
-def signal_to_noise_db(float_graph: WorkingGraph, quantised: ModelProto, samples: Sequence[Sample]) -> float:
+def float_outputs(float_graph: WorkingGraph, samples: Sequence[Sample]) -> list[dict[str, Array]]:
+    """What the float model gives for each sample."""
+    session = reference_session(to_model(float_graph))
+    return [run_session(session, sample) for sample in samples]
+
+
+def signal_to_noise_db(
+    wanted: Sequence[dict[str, Array]], quantised: ModelProto, samples: Sequence[Sample]
+) -> float:
     """Power of the float model's float outputs over that of the quantised model's error, in dB."""
-    float_session = reference_session(to_model(float_graph))
     session = reference_session(quantised)
     signal = noise = 0.0
-    for sample in samples:
-        wanted, found = run_session(float_session, sample), run_session(session, sample)
-        for name, value in wanted.items():
+    for outputs, sample in zip(wanted, samples, strict=True):
+        found = run_session(session, sample)
+        for name, value in outputs.items():
             if not np.issubdtype(value.dtype, np.floating):
                 continue
             exact = value.astype(np.float64)
@@ -110,7 +117,7 @@ def _affordable(graph: WorkingGraph, layers: list[Layer], samples: Sequence[Samp
     return samples[: max(1, KEPT_BYTES // (4 * max(1, elements)))]
 
 
-def _float_outputs(
+def _layer_outputs(
     graph: WorkingGraph, layers: list[Layer], samples: Sequence[Sample]
 ) -> list[dict[str, Array]]:
     """The float output of every layer, by the operation's name, for each sample."""

@@ -56,8 +56,18 @@ def run_onnxruntime(
     optimise: bool = True,
     integer: bool = True,
 ) -> dict[str, Array]:
-    """Run `model` once; return the tensors called `fetch` (all graph outputs by default)."""
-    session = reference_session(model, threads=threads, optimise=optimise, integer=integer)
+    """Run `model` once; return the tensors called `fetch` (all graph outputs by default).
+
+    Some legal models break ONNX Runtime's own fusions (a per-channel activation fused into QLinearMatMul);
+    those run operator by operator instead.
+    """
+    try:
+        session = reference_session(model, threads=threads, optimise=optimise, integer=integer)
+        return run_session(session, inputs, fetch)
+    except ModelError:
+        if not optimise:
+            raise
+    session = reference_session(model, threads=threads, optimise=False, integer=integer)
     return run_session(session, inputs, fetch)
 
 

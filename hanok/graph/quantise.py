@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from onnx import ModelProto
@@ -13,7 +13,7 @@ from hanok.graph._pieces import forget, last_readers, run_piece
 from hanok.graph._plain_gemm import settle_gemms
 from hanok.graph._quantise_onnxruntime import insert_quantisers
 from hanok.graph._quantise_select import Range, keep_float
-from hanok.graph._repair import LayerRepair, repair_layers, signal_to_noise_db
+from hanok.graph._repair import LayerRepair, float_outputs, repair_layers, signal_to_noise_db
 from hanok.graph._shapes import fix_input_shapes, infer_shapes
 from hanok.graph._working import DEQUANTIZE, QUANTIZE, Array, WorkingGraph, from_model
 from hanok.graph.simplify import simplify_float
@@ -83,29 +83,28 @@ def quantise_model(
     ranges = observe_ranges(working, samples)
     kept_float = keep_float(working, ranges)
     plain = insert_quantisers(working, ranges, kept_float)
-    warnings = [RANDOM_DATA_WARNING] if random_data else []
-    if not repair:
-        record = QuantisationRecord(
-            len(samples), random_data, kept_float=kept_float, warnings=tuple(warnings)
-        )
-        return QuantisedModel(plain, record)
-    repaired, repairs = repair_layers(working, plain, samples)
-    before = signal_to_noise_db(working, plain, samples)
-    after = signal_to_noise_db(working, repaired, samples)
-    better = after > before
-    if repairs and after < before - 0.05:
-        warnings.append(f"repair was undone: it changed the outputs' {before:.2f} dB to {after:.2f} dB")
     record = QuantisationRecord(
         samples=len(samples),
         random_data=random_data,
         kept_float=kept_float,
-        repairs=tuple(repairs) if better else (),
-        snr_plain_db=before,
-        snr_repaired_db=after if better else before,
-        repair_used=better,
-        warnings=tuple(warnings),
+        warnings=(RANDOM_DATA_WARNING,) if random_data else (),
     )
-    return QuantisedModel(repaired if better else plain, record)
+    return _repaired(working, plain, samples, record) if repair else QuantisedModel(plain, record)
+
+
+def _repaired(
+    working: WorkingGraph, plain: ModelProto, samples: list[Sample], record: QuantisationRecord
+) -> QuantisedModel:
+    """Repair the weights, and keep that only if the outputs come nearer to the float model's."""
+    repaired, repairs = repair_layers(working, plain, samples)
+    wanted = float_outputs(working, samples)
+    before, after = (signal_to_noise_db(wanted, model, samples) for model in (plain, repaired))
+    if after > before:
+        done = replace(
+            record, repairs=tuple(repairs), snr_plain_db=before, snr_repaired_db=after, repair_used=True
+        )
+        return QuantisedModel(repaired, done)
+    return QuantisedModel(plain, replace(record, snr_plain_db=before, snr_repaired_db=before))
 
 
 def prepare_float(model: ModelProto, input_shapes: Mapping[str, Sequence[int]] | None = None) -> WorkingGraph:

@@ -128,4 +128,4 @@ def _run_host(graph: Graph, node: Node, operands: Sequence[Array]) -> dict[str, 
         for name, value in zip(node.inputs, operands, strict=True)
         if graph.tensor(name).data is None and graph.tensor(name).dtype is not DType.INT8
     }
-    return run_onnxruntime(host_model(graph, [node]), feeds, list(node.outputs), optimise=False)
+    return run_onnxruntime(host_model(graph, [node]), feeds, optimise=False)

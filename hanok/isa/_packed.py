@@ -1,4 +1,4 @@
-"""The packed form of instructions as tables: bitmap and body words, and the register that each one changes."""
+"""The packed form of instructions as tables: bitmap and body words, and the register that each changes."""
 
 from __future__ import annotations
 

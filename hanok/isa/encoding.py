@@ -103,7 +103,11 @@ def encode(opcode: Opcode, values: Mapping[str, Any]) -> bytes:
     words = [record[size * number : size * (number + 1)] for number in range(1, 1 + form.body_words)]
     bitmap = sum(1 << number for number, word in enumerate(words) if any(word))
     head = record[: size - 1] + bytes([record[size - 1] | FLAG_FRESH])
-    return head + bitmap.to_bytes(size * form.bitmap_words, "little") + b"".join(word for word in words if any(word))
+    return (
+        head
+        + bitmap.to_bytes(size * form.bitmap_words, "little")
+        + b"".join(word for word in words if any(word))
+    )
 
 
 def encode_record(opcode: Opcode, values: Mapping[str, Any]) -> bytes:

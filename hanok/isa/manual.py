@@ -6,9 +6,11 @@ import sys
 from collections.abc import Iterator
 from enum import IntEnum
 
+from hanok.isa._packed import FORMATS, WORD
 from hanok.isa.table import (
     FLAG_ACCUMULATE,
     FLAG_BIAS,
+    FLAG_FRESH,
     FLAG_KEEP_CODE,
     FLAG_REDUCE_INNER,
     INSTRUCTIONS,
@@ -40,6 +42,7 @@ _FLAGS = (
     ("conv, depthwise", FLAG_ACCUMULATE, "sums start from what the accumulators hold"),
     ("chain", FLAG_REDUCE_INNER, "the reduction folds the inner loop too"),
     ("expand", FLAG_KEEP_CODE, "the stream has no table; the code of the EXPAND before stays"),
+    ("all", FLAG_FRESH, "in memory alone: see Encoding"),
 )
 
 _INTRODUCTION = f"""# Instruction set
@@ -47,10 +50,10 @@ _INTRODUCTION = f"""# Instruction set
 Printed from `hanok/isa/table.py` by `python -m hanok.isa.manual > docs/isa.md`; a test holds the
 two together. ISA version {ISA_VERSION}.
 
-An instruction is a whole number of {WORD_BYTES}-byte words, little-endian, its fields in table
-order without gaps, the rest of the last word zero. Bytes and strides are bytes unless a field says
-elements; counts are at least 1. int32 sums wrap; vector steps are IEEE float32 operations, rounded
-to nearest even, one after the other.
+Units see records: a whole number of {WORD_BYTES}-byte words, little-endian, fields in table order without
+gaps, the rest of the last word zero. Bytes and strides are bytes unless a field says elements; counts
+are at least 1. int32 sums wrap; vector steps are IEEE float32 operations, rounded to nearest even, one
+after the other. In memory a record takes fewer bytes: see Encoding.
 
 Instructions are dispatched in order, each to the queue of its unit; a full queue holds dispatch
 back. Units work through their queues in order and at the same time. Only semaphores order units:
@@ -61,6 +64,21 @@ result is written. A full counter holds the post back.
 An SRAM bank has one read port, one write port, and one owner unit at a time; an accumulator bank
 passes between matrix and vector unit in the same way. Code that breaks this is not defined; the
 verifier proves that it does not happen (`hanok/compiler/verify.py`).
+"""
+
+_ENCODING = f"""## Encoding
+
+In memory an instruction is a few 32-bit words, little-endian, one instruction after the other:
+
+| word | holds |
+|---|---|
+| 0 | header: opcode, wait, post, flags; in flags 0x{FLAG_FRESH:02x}, fresh |
+| 1 .. b | bitmap: bit k of its 32 b bits says that the record's bytes 4 k + 4 .. 4 k + 7 follow |
+| from b + 1 | those words of the record, in order |
+
+Each unit keeps the last record of each of its formats, all zero at the start of a stage. The new record is
+that one, or all zero if the instruction is fresh, with the words that follow replaced, and this header
+without fresh. Words may follow that do not change; bits that no field has are illegal.
 """
 
 _TIMING = f"""## Time
@@ -79,7 +97,8 @@ Exact, in core cycles, for everything but DRAM (`hanok/isa/timing.py`). `rows`, 
 | ... with flag 1 | ceil(slots after / stages) + log2(lanes) instead |
 | chain, in addition | pipeline |
 | table | ceil({TABLE_ENTRIES} / lanes) + pipeline |
-| expand: decoder | {EXPAND_SETUP_CYCLES} + ceil(run_bytes / expand_lanes), and {EXPAND_TABLE_CYCLES} with a new table |
+| expand: decoder | {EXPAND_SETUP_CYCLES} + ceil(run_bytes / expand_lanes) |
+| ... with a table, in addition | {EXPAND_TABLE_CYCLES} |
 
 pitch = pixel_pitch; groups = ceil(inner / lanes) if every stream has an inner stride of 0 or one element,
 else inner. A pass takes at least one cycle.
@@ -96,7 +115,7 @@ def _table(head: tuple[str, ...], rows: list[tuple[object, ...]]) -> Iterator[st
 
 def _format(layout: Format) -> Iterator[str]:
     names = ", ".join(row.mnemonic for row in INSTRUCTIONS if row.format is layout)
-    yield f"### Format {layout.name} ({layout.size_bytes} bytes): {names}"
+    yield f"### Format {layout.name} (record of {layout.size_bytes} bytes): {names}"
     yield ""
     rows: list[tuple[object, ...]] = []
     offset = 0
@@ -116,6 +135,15 @@ def _slots(step: Step) -> int:
     return 0 if step is Step.NONE else STEP_SLOTS[step]
 
 
+def _packed_sizes() -> Iterator[str]:
+    rows: list[tuple[object, ...]] = []
+    for name, form in FORMATS.items():
+        least = WORD.itemsize * (1 + form.bitmap_words)
+        most = least + WORD.itemsize * form.body_words
+        rows.append((name, form.body_words, form.bitmap_words, f"{least} .. {most}"))
+    yield from _table(("format", "words after the header", "bitmap words b", "bytes"), rows)
+
+
 def manual_text() -> str:
     """Return the manual as Markdown."""
     lines = [_INTRODUCTION, "## Units", ""]
@@ -128,6 +156,8 @@ def manual_text() -> str:
     lines += _table(("opcode", "name", "unit", "format", "meaning"), rows)
     lines += ["Flags:", ""]
     lines += _table(("instruction", "flag", "meaning"), [*_FLAGS])
+    lines += [_ENCODING]
+    lines += _packed_sizes()
     lines += ["## Formats", ""]
     for layout in dict.fromkeys(row.format for row in INSTRUCTIONS):
         lines += _format(layout)

@@ -1,8 +1,8 @@
 """The instruction table: units, opcodes, formats and fields; every other view is derived from it.
 
-An instruction is one, two or four 64-byte words, little-endian, fields in table order without gaps, the
-rest of the last word zero. The meaning of each instruction stands beside its fields; the manual
-(docs/isa.md) is printed from here.
+The record of an instruction is one, two or four 64-byte words, little-endian, fields in table order without
+gaps, the rest of the last word zero; in memory it is packed (hanok/isa/encoding.py). The meaning of each
+instruction stands beside its fields; the manual (docs/isa.md) is printed from here.
 """
 
 from __future__ import annotations
@@ -219,7 +219,7 @@ DMA = Format(
         Field("sram_stride_3", "<i4", "SRAM bytes between outermost repetitions"),
         Field("sram_stride_2", "<i4", "SRAM bytes between middle repetitions"),
         Field("sram_stride_1", "<i4", "SRAM bytes between runs"),
-        Field("packed_bytes", "<u4", "EXPAND: bytes of the packed stream, a multiple of 4"),
+        Field("packed_bytes", "<u4", "EXPAND: bytes of the packed stream, an even number"),
         Field("value", "i1", "FILL: the byte that is written"),
     ),
 )
@@ -346,11 +346,11 @@ INSTRUCTIONS = (
         DMA,
         "Decode `packed_bytes` contiguous bytes at `dram_address` to `run_bytes` contiguous bytes at "
         "`sram_address`; every count is 1. The stream is a table of 128 bytes (code length, 0 to 15 bits, of "
-        "symbol 2i in the low and of symbol 2i + 1 in the high half of byte i; flag 1, keep code: no table, the "
-        "code of the EXPAND before stays), then 32-bit little-endian words. Codes are canonical Huffman codes: "
-        "shorter ones first, then by symbol. Byte i is decoded by lane i mod `expand_lanes`; before each symbol, "
-        "in this order, a lane that holds fewer than 16 bits takes the next word, if one is left. Bits count from "
-        "a word's highest.",
+        "symbol 2i in the low and of symbol 2i + 1 in the high half of byte i; flag 1, keep code: no table, "
+        "the code of the EXPAND before stays), then 16-bit little-endian words. Codes are canonical Huffman "
+        "codes: shorter ones first, then by symbol. Byte i is decoded by lane i mod `expand_lanes`; before "
+        "each symbol, in this order, a lane that holds fewer than 16 bits takes the next word, if one is "
+        "left. Bits count from a word's highest.",
     ),
     Instruction(Opcode.STORE, Unit.STORE, DMA, "Copy runs from SRAM to DRAM."),
     Instruction(

@@ -10,13 +10,13 @@ from hanok.numerics._kernels_compile import kernel
 MAX_LENGTH = 15
 SYMBOLS = 256
 WINDOWS = 1 << MAX_LENGTH
-REFILL_BITS = 16
-"""A lane with fewer bits takes a word; it then holds at most REFILL_BITS - 1 + 32 of them."""
+WORD_BITS = 16
+"""A lane with fewer bits takes a word; it then holds at most twice as many less one."""
 
 OK, NO_CODE, NO_WORDS, WORDS_LEFT = range(4)
 
 Bytes = npt.NDArray[np.uint8]
-Words = npt.NDArray[np.uint32]
+Words = npt.NDArray[np.uint16]
 Lengths = npt.NDArray[np.uint8]
 Counts = npt.NDArray[np.int64]
 
@@ -105,22 +105,20 @@ def pack(content: Bytes, lengths: Lengths, codes: Counts, lanes: int, words: Wor
     taken, used = 0, 0
     lane = 0
     for position in range(len(content)):
-        if level[lane] < REFILL_BITS:
+        if level[lane] < WORD_BITS:
             place[lane, 0] = place[lane, 1]
             place[lane, 1] = taken
             taken += 1
-            level[lane] += 32
+            level[lane] += WORD_BITS
         symbol = content[position]
         length = np.int64(lengths[symbol])
-        offset = written[lane] & 31
-        spread = np.uint64(codes[symbol]) << np.uint64(64 - offset - length)
-        older = level[lane] > 32
-        first = place[lane, 0] if older else place[lane, 1]
-        words[first] |= np.uint32(spread >> np.uint64(32))
-        last = first
-        if offset + length > 32:
+        offset = written[lane] & (WORD_BITS - 1)
+        spread = codes[symbol] << (2 * WORD_BITS - offset - length)
+        last = place[lane, 0] if level[lane] > WORD_BITS else place[lane, 1]
+        words[last] |= np.uint16(spread >> WORD_BITS)
+        if offset + length > WORD_BITS:
             last = place[lane, 1]
-            words[last] |= np.uint32(spread & np.uint64(0xFFFFFFFF))
+            words[last] |= np.uint16(spread & 0xFFFF)
         used = max(used, last + 1)
         written[lane] += length
         level[lane] -= length
@@ -132,25 +130,27 @@ def pack(content: Bytes, lengths: Lengths, codes: Counts, lanes: int, words: Wor
 def unpack(words: Words, windows: npt.NDArray[np.uint16], lanes: int, content: Bytes) -> int:
     """Fill `content` from the shared stream of words; return OK or what stopped it.
 
-    Symbol i belongs to lane i mod lanes. Before a symbol, a lane with fewer than REFILL_BITS bits takes the
-    next word, if one is left; the highest bit of a word comes first.
+    Symbol i belongs to lane i mod lanes. Before a symbol, a lane with fewer than WORD_BITS bits takes the
+    next word, if one is left; the highest bit of a word comes first. A lane's bits lie at the low end of its
+    reservoir, the oldest highest.
     """
-    reservoir, level = np.zeros(lanes, np.uint64), np.zeros(lanes, np.int64)
+    reservoir, level = np.zeros(lanes, np.int64), np.zeros(lanes, np.int64)
     taken, lane = 0, 0
     for position in range(len(content)):
         held, bits = reservoir[lane], level[lane]
-        if bits < REFILL_BITS and taken < len(words):
-            held |= np.uint64(words[taken]) << np.uint64(32 - bits)
-            bits += 32
+        if bits < WORD_BITS and taken < len(words):
+            held = held << WORD_BITS | words[taken]
+            bits += WORD_BITS
             taken += 1
-        entry = np.int64(windows[held >> np.uint64(64 - MAX_LENGTH)])
+        window = held >> (bits - MAX_LENGTH) if bits >= MAX_LENGTH else held << (MAX_LENGTH - bits)
+        entry = np.int64(windows[window])
         length = entry >> 8
         if length == 0:
             return NO_CODE
         if length > bits:
             return NO_WORDS
         content[position] = entry & 255
-        reservoir[lane] = held << np.uint64(length)
         level[lane] = bits - length
+        reservoir[lane] = held & ((1 << level[lane]) - 1)
         lane = lane + 1 if lane + 1 < lanes else 0
     return OK if taken == len(words) else WORDS_LEFT

@@ -1,10 +1,10 @@
 """The weight codec: canonical Huffman codes of at most 15 bits over bytes, in words that lanes share.
 
-A packed stream is (where it brings its own) a table of 128 bytes, the code length of symbol 2i in the low and
-of symbol 2i + 1 in the high four bits of byte i, then 32-bit little-endian words. Decoded byte i belongs to
-lane i mod lanes; before each symbol, in this order, a lane that holds fewer than 16 bits takes the next word of
-the stream if one is left. Bits count from a word's highest, codes are canonical (by length, then by symbol).
-So `lanes` decoders work side by side, each a symbol a cycle, on one stream without marks.
+A packed stream is (where it brings its own) a table of 128 bytes, the code length of symbol 2i in the low
+and of symbol 2i + 1 in the high four bits of byte i, then 16-bit little-endian words. Decoded byte i belongs
+to lane i mod lanes; before each symbol, in this order, a lane that holds fewer than 16 bits takes the next
+word of the stream if one is left. Bits count from a word's highest, codes are canonical (by length, then by
+symbol). So `lanes` decoders work side by side, each a symbol a cycle, on one stream without marks.
 """
 
 from __future__ import annotations
@@ -70,9 +70,9 @@ def pack_words(content: Bytes, lengths: Bytes, lanes: int) -> bytes:
     bits = coded_bits(histogram(content), lengths)
     if bits is None:
         raise ValueError("the content has a symbol without a code")
-    words = np.zeros(bits // 32 + 2 * lanes + 2, np.uint32)
+    words = np.zeros(bits // 16 + 2 * lanes + 2, np.uint16)
     used = int(kernels.pack(content, lengths, codes, lanes, words))
-    return words[:used].astype("<u4").tobytes()
+    return words[:used].astype("<u2").tobytes()
 
 
 def decoding_windows(lengths: Bytes) -> npt.NDArray[np.uint16] | None:
@@ -82,10 +82,10 @@ def decoding_windows(lengths: Bytes) -> npt.NDArray[np.uint16] | None:
 
 
 def unpack_words(packed: Bytes, windows: npt.NDArray[np.uint16], lanes: int, content: Bytes) -> str:
-    """Fill `content` from packed words (a multiple of 4 bytes); return what is wrong, or nothing.
+    """Fill `content` from packed words (an even number of bytes); return what is wrong, or nothing.
 
     Nothing is read or written outside the arrays, whatever the packed bytes say.
     """
-    words = np.frombuffer(packed.tobytes(), "<u4").astype(np.uint32)
+    words = np.frombuffer(packed.tobytes(), "<u2").astype(np.uint16)
     fault = int(kernels.unpack(words, windows, lanes, content))
     return _FAULTS.get(fault, "")

@@ -77,6 +77,8 @@ def _memory_map(program: Program) -> Iterator[str]:
 
 
 def _layers(program: Program) -> Iterator[str]:
+    if not program.layers:
+        return
 
     yield ""
     yield "layers"

@@ -18,9 +18,7 @@ inner = njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_
 LOAD, STORE = 0, 1
 
 # Columns of a DMA instruction.
-FILL, RUN_BYTES, ADDRESS, COUNT_3, COUNT_2, COUNT_1, STRIDE_3, STRIDE_2, STRIDE_1, DECODER = (
-    range(10)
-)
+FILL, RUN_BYTES, ADDRESS, COUNT_3, COUNT_2, COUNT_1, STRIDE_3, STRIDE_2, STRIDE_1, DECODER = range(10)
 TRANSFER_COLUMNS = 10
 
 # Columns of the constants of a simulation.

@@ -9,13 +9,10 @@ from hanok.isa import Operand, Reduction
 from hanok.isa.table import FLAG_REDUCE_INNER, VECTOR
 from hanok.numerics._kernels_compile import kernel, part
 from hanok.simulator._kernels_values_steps import (
-    ACCUMULATOR,
-    MUL,
-    OUT_INT8,
     fold,
-    make_step,
+    make_common_step,
+    make_rare_step,
     read,
-    scale_row,
     write,
 )
 from hanok.simulator.emulator_fields import columns_of
@@ -56,60 +53,7 @@ Words = npt.NDArray[np.int32]
 
 
 @part
-def _within(start: int, stride: int, count: int, limit: int) -> bool:
-    last = start + (count - 1) * stride
-    return start >= 0 and last >= 0 and start < limit and last < limit
-
-
-@kernel
-def _join(field: Integers, axis: int, stride: int, inside: bool) -> bool:
-    """Make outer loop `axis` part of the inner loop if every stream goes on; return whether it is gone."""
-    inner = field[INNER]
-    if field[OUTER_2 + axis] == 1:
-        return True
-    joins = (
-        inside and stride == inner * field[STRIDE_INNER] and field[OUT + 1 + axis] == inner * field[OUT + 4]
-    )
-    for number in range(1, 3):
-        column = SIDE_1 + (number - 1) * SIDE_COLUMNS
-        if field[KIND_0 + number] != 0 and field[column + 1 + axis] != inner * field[column + 4]:
-            joins = False
-    if joins:
-        field[INNER] *= field[OUTER_2 + axis]
-        field[OUTER_2 + axis] = 1
-    return joins
-
-
-@part
-def _prepare(given: Integers, scales: Floats, buffers: Floats) -> tuple[Integers, bool]:
-    """Join loops where nothing is folded or left out; fill immediates.
-
-    Also say whether one reading of operands 1 and 2 serves every run of the inner loop.
-    """
-    field = given.copy()
-    if field[REDUCTION] == NO_REDUCTION:
-        inside = _within(field[X_START], field[X_STRIDE], field[OUTER_0], field[X_LIMIT])
-        if _join(field, 2, field[X_STRIDE] * field[PIXEL_PITCH], inside):
-            inside = (
-                _within(field[Y_START], field[Y_STRIDE], field[OUTER_1], field[Y_LIMIT])
-                and field[RING_ROWS] == 0
-            )
-            if _join(field, 1, field[Y_STRIDE] * field[ROW_PITCH], inside):
-                _join(field, 0, field[STRIDE_2], True)
-    for number in range(field[STEPS]):
-        if field[OPERAND + number] == IMMEDIATE_OPERAND:
-            buffers[IMMEDIATE_0 + number, :] = scales[IMMEDIATE + number]
-    still = field[INNER] <= STRIP
-    for number in range(1, 3):
-        for axis in range(3):
-            moves = field[SIDE_1 + (number - 1) * SIDE_COLUMNS + 1 + axis] != 0 and field[OUTER_2 + axis] > 1
-            if field[KIND_0 + number] != 0 and moves:
-                still = False
-    return field, still
-
-
-@part
-def _source_0(field: Integers, index: Integers, reduce: int) -> int:
+def source_0(field: Integers, index: Integers, reduce: int) -> int:
     """Address of inner element 0 of operand 0, or -1 outside the limits."""
     reduce_1, reduce_0 = reduce // field[REDUCE_0], reduce % field[REDUCE_0]
     y = field[Y_START] + index[1] * field[Y_STRIDE] + reduce_1 * field[Y_DILATION]
@@ -122,7 +66,7 @@ def _source_0(field: Integers, index: Integers, reduce: int) -> int:
 
 
 @part
-def _address(field: Integers, column: int, index: Integers, first: int) -> int:
+def address_of(field: Integers, column: int, index: Integers, first: int) -> int:
     """Address of inner element `first` of a stream: its address and four strides start at `column`."""
     outer = index[0] * field[column + 1] + index[1] * field[column + 2] + index[2] * field[column + 3]
     return int(field[column] + outer + first * field[column + 4])
@@ -165,27 +109,28 @@ def _runs_together(field: Integers) -> int:
 
 
 @part
-def _set_index(field: Integers, run: int, index: Integers) -> None:
+def fill_immediates(field: Integers, scales: Floats, buffers: Floats) -> None:
+    """Fill the operand strip of every immediate."""
+    for number in range(field[STEPS]):
+        if field[OPERAND + number] == IMMEDIATE_OPERAND:
+            value = scales[IMMEDIATE + number]
+            for element in range(min(STRIP, field[INNER] * field[OUTER_0])):
+                buffers[IMMEDIATE_0 + number, element] = value
+
+
+@part
+def set_index(field: Integers, run: int, index: Integers) -> None:
+    """Set outer_2, outer_1 and outer_0 of run number `run` of the inner loop."""
     index[2] = run % field[OUTER_0]
     index[1] = run // field[OUTER_0] % field[OUTER_1]
     index[0] = run // field[OUTER_0] // field[OUTER_1]
 
 
-@part
-def _only_scales(field: Integers) -> bool:
-    """Whether the chain is `scale_row` for every run: all inside, dense, one multiplication, int8."""
-    inside = _within(field[X_START], field[X_STRIDE], field[OUTER_0], field[X_LIMIT])
-    inside &= _within(field[Y_START], field[Y_STRIDE], field[OUTER_1], field[Y_LIMIT])
-    dense = field[STRIDE_INNER] == 1 and field[OUT + 4] == 1 and field[INNER] <= STRIP
-    plain = field[KIND_0] == ACCUMULATOR and field[ZERO_0] == 0 and field[KIND_OUT] == OUT_INT8
-    one = field[STEPS] == 1 and field[STEP] == MUL and field[OPERAND] != SAVED
-    return bool(inside and dense and plain and one and field[REDUCTION] == NO_REDUCTION)
-
-
 @kernel
 def chain(
-    given: Integers,
+    field: Integers,
     scales: Floats,
+    still: bool,
     lanes: int,
     sram: Bytes,
     accumulators: Words,
@@ -200,7 +145,7 @@ def chain(
     steps after it. With the inner loop folded there is one strip of totals, `lanes` wide.
     """
     signed, sram_words = sram.view(np.int8), sram.view(np.int32)
-    field, still = _prepare(given, scales, buffers)
+    fill_immediates(field, scales, buffers)
     index = np.zeros(3, np.int64)
     reduction, inner, outer_0 = field[REDUCTION], field[INNER], field[OUTER_0]
     folds = reduction != NO_REDUCTION
@@ -210,20 +155,10 @@ def chain(
     passes = field[REDUCE_1] * field[REDUCE_0] * in_strips
     most = _runs_together(field)
     runs = field[OUTER_2] * field[OUTER_1] * outer_0
-    only_scales = still and _only_scales(field)
     run, known = 0, 0
     while run < runs:
-        if only_scales and known > 0:
-            _set_index(field, run, index)
-            start, target = _source_0(field, index, 0), _address(field, OUT, index, 0)
-            slot = IMMEDIATE_0 if field[OPERAND] == IMMEDIATE_OPERAND else field[OPERAND]
-            factors, limits = buffers[slot, :inner], field[ZERO_OUT : ZERO_OUT + 3]
-            row = accumulators[start : start + inner]
-            scale_row(row, scales[SCALE_0], factors, limits, signed[target : target + inner])
-            run += 1
-            continue
         together = min(most, outer_0 - run % outer_0)
-        _set_index(field, run, index)
+        set_index(field, run, index)
         for out_strip in range(out_strips):
             first = out_strip * STRIP
             count = min(STRIP, inner - first)
@@ -245,7 +180,7 @@ def chain(
                         buffers[VALUE, element] = buffers[FOLDED, element]
                 elif folds:
                     end = field[STEPS_BEFORE]
-                    if _source_0(field, index, turn // in_strips) < 0:
+                    if source_0(field, index, turn // in_strips) < 0:
                         continue
                 for piece in range(together):
                     index[2] = (run + piece) % outer_0
@@ -255,14 +190,14 @@ def chain(
                             buffers[number, piece * count : (piece + 1) * count],
                         )
                         if number == 0:
-                            stride, address = field[STRIDE_INNER], _source_0(field, index, turn // in_strips)
+                            stride, address = field[STRIDE_INNER], source_0(field, index, turn // in_strips)
                             wanted = not after and address >= 0
                             if not after and address < 0:
                                 target[:] = np.float32(0)
                             address += first * stride
                         else:
                             column = SIDE_1 + (number - 1) * SIDE_COLUMNS
-                            stride, address = field[column + 4], _address(field, column, index, first)
+                            stride, address = field[column + 4], address_of(field, column, index, first)
                             wanted = kind != 0 and piece >= known
                         if wanted:
                             zero, scale = field[ZERO_0 + number], scales[SCALE_0 + number]
@@ -286,14 +221,14 @@ def chain(
                 for number in range(begin, end):
                     code = field[OPERAND + number]
                     slot = IMMEDIATE_0 + number if code == IMMEDIATE_OPERAND else code
-                    make_step(
-                        field[STEP + number], slot, wide, field[ROUND_ZERO : ROUND_ZERO + 3], table, buffers
-                    )
+                    step, rounding = field[STEP + number], field[ROUND_ZERO : ROUND_ZERO + 3]
+                    if not make_common_step(step, slot, wide, rounding, table, buffers):
+                        make_rare_step(step, slot, wide, buffers)
                 if folds and not after:
                     _fold_strip(reduction, count, width, buffers)
             for piece in range(together):
                 index[2] = (run + piece) % outer_0
-                limits, address = field[ZERO_OUT : ZERO_OUT + 3], _address(field, OUT, index, first)
+                limits, address = field[ZERO_OUT : ZERO_OUT + 3], address_of(field, OUT, index, first)
                 value = buffers[VALUE, piece * count : (piece + 1) * count]
                 write(
                     field[KIND_OUT], limits, address, field[OUT + 4], value, words, sram, signed, sram_words

@@ -13,7 +13,7 @@ from hanok.numerics.rounding import CANONICAL_NAN_BITS
 ADD, SUB, REVERSE_SUB, MUL = int(Step.ADD), int(Step.SUB), int(Step.REVERSE_SUB), int(Step.MUL)
 DIV, REVERSE_DIV, MAX, MIN = int(Step.DIV), int(Step.REVERSE_DIV), int(Step.MAX), int(Step.MIN)
 ROUND, LOOKUP, SAVE, TAKE = int(Step.ROUND), int(Step.LOOKUP), int(Step.SAVE), int(Step.TAKE)
-GREATER, SELECT = int(Step.GREATER), int(Step.SELECT)
+GREATER, SELECT, NO_STEP = int(Step.GREATER), int(Step.SELECT), int(Step.NONE)
 FOLD_SUM, FOLD_MAX = int(Reduction.SUM), int(Reduction.MAX)
 ACCUMULATOR, INT8, FLOAT32 = int(Source.ACCUMULATOR), int(Source.INT8), int(Source.FLOAT32)
 OUT_INT8, OUT_INT32 = int(Destination.INT8), int(Destination.INT32)
@@ -50,6 +50,21 @@ def _gather_words(
 
 
 @part
+def read_near(
+    kind: int, address: int, zero: int, scale: np.float32, signed: Signed, accumulators: Words, target: Floats
+) -> None:
+    """target = float32(element - zero) * scale of neighbouring int8 or, with zero 0, accumulators."""
+    if kind == INT8:
+        zero_32, near = np.int32(zero), signed[address : address + len(target)]
+        for i in range(len(target)):
+            target[i] = np.float32(np.int32(near[i]) - zero_32) * scale
+    else:
+        near_words = accumulators[address : address + len(target)]
+        for i in range(len(target)):
+            target[i] = np.float32(near_words[i]) * scale
+
+
+@part
 def read(
     kind: int,
     address: int,
@@ -65,57 +80,45 @@ def read(
 ) -> None:
     """target = float32(element - zero) * scale, float32 elements as they are; each operation rounds once.
 
-    Address and stride in bytes (accumulator: elements). The first two cases are the common ones.
+    Address and stride in bytes (accumulator: elements).
     """
     count = len(target)
-    if kind == INT8 and stride == 1:
-        zero_32, near = np.int32(zero), signed[address : address + count]
+    if stride == 1 and (kind == INT8 or (kind == ACCUMULATOR and zero == 0)):
+        read_near(kind, address, zero, scale, signed, accumulators, target)
+        return
+    if kind == INT8:
         for i in range(count):
-            target[i] = np.float32(np.int32(near[i]) - zero_32) * scale
-    elif kind == ACCUMULATOR and stride == 1 and zero == 0:
-        near_words = accumulators[address : address + count]
+            words[i] = signed[address + i * stride]
+    elif kind == ACCUMULATOR:
         for i in range(count):
-            target[i] = np.float32(near_words[i]) * scale
+            words[i] = accumulators[address + i * stride]
     else:
-        if kind == INT8:
-            for i in range(count):
-                words[i] = signed[address + i * stride]
-        elif kind == ACCUMULATOR:
-            for i in range(count):
-                words[i] = accumulators[address + i * stride]
-        else:
-            _gather_words(address, stride, count, sram, sram_words, words)
-        if kind == FLOAT32:
-            floats = words.view(np.float32)
-            for i in range(count):
-                target[i] = floats[i] * scale
-        else:
-            for i in range(count):
-                target[i] = np.float32(np.int64(words[i]) - zero) * scale
+        _gather_words(address, stride, count, sram, sram_words, words)
+    if kind == FLOAT32:
+        floats = words.view(np.float32)
+        for i in range(count):
+            target[i] = floats[i] * scale
+    else:
+        for i in range(count):
+            target[i] = np.float32(np.int64(words[i]) - zero) * scale
 
 
 @part
-def make_step(step: int, slot: int, count: int, rounding: Integers, table: Floats, buffers: Floats) -> None:
-    """Make a step on the value strip with the operand strip `slot`; rounding: zero, low, high of ROUND."""
+def make_common_step(
+    step: int, slot: int, count: int, rounding: Integers, table: Floats, buffers: Floats
+) -> bool:
+    """Make a step on the value strip with the operand strip `slot`, or return that it is not one of these.
+
+    `rounding`: zero, low and high of ROUND.
+    """
     v, o, saved = buffers[VALUE, :count], buffers[slot, :count], buffers[SAVED, :count]
+    made = True
     if step == ADD:
         for i in range(count):
             v[i] = v[i] + o[i]
-    elif step == SUB:
-        for i in range(count):
-            v[i] = v[i] - o[i]
-    elif step == REVERSE_SUB:
-        for i in range(count):
-            v[i] = o[i] - v[i]
     elif step == MUL:
         for i in range(count):
             v[i] = v[i] * o[i]
-    elif step == DIV:
-        for i in range(count):
-            v[i] = v[i] / o[i]
-    elif step == REVERSE_DIV:
-        for i in range(count):
-            v[i] = o[i] / v[i]
     elif step == MAX:
         for i in range(count):
             v[i] = o[i] if o[i] > v[i] else v[i]
@@ -132,15 +135,36 @@ def make_step(step: int, slot: int, count: int, rounding: Integers, table: Float
     elif step == SAVE:
         for i in range(count):
             saved[i] = v[i]
+    elif step == TAKE:
+        for i in range(count):
+            v[i] = o[i]
+    else:
+        made = step == NO_STEP
+    return made
+
+
+@part
+def make_rare_step(step: int, slot: int, count: int, buffers: Floats) -> None:
+    """Make one of the remaining steps."""
+    v, o, saved = buffers[VALUE, :count], buffers[slot, :count], buffers[SAVED, :count]
+    if step == SUB:
+        for i in range(count):
+            v[i] = v[i] - o[i]
+    elif step == REVERSE_SUB:
+        for i in range(count):
+            v[i] = o[i] - v[i]
+    elif step == DIV:
+        for i in range(count):
+            v[i] = v[i] / o[i]
+    elif step == REVERSE_DIV:
+        for i in range(count):
+            v[i] = o[i] / v[i]
     elif step == GREATER:
         for i in range(count):
             v[i] = np.float32(1) if v[i] > o[i] else np.float32(0)
     elif step == SELECT:
         for i in range(count):
             v[i] = o[i] if v[i] != np.float32(0) else saved[i]
-    elif step == TAKE:
-        for i in range(count):
-            v[i] = o[i]
 
 
 @kernel
@@ -156,6 +180,14 @@ def fold(reduction: int, total: Floats, value: Floats) -> None:
     else:
         for i in range(count):
             total[i] = value[i] if value[i] < total[i] else total[i]
+
+
+@part
+def write_near(limits: Integers, v: Floats, target: Signed) -> None:
+    """Write a strip as neighbouring int8 elements: clamp(round_half_even(v) + zero, low, high)."""
+    zero, low, high = _float_limits(limits)
+    for i in range(len(v)):
+        target[i] = np.int32(round_clamp(v[i], low, high) + zero)
 
 
 @part
@@ -175,9 +207,7 @@ def write(
     if kind == OUT_INT8:
         zero, low, high = _float_limits(limits)
         if stride == 1:
-            near = signed[address : address + count]
-            for i in range(count):
-                near[i] = np.int32(round_clamp(v[i], low, high) + zero)
+            write_near(limits, v, signed[address : address + count])
         else:
             for i in range(count):
                 signed[address + i * stride] = np.int32(round_clamp(v[i], low, high) + zero)
@@ -198,7 +228,7 @@ def write(
                     sram[address + i * stride + byte] = np.uint8(words[i] >> np.int32(8 * byte) & 0xFF)
 
 
-@kernel
+@part
 def scale_row(source: Words, scale: np.float32, factors: Floats, limits: Integers, target: Signed) -> None:
     """The most common chain in one pass: int32 sums times scale times a factor each, rounded to int8."""
     zero, low, high = _float_limits(limits)

@@ -178,9 +178,9 @@ def _check_expand(checker: _Checker, expand: BoolArray) -> None:
     checker.require(~expand | (counts == 1), "the largest count", counts, "1")
     packed = fields["packed_bytes"]
     least = np.where(fields["flags"] == FLAG_KEEP_CODE, 0, TABLE_BYTES)
-    legal = (packed % 4 == 0) & (packed > least)
+    legal = (packed % 2 == 0) & (packed > least)
     checker.require(
-        ~expand | legal, "packed_bytes", packed, f"multiples of 4 above {TABLE_BYTES} with a table, or 0"
+        ~expand | legal, "packed_bytes", packed, f"even numbers above {TABLE_BYTES} with a table, or 0"
     )
 
 

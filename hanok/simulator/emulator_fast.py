@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from hanok.isa import Decoded, Destination, Opcode, Reduction, Source
+from hanok.isa import Decoded, Opcode
 from hanok.simulator import _kernels_values_matrix as matrix_kernels
 from hanok.simulator._kernels_values_chain import BUFFERS, STRIP, chain
+from hanok.simulator._kernels_values_dense import dense_chain
 from hanok.simulator._kernels_values_matrix import convolve, convolve_depthwise
 from hanok.simulator._kernels_values_move import load_table, move
+from hanok.simulator.emulator_chains import ChainPath, plan_chains
 from hanok.simulator.emulator_checks import VectorReach
 from hanok.simulator.emulator_fields import Fields
 from hanok.simulator.emulator_state import Memories
@@ -36,49 +38,6 @@ def _depth(fields: Fields) -> Int64Array:
     return fields["taps_y"] * fields["taps_x"] * fields["tap_bytes"]
 
 
-def _overlapping_chains(fields: Fields, reach: VectorReach) -> BoolArray:
-    """CHAINs whose result may lie on an operand's bytes other than those of the same element."""
-    counts = np.stack([fields[name] for name in ("outer_2", "outer_1", "outer_0", "inner")], axis=1)
-    result_strides = fields.repeated("strides_out", 4)
-    moves = counts > 1
-    wide = np.where(fields["kind_out"] == Destination.INT8, 1, 4)
-    elementwise = (fields["reduction"] == Reduction.NONE) & _writes_once(counts, result_strides, wide)
-    strides_0 = (
-        fields["stride_2"],
-        fields["y_stride"] * fields["row_pitch"],
-        fields["x_stride"] * fields["pixel_pitch"],
-        fields["stride_inner"],
-    )
-    first_0 = (
-        fields["address_0"]
-        + fields["y_start"] * fields["row_pitch"]
-        + fields["x_start"] * fields["pixel_pitch"]
-    )
-    streams = (
-        (first_0, np.stack(strides_0, axis=1), "kind_0", fields["ring_rows"] == 0),
-        (fields["address_1"], fields.repeated("strides_1", 4), "kind_1", True),
-        (fields["address_2"], fields.repeated("strides_2", 4), "kind_2", True),
-    )
-    overlapping = np.zeros(len(counts), bool)
-    for span, (first, strides, kind, plain) in zip(reach.sources, streams, strict=True):
-        same = (first == fields["address_out"]) & np.all(~moves | (strides == result_strides), axis=1)
-        same &= (np.where(fields[kind] == Source.INT8, 1, 4) == wide) & elementwise & plain
-        overlapping |= span.meets(reach.result) & ~same
-    return overlapping
-
-
-def _writes_once(counts: Int64Array, strides: Int64Array, wide: Int64Array) -> BoolArray:
-    """Whether loops, taken from the smallest stride up, step over all that the ones before them write."""
-    sizes = np.where(counts > 1, np.abs(strides), 1 << 60)
-    order = np.argsort(sizes, axis=1)
-    sizes, steps = np.take_along_axis(sizes, order, 1), np.take_along_axis(counts, order, 1) - 1
-    once, extent = np.ones(len(counts), bool), wide
-    for axis in range(counts.shape[1]):
-        once &= sizes[:, axis] >= extent
-        extent = extent + np.where(steps[:, axis] > 0, sizes[:, axis] * steps[:, axis], 0)
-    return once
-
-
 class FastPath:
     """Executes one checked program on the memories of a core."""
 
@@ -94,39 +53,25 @@ class FastPath:
         large = (_macs(matrix, self.columns) > SMALL_PRODUCT_MACS) | (_depth(matrix) > SMALL_PRODUCT_DEPTH)
         large &= matrix["opcode"] == Opcode.CONV
         self.leaves[np.isin(decoded.opcode, (Opcode.CONV, Opcode.DEPTHWISE))] = large
-        self.leaves[decoded.opcode == Opcode.CHAIN] = _overlapping_chains(fields["vector"], reach)
+        self.chains = plan_chains(fields["vector"], reach)
         self.patch = np.zeros(PATCH_BYTES, np.uint8)
         self.words = np.zeros(STRIP, np.int32)
         self.buffers = np.zeros((BUFFERS, STRIP), np.float32)
+        self.signed, self.floats = memories.sram.view(np.int8), memories.sram.view(np.float32)
+        self.elements = memories.accumulators.reshape(-1)
 
     def run(self, sequence: Int64Array) -> None:
         """Execute the instructions in the order of `sequence`."""
         memories, fields = self.memories, self.fields
-        dma, matrix, vector = fields["dma"].integers, fields["matrix"].integers, fields["vector"].integers
-        scales, tables = fields["vector"].floats, fields["table"].integers
+        dma, matrix, tables = fields["dma"].integers, fields["matrix"].integers, fields["table"].integers
         dram, sram, accumulators = memories.dram, memories.sram, memories.accumulators
-        signed, elements, lanes = (
-            sram.view(np.int8),
-            accumulators.reshape(-1),
-            memories.chip.core.vector.lanes,
-        )
+        signed = sram.view(np.int8)
         opcodes, rows, leaves = self.decoded.opcode.tolist(), self.decoded.row.tolist(), self.leaves.tolist()
         for index in sequence.tolist():
             row = rows[index]
             match opcodes[index]:
-                case Opcode.CHAIN if leaves[index]:
-                    execute(memories, self.decoded.record(index))
                 case Opcode.CHAIN:
-                    chain(
-                        vector[row],
-                        scales[row],
-                        lanes,
-                        sram,
-                        elements,
-                        memories.table,
-                        self.words,
-                        self.buffers,
-                    )
+                    self._chain(index, row)
                 case Opcode.CONV if leaves[index]:
                     self._convolve(matrix[row])
                 case Opcode.CONV:
@@ -139,6 +84,38 @@ class FastPath:
                     load_table(tables[row], sram, memories.table)
                 case _:
                     move(dma[row], dram, sram)
+
+    def _chain(self, index: int, row: int) -> None:
+        """One CHAIN in the kernel that its plan names."""
+        memories, chains = self.memories, self.chains
+        field, scales, still = chains.joined[row], chains.scales[row], chains.still[row]
+        match chains.path[row]:
+            case ChainPath.DENSE:
+                dense_chain(
+                    field,
+                    scales,
+                    still,
+                    self.signed,
+                    self.floats,
+                    self.elements,
+                    memories.table,
+                    self.buffers,
+                )
+            case ChainPath.GENERAL:
+                lanes = memories.chip.core.vector.lanes
+                chain(
+                    field,
+                    scales,
+                    still,
+                    lanes,
+                    memories.sram,
+                    self.elements,
+                    memories.table,
+                    self.words,
+                    self.buffers,
+                )
+            case _:
+                execute(memories, self.decoded.record(index))
 
     def _convolve(self, field: Int64Array) -> None:
         """One CONV as exact products of patch matrices and weights."""

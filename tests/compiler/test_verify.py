@@ -155,7 +155,7 @@ BROKEN = [
     ("weight-port", [conv(flags=1, bias_address=128)]),
     ("next-weight-port", [conv(), conv(2 * BANK, 0)]),
     ("expand", [expand(packed_bytes=128)]),
-    ("expand", [expand(packed_bytes=134)]),
+    ("expand", [expand(packed_bytes=133)]),
     ("expand", [expand(count_1=2)]),
     ("expand", [expand(flags=1)]),
     ("flags", [expand(flags=2)]),

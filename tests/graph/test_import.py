@@ -399,6 +399,44 @@ def test_half_precision_runs_on_the_host() -> None:
     np.testing.assert_array_equal(run_reference(imported, {"x": x})["y"], np.maximum(2 * x, 0))
 
 
+def test_a_host_operator_with_an_output_that_nobody_reads() -> None:
+    nodes = [
+        helper.make_node("Split", ["x"], ["first", "second"], axis=0),
+        helper.make_node("Exp", ["first"], ["y"]),
+    ]
+    model = _float_model(nodes, {"x": [4, 2]}, ["y"], {})
+    x = np.ones((4, 2), np.float32)
+    np.testing.assert_allclose(run_reference(import_graph(model), {"x": x})["y"], np.exp(x[:2]), rtol=1e-6)
+
+
+def test_outputs_that_are_inputs_or_constants() -> None:
+    constants = {"c": np.array([1, 2], np.float32), "shape": np.array([2], np.int64)}
+    nodes = [
+        helper.make_node("Identity", ["x"], ["same"]),
+        helper.make_node("Shape", ["x"], ["size"]),
+        helper.make_node("Cast", ["size"], ["sizes"], to=TensorProto.FLOAT),
+        helper.make_node("Reshape", ["x", "shape"], ["again"]),
+    ]
+    model = _float_model(nodes, {"x": [2]}, ["same", "sizes", "again", "c"], constants)
+    graph = import_graph(model)
+    x = np.array([3, 4], np.float32)
+    made = run_reference(graph, {"x": x})
+    assert [made[name].tolist() for name in graph.outputs] == [[3, 4], [2], [3, 4], [1, 2]]
+
+
+def test_an_integer_output_keeps_its_name_and_may_be_read_again() -> None:
+    q = QdqModel()
+    x = q.input((2, 3), 0.03, 3)
+    first = q.quantize(x, 0.03, 3)
+    q.raw_output(first, TensorProto.INT8)
+    second = q.quantize(q.dequantize(first, 0.03, 3), 0.03, 3)
+    q.raw_output(second, TensorProto.INT8)
+    q.output(q.apply("Tanh", [q.dequantize(second, 0.03, 3)]), 0.01)
+    found = compare(q.model())
+    assert (found.graph.outputs[:2], found.on_host) == ((first, second), [])
+    assert found.float_mismatches == 0
+
+
 def test_import_is_deterministic() -> None:
     first, second = (import_graph(_small_network(17)) for _ in range(2))
     assert [(n.name, n.inputs, n.outputs, n.onnx_nodes) for n in first.nodes] == [

@@ -88,6 +88,11 @@ def _matmul_of_activations(q: QdqModel, rng: np.random.Generator) -> None:
     _output(q, rng, q.apply("MatMul", [a, b]), 0.2, 0.4)
 
 
+def _matmul_constant_first(q: QdqModel, rng: np.random.Generator) -> None:
+    w = q.weight(_weights(rng, 24, 40), rng.uniform(0.005, 0.01, 24), 0, 0)
+    _output(q, rng, q.apply("MatMul", [w, _input(q, rng, 2, 40, 5)]))
+
+
 def _binary(op_type: str, first: tuple[int, ...], second: tuple[int, ...]) -> Build:
     def build(q: QdqModel, rng: np.random.Generator) -> None:
         a, b = _input(q, rng, *first), _input(q, rng, *second)
@@ -281,6 +286,7 @@ def _softmax_odd_scale(q: QdqModel, rng: np.random.Generator) -> None:
 NEAR: dict[str, tuple[Build, str]] = {
     "add": (_add, "ADD"),
     "convolution with asymmetric weights": (_convolution_asymmetric_weights, "CONV"),
+    "matmul, constant first": (_matmul_constant_first, "MATMUL"),
     "convolution transposed": (_convolution_transposed, "CONV_TRANSPOSE"),
     "convolution transposed, grouped": (_convolution_transposed_grouped, "CONV_TRANSPOSE"),
     "reduce mean": (_reduce_mean, "REDUCE_MEAN"),
@@ -299,7 +305,7 @@ def test_one_step(name: str, unsigned: bool) -> None:
         q = QdqModel(unsigned=unsigned)
         build(q, np.random.default_rng(seed))
         found = compare(q.model(), seed)
-        assert found.operators() == [operator]
+        assert [name for name in found.operators() if name != "TRANSPOSE"] == [operator]
         assert found.integer_steps <= 1
         assert found.float_steps <= 1
         assert found.integer_mismatches <= max(1, found.elements // 100)

@@ -8,11 +8,12 @@ import pytest
 from hanok.isa.timing import (
     chain_cycles,
     depthwise_stream_cycles,
+    expand_cycles,
     matrix_schedule,
     preload_cycles,
     table_cycles,
 )
-from hanok.machine import Matrix, Vector
+from hanok.machine import Dma, Matrix, Vector
 
 
 def matrix(rows=8, per_cycle=1, extra=0) -> Matrix:
@@ -32,6 +33,14 @@ def test_preload():
     assert preload_cycles(matrix(rows=64, per_cycle=4), 64, False) == 16 + 2
     assert preload_cycles(matrix(rows=64, per_cycle=4), 61, True) == 17 + 2
     assert preload_cycles(matrix(rows=64, per_cycle=64), 1, False) == 1 + 2
+
+
+def test_expand():
+    """32 cycles to begin, 256 to sort the symbols of a table, then a symbol a cycle from each lane."""
+    dma = Dma(bytes_per_cycle=8, outstanding=4, expand_lanes=8)
+    assert expand_cycles(dma, 1, False) == 32 + 1
+    assert expand_cycles(dma, 800, False) == 32 + 100
+    assert expand_cycles(dma, 801, True) == 32 + 256 + 101
 
 
 @pytest.mark.parametrize(

@@ -124,18 +124,19 @@ def test_extreme_fields_never_leave_the_memories() -> None:
     """Fields of real instructions set to extremes: refused, or executed within bounds."""
     rng = np.random.default_rng(1)
     refused = 0
-    for _ in range(400):
+    for _ in range(250):
         code = random_instruction(rng, CHIP)
         opcode, fields = Opcode(code[0]), fields_of(code)
         integers = [field for field in BY_OPCODE[opcode].format.fields[3:] if field.code != "<f4"]
         for number in rng.integers(0, len(integers), rng.integers(1, 4)):
-            info = np.iinfo(integers[number].code)
-            fields[integers[number].name] = int(rng.choice([info.min, info.max, info.max // 2 + 1, 0, 1]))
+            name, info = integers[number].name, np.iinfo(integers[number].code)
+            high = 127 if name == "flags" else int(info.max)
+            fields[name] = int(rng.choice(np.array([info.min, high, high // 2 + 1, 0, 1], object)))
         try:
             run(encode(opcode, fields), work_limit=1 << 20)
         except HanokError:
             refused += 1
-    assert 100 < refused < 400
+    assert 60 < refused < 250
 
 
 def test_code_that_cannot_be_decoded() -> None:
@@ -267,7 +268,7 @@ def test_damaged_streams_and_missing_decoders_are_refused() -> None:
         ({"flags": 2}, "flags is 2; allowed: 0 or 1"),
         ({"count_2": 2}, "largest count is 3|largest count is 2"),
         ({"packed_bytes": 128}, "packed_bytes is 128"),
-        ({"packed_bytes": 134}, "packed_bytes is 134"),
+        ({"packed_bytes": 133}, "packed_bytes is 133"),
         ({"dram_address": DRAM_BYTES - 4}, "highest DRAM byte"),
     ):
         with pytest.raises(VerifyError, match=message):

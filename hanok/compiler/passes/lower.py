@@ -258,34 +258,21 @@ class Lowering:
         return True
 
     def _residual(self, node: Node, index: int, view: View, clamp: tuple[int, int]) -> Residual:
-        ratios, offsets, fixed, result = lower_vector.addition(self, node, clamp)
-        return Residual(
-            view,
-            ratios[index],
-            offsets[index],
-            ratios[1 - index],
-            offsets[1 - index],
-            fixed,
-            index == 0,
-            result,
-        )
+        ratios, fixed, result = lower_vector.addition(self, node, clamp)
+        return Residual(view, ratios[index], ratios[1 - index], fixed, index == 0, result)
 
     # Movement
 
-    def pair(self, source: Layout, target: Layout, origin: Origin) -> tuple[View, View]:
-        """Views of two layouts of one shape under the same [N][H][W][C], in the target's order."""
-        for attempt in range(2):
-            axes = [
-                (source.shape[a], source.strides[a], target.strides[a]) for a in target.order if source.shape[a] > 1
-            ]
-            merged = _merge_pairs(axes)
-            fits = len(merged) <= 4 and (not merged or merged[-1][1:] == (1, 1))
-            fits = fits and all(first > 0 and second > 0 for _, first, second in merged)
-            if fits:
-                return _view_of(source, [(n, a) for n, a, _ in merged]), _view_of(target, [(n, b) for n, _, b in merged])
-            if attempt == 0:
-                source = self.moved(source, target.order, origin)
-        raise CompileError(f"{origin.onnx_type} '{origin.name}': its axes cannot be moved in four loops")
+    def pairs(self, source: Layout, target: Layout, origin: Origin) -> list[tuple[View, View]]:
+        """Views of two layouts of one shape under the same [N][H][W][C], in the target's order.
+
+        A source that strides forbid to read so is gathered first. More than four loops give several pairs.
+        """
+        loops = _paired_loops(source, target)
+        if len(loops) > 4 or min(first for _, first, _ in loops) < 1 or not _runs(source, target):
+            source = self.moved(source, target.order, origin)
+            loops = _paired_loops(source, target)
+        return _views_of(source, target, loops, 0, 0)
 
     def _concat(self, node: Node) -> None:
         attributes = node.attributes
@@ -298,8 +285,8 @@ class Lowering:
             shape = self.tensor(name).shape
             starts = tuple(position if axis == attributes.axis else 0 for axis in range(len(shape)))
             part = output.sliced(starts, (1,) * len(shape), shape)
-            views = self.pair(self.operand_layout(name), part, self.origin(node))
-            self.layers.append(CopyLayer(self.origin(node), *views))
+            for views in self.pairs(self.operand_layout(name), part, self.origin(node)):
+                self.layers.append(CopyLayer(self.origin(node), *views))
             position += shape[attributes.axis]
 
     def operand_layout(self, name: str) -> Layout:
@@ -327,8 +314,10 @@ class Lowering:
         source = self.operand_layout(node.inputs[0])
         output = self.define(node.outputs[0], self.fresh(node.outputs[0], source.order))
         part = output.sliced(attributes.before, (1,) * len(source.shape), source.shape)
-        inner, outer = self.pair(source, part, self.origin(node))
-        self.layers.append(CopyLayer(self.origin(node), inner, outer, attributes.value))
+        fill: int | None = attributes.value
+        for inner, outer in self.pairs(source, part, self.origin(node)):
+            self.layers.append(CopyLayer(self.origin(node), inner, outer, fill))
+            fill = None
 
     def _slice(self, node: Node) -> None:
         attributes = node.attributes
@@ -379,20 +368,51 @@ def _merge_order(source: Layout, shape: tuple[int, ...]) -> tuple[int, ...]:
     return (*groups[0], *groups[2], *groups[3], *groups[1], *rest)
 
 
-def _merge_pairs(axes: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
-    merged: list[tuple[int, int, int]] = []
-    for length, first, second in axes:
-        if merged and merged[-1][1] == length * first and merged[-1][2] == length * second and len(axes) > 4:
+Loops = list[tuple[int, int, int]]
+"""(count, stride of the source, stride of the target), slowest first; the last one is a run of bytes."""
+
+
+def _runs(source: Layout, target: Layout) -> bool:
+    """Whether the axis that the target stores last is one that the source stores in neighbouring bytes."""
+    strides = [source.strides[axis] for axis in target.order if source.shape[axis] > 1]
+    return not strides or strides[-1] == 1
+
+
+def _paired_loops(source: Layout, target: Layout) -> Loops:
+    """The loops over two layouts of one shape in the target's order; merged where they exceed four."""
+    loops = [(source.shape[a], source.strides[a], target.strides[a]) for a in target.order if source.shape[a] > 1]
+    if not loops or loops[-1][1:] != (1, 1):
+        loops.append((1, 1, 1))
+    if len(loops) <= 4:
+        return loops
+    merged: Loops = []
+    for length, first, second in loops:
+        if merged and merged[-1][1] == length * first and merged[-1][2] == length * second:
             merged[-1] = (merged[-1][0] * length, first, second)
         else:
             merged.append((length, first, second))
     return merged
 
 
-def _view_of(layout: Layout, axes: list[tuple[int, int]]) -> View:
+def _views_of(source: Layout, target: Layout, loops: Loops, first: int, second: int) -> list[tuple[View, View]]:
+    """Pairs of views over the loops, `first` and `second` bytes into the layouts."""
+    if len(loops) > 4:
+        count, step, step_target = loops[0]
+        parts = [
+            _views_of(source, target, loops[1:], first + index * step, second + index * step_target)
+            for index in range(count)
+        ]
+        return [pair for part in parts for pair in part]
+    return [
+        (
+            _view_of(source, [(n, a) for n, a, _ in loops], first),
+            _view_of(target, [(n, b) for n, _, b in loops], second),
+        )
+    ]
+
+
+def _view_of(layout: Layout, axes: list[tuple[int, int]], offset: int) -> View:
     """A view over up to four axes, slowest first."""
-    if not axes or axes[-1][1] != 1:
-        axes = [*axes, (1, 1)]
     spread = {1: [1, 1, 1], 2: [1, 0, 1], 3: [1, 0, 0], 4: [0, 0, 0]}[len(axes)]
     rest = iter(axes[:-1])
     sizes = [(1, 0) if blank else next(rest) for blank in spread] + [axes[-1]]
@@ -400,4 +420,4 @@ def _view_of(layout: Layout, axes: list[tuple[int, int]]) -> View:
     row = sizes[1][1] or sizes[2][0] * pixel
     image = sizes[0][1] or sizes[1][0] * row
     shape = (sizes[0][0], sizes[1][0], sizes[2][0], sizes[3][0])
-    return View(layout.storage, shape, layout.offset, image, row, pixel)
+    return View(layout.storage, shape, layout.offset + offset, image, row, pixel)

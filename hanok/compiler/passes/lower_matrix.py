@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import gcd
 from typing import TYPE_CHECKING
 
@@ -107,6 +108,7 @@ def _convolution(lowering: Lowering, node: Node) -> None:
         (1, 1),
     )
     output = lowering.target(node, IMAGE_AXES)
+    source, phase = _skip_unread(source, phase, output)
     layer = MatrixLayer(
         lowering.origin(node, output.bytes * taps_y * taps_x * inputs),
         source,
@@ -118,6 +120,22 @@ def _convolution(lowering: Lowering, node: Node) -> None:
         _epilogue(lowering, node, attributes.clamp),
     )
     lowering.add_matrix(node, layer, IMAGE_AXES)
+
+
+def _skip_unread(source: View, phase: Phase, output: View) -> tuple[View, Phase]:
+    """Along an axis with one tap and a stride, view only the rows or columns that are read."""
+    shape, pitches, offset = list(source.shape), [source.row_pitch, source.pixel_pitch], source.offset
+    start, stride = list(phase.start), list(phase.stride)
+    for axis in (0, 1):
+        inside = phase.start[axis] >= 0 and phase.taps[axis] == 1 and phase.stride[axis] > 1
+        last = phase.start[axis] + (output.shape[1 + axis] - 1) * phase.stride[axis]
+        if inside and last < source.shape[1 + axis]:
+            offset += phase.start[axis] * pitches[axis]
+            pitches[axis] *= phase.stride[axis]
+            shape[1 + axis] = output.shape[1 + axis]
+            start[axis], stride[axis] = 0, 1
+    view = View(source.storage, (shape[0], shape[1], shape[2], shape[3]), offset, source.image_pitch, *pitches)
+    return view, replace(phase, start=(start[0], start[1]), stride=(stride[0], stride[1]))
 
 
 def _transposed(lowering: Lowering, node: Node) -> None:

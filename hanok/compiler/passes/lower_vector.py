@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +21,6 @@ from hanok.compiler.layers import (
 )
 from hanok.compiler.layout import Layout
 from hanok.compiler.view import Storage, View
-from hanok.errors import CompileError
 from hanok.graph import (
     AxesAttributes,
     ElementwiseAttributes,
@@ -41,22 +41,20 @@ OTHER = int(Operand.SOURCE_1)
 
 def addition(
     lowering: Lowering, node: Node, clamp: tuple[int, int]
-) -> tuple[list[np.float32], list[int], np.float32, Output]:
-    """Ratios and offsets (128 for uint8) of both operands, the folded zero points, and the rounding.
+) -> tuple[list[np.float32], np.float32, Output]:
+    """Ratios of both operands, the folded zero points, and the rounding.
 
-    The formula of ONNX Runtime's QLinearAdd, on ONNX's own (possibly unsigned) values:
-    round((a * ra + (zc - (ra * za + rb * zb))) + b * rb), every step in float32.
+    The formula of ONNX Runtime's QLinearAdd: round((a * ra + (zc - (ra * za + rb * zb))) + b * rb), every
+    step in float32.
     """
     result = lowering.quantization(node.outputs[0])
-    offset = 128 if lowering.tensor(node.outputs[0]).unsigned else 0
-    ratios, offsets, shares = [], [], []
+    ratios, shares = [], []
     for name in node.inputs:
         quantization = lowering.quantization(name)
-        offsets.append(128 if lowering.tensor(name).unsigned else 0)
         ratios.append(np.float32(quantization.scalar_scale / result.scalar_scale))
-        shares.append(np.float32(ratios[-1] * np.float32(quantization.scalar_zero + offsets[-1])))
-    fixed = np.float32(np.float32(result.scalar_zero + offset) - np.float32(shares[0] + shares[1]))
-    return ratios, offsets, fixed, Output(-offset, *clamp)
+        shares.append(np.float32(ratios[-1] * np.float32(quantization.scalar_zero)))
+    fixed = np.float32(np.float32(result.scalar_zero) - np.float32(shares[0] + shares[1]))
+    return ratios, fixed, Output(0, *clamp)
 
 
 def elementwise(lowering: Lowering, node: Node) -> None:
@@ -70,8 +68,8 @@ def elementwise(lowering: Lowering, node: Node) -> None:
     rounding = Output(result.scalar_zero, *attributes.clamp)
     match node.operator:
         case Operator.ADD:
-            ratios, offsets, fixed, rounding = addition(lowering, node, attributes.clamp)
-            zeros, scales = [-offset for offset in offsets], ratios
+            scales, fixed, rounding = addition(lowering, node, attributes.clamp)
+            zeros = [0, 0]
             steps = [ChainStep(Step.ADD, 0, float(fixed)), ChainStep(Step.ADD, OTHER)]
         case Operator.MUL:
             offset = 128 if lowering.tensor(node.outputs[0]).unsigned else 0
@@ -123,17 +121,22 @@ def _broadcast_order(layout: Layout) -> tuple[int, ...]:
 
 
 def _common_views(lowering: Lowering, node: Node, layouts: list[Layout], order: tuple[int, ...]) -> list[View]:
-    """Views of all operands and the output under the same four axes; operands are gathered if need be."""
-    for attempt in range(2):
-        axes = _merged_axes(layouts, lowering.tensor(node.outputs[0]).shape, order)
+    """Views of all operands and the output under the same four axes.
+
+    Where strides forbid that, operands are gathered as they are, and at last repeated to the full shape.
+    """
+    *operands, output = layouts
+    for attempt in range(3):
+        axes = _merged_axes([*operands, output], output.shape, order)
         inner = axes[-1] if axes else (1, (0,) * len(layouts))
         inner_fits = all(stride in (0, 1) for stride in inner[1])
         positive = all(stride >= 0 for _, strides in axes for stride in strides)
         if len(axes) <= 4 and inner_fits and positive:
-            return [_axis_view(layout, axes, number) for number, layout in enumerate(layouts)]
-        if attempt == 0:
-            layouts = [*(_gathered(lowering, node, layout, order) for layout in layouts[:-1]), layouts[-1]]
-    raise CompileError(f"{node.onnx_type} '{node.name}': its broadcast needs more than four loops")
+            return [_axis_view(layout, axes, number) for number, layout in enumerate([*operands, output])]
+        if attempt == 1:
+            operands = [replace(layout, shape=output.shape) for layout in operands]
+        operands = [_gathered(lowering, node, layout, order) for layout in operands]
+    raise AssertionError(f"'{node.name}': dense operands of one shape are one loop")
 
 
 def _gathered(lowering: Lowering, node: Node, layout: Layout, order: tuple[int, ...]) -> Layout:

@@ -35,14 +35,19 @@ def storages_of(stages: list[list[Layer]]) -> list[Storage]:
     return list(seen)
 
 
-def place_activations(stages: list[list[Layer]], bound: list[Storage], address: int) -> tuple[int, list[Region]]:
-    """Place bound, crossing and non-resident storages from `address` on; return the end and the regions."""
+def place_activations(
+    stages: list[list[Layer]], bound: list[Storage], kept: set[Storage], address: int
+) -> tuple[int, list[Region]]:
+    """Place storages that are bound, cross stages or are not `kept` in SRAM, from `address` on.
+
+    Returns the end and the regions.
+    """
     outside = crossing(stages) | set(bound)
     regions = []
     for storage in dict.fromkeys([*bound, *storages_of(stages)]):
         if storage.dram_address >= 0 or storage.content:
             continue
-        if storage in outside or not storage.resident:
+        if storage in outside or storage not in kept:
             storage.dram_address = address
             regions.append(Region(storage.name, RegionKind.ACTIVATION, address, storage.size_bytes))
             address = align_up(address + storage.size_bytes, ALIGNMENT)
