@@ -65,10 +65,8 @@ def measure(name: str, source: str | bytes, chip: Chip) -> None:
     first = cpu_seconds(run)
     seconds, runtime = min(cpu_seconds(run) for _ in range(REPEATS)), runtime_seconds(program.source_model)
     instructions, macs = sum(map(len, stages)), sum(layer.macs for layer in program.layers)
-    print(
-        f"{name:24} {instructions:7} {macs / 1e6:8.0f} {1e3 * first:9.0f} {1e3 * seconds:9.1f} {1e3 * runtime:9.1f}"
-        f" {seconds / runtime:6.1f}"
-    )
+    times = f"{1e3 * first:9.0f} {1e3 * seconds:9.1f} {1e3 * runtime:9.1f} {seconds / runtime:6.1f}"
+    print(f"{name:24} {instructions:7} {macs / 1e6:8.0f} {times}")
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from hanok.compiler.emit import ConstantPool, StageEmitter
 from hanok.compiler.encode import encode_operations
 from hanok.compiler.layers import Layer
+from hanok.compiler.passes.elide_copies import elide_copies
 from hanok.compiler.passes.lower import Lowering
 from hanok.compiler.passes.partition import NodeStage, partition
 from hanok.compiler.passes.place import binding, crossing, place_activations
@@ -67,6 +68,7 @@ def compile_graph(
     storages = [layout.storage for layout in layouts.values()]
     planner = Planner(chip, dram_bytes_per_cycle(chip))
     stored = crossing(lowered) | set(storages)
+    lowered = [elide_copies(layers, stored, chip) for layers in lowered]
     residents = [choose_residents(layers, chip, planner, stored) for layers in lowered]
     kept = {life.storage for lives in residents for life in lives}
     constants_address, regions = place_activations(lowered, storages, kept, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 
 import numpy as np
 
@@ -20,6 +21,8 @@ from hanok.graph import (
 
 Constraint = Callable[[Graph, Node], bool]
 MAX_RANK = 8
+MOST_SUMMED = 65535
+"""255 times this is below 2**24, and a reduce loop counts no further."""
 
 
 def int8_tensors(graph: Graph, node: Node) -> bool:
@@ -72,8 +75,6 @@ def strides_and_taps(graph: Graph, node: Node) -> bool:
     return all(1 <= number <= 65535 for number in numbers)
 
 
-
-
 def one_activation(graph: Graph, node: Node) -> bool:
     """At least one operand is an activation"""
     return any(graph.tensor(name).data is None for name in node.inputs)
@@ -87,13 +88,20 @@ def same_scale_pool(graph: Graph, node: Node) -> bool:
     return bool(np.array_equal(before.scale, after.scale) and np.array_equal(before.zero_point, after.zero_point))
 
 
-def neighbouring_axes(graph: Graph, node: Node) -> bool:
-    """The reduced axes are neighbours"""
+
+def some_axes(graph: Graph, node: Node) -> bool:
+    """At least one axis is reduced"""
+    return isinstance(node.attributes, AxesAttributes) and bool(node.attributes.axes)
+
+
+def exact_sums(graph: Graph, node: Node) -> bool:
+    """A mean is of at most 65535 elements, so that float32 holds every sum exactly"""
     attributes = node.attributes
+    if isinstance(attributes, PoolAttributes):
+        return attributes.kernel[0] * attributes.kernel[1] <= MOST_SUMMED
     assert isinstance(attributes, AxesAttributes), f"{node.name}: no axes"
-    return bool(attributes.axes) and list(attributes.axes) == list(
-        range(attributes.axes[0], attributes.axes[0] + len(attributes.axes))
-    )
+    shape = graph.tensor(node.inputs[0]).shape
+    return prod(shape[axis] for axis in attributes.axes) <= MOST_SUMMED
 
 
 def one_axis(graph: Graph, node: Node) -> bool:
@@ -126,8 +134,8 @@ CONSTRAINTS: dict[Operator, tuple[Constraint, ...]] = {
     Operator.DIV: (*_ALWAYS, one_activation),
     Operator.LOOKUP: _ALWAYS,
     Operator.MAX_POOL: (*_ALWAYS, *_WINDOW, same_scale_pool),
-    Operator.AVERAGE_POOL: (*_ALWAYS, *_WINDOW),
-    Operator.REDUCE_MEAN: (*_ALWAYS, neighbouring_axes),
+    Operator.AVERAGE_POOL: (*_ALWAYS, *_WINDOW, exact_sums),
+    Operator.REDUCE_MEAN: (*_ALWAYS, some_axes, exact_sums),
     Operator.SOFTMAX: (*_ALWAYS, one_axis),
     Operator.CONCAT: _ALWAYS,
     Operator.SLICE: (*_ALWAYS, forward_steps),
@@ -136,6 +144,11 @@ CONSTRAINTS: dict[Operator, tuple[Constraint, ...]] = {
     Operator.TRANSPOSE: _ALWAYS,
     Operator.RESIZE: (*_ALWAYS, image_of_rank_4, one_or_two_taps),
 }
+
+
+def constraints_in_order(*groups: tuple[Constraint, ...]) -> list[Constraint]:
+    """Every constraint of the groups once, in order of first appearance."""
+    return list(dict.fromkeys(constraint for group in groups for constraint in group))
 
 
 def reason_for_host(graph: Graph, node: Node) -> str | None:

@@ -16,8 +16,7 @@ from hanok.flows._tensors import dram_image, read_tensor, write_tensor
 from hanok.flows.results import HostOperator
 from hanok.graph.oracle import reference_session, run_session
 from hanok.isa import Binding, HostStage, NpuStage, Program, decode
-from hanok.simulator.emulator import emulate
-from hanok.simulator.engine import simulate
+from hanok.simulator import emulate, simulate
 
 Array = npt.NDArray[Any]
 Progress = Callable[[str], None]

@@ -67,7 +67,6 @@ def compile_model(
     from hanok.graph import import_graph, load_model
     from hanok.graph.quantise import is_quantised, quantise_model
     from hanok.simulator import simulate
-    from hanok.simulator.engine import simulate
 
     progress("reading the model")
     model = load_model(source)

@@ -73,7 +73,8 @@ def address_of(field: Integers, column: int, index: Integers, first: int) -> int
 
 
 @part
-def _start_value(reduction: int) -> np.float32:
+def start_value(reduction: int) -> np.float32:
+    """What a fold starts from."""
     if reduction == SUM:
         start = np.float32(0)
     elif reduction == MAX:
@@ -164,7 +165,7 @@ def chain(
             count = min(STRIP, inner - first)
             width = lanes if folds_inner else count
             if folds:
-                buffers[FOLDED, :width] = _start_value(reduction)
+                buffers[FOLDED, :width] = start_value(reduction)
             for turn in range(passes + folds):
                 after = turn == passes
                 begin, end = 0, field[STEPS]

@@ -1,4 +1,4 @@
-"""The Numba kernel of the CHAINs of most layers: dense, all inside, int8 results, common steps."""
+"""The Numba kernel of the CHAINs of most layers: near elements, int8 results, common steps, pooling."""
 
 from __future__ import annotations
 
@@ -7,15 +7,20 @@ import numpy.typing as npt
 
 from hanok.numerics._kernels_compile import kernel
 from hanok.simulator._kernels_values_chain import (
+    FOLDED,
     IMMEDIATE_0,
     IMMEDIATE_OPERAND,
     INNER,
     KIND_0,
+    NO_REDUCTION,
     OPERAND,
     OUT,
     OUTER_0,
     OUTER_1,
     OUTER_2,
+    REDUCE_0,
+    REDUCE_1,
+    REDUCTION,
     ROUND_ZERO,
     SAVED,
     SCALE_0,
@@ -31,11 +36,13 @@ from hanok.simulator._kernels_values_chain import (
     fill_immediates,
     set_index,
     source_0,
+    start_value,
 )
 from hanok.simulator._kernels_values_steps import (
     ACCUMULATOR,
     FLOAT32,
     MUL,
+    fold,
     make_common_step,
     read_near,
     scale_row,
@@ -67,6 +74,11 @@ def dense_chain(
     limits, rounding = field[ZERO_OUT : ZERO_OUT + 3], field[ROUND_ZERO : ROUND_ZERO + 3]
     one_factor = still and steps == 1 and field[STEP] == MUL and field[OPERAND] != SAVED
     one_factor = one_factor and field[KIND_0] == ACCUMULATOR
+    reduction = field[REDUCTION]
+    folds, passes = reduction != NO_REDUCTION, field[REDUCE_1] * field[REDUCE_0]
+    one_factor = one_factor and not folds
+    if one_factor:
+        passes = 0
     factor_slot = IMMEDIATE_0 if field[OPERAND] == IMMEDIATE_OPERAND else field[OPERAND]
     most = max(1, min(STRIP // inner, outer_0))
     run, known = 0, 0
@@ -79,10 +91,16 @@ def dense_chain(
             for piece in range(together):
                 index[2] = begin + piece
                 low, high = piece * count, (piece + 1) * count
-                if not one_factor:
-                    start = source_0(field, index, 0) + first
-                    kind, zero, scale = field[KIND_0], field[ZERO_0], scales[SCALE_0]
-                    read_near(kind, start, zero, scale, signed, accumulators, buffers[VALUE, low:high])
+                if folds:
+                    buffers[VALUE, low:high] = start_value(reduction)
+                for turn in range(passes):
+                    start = source_0(field, index, turn)
+                    if start >= 0:
+                        kind, zero, scale = field[KIND_0], field[ZERO_0], scales[SCALE_0]
+                        near_value = buffers[FOLDED, :count] if folds else buffers[VALUE, low:high]
+                        read_near(kind, start + first, zero, scale, signed, accumulators, near_value)
+                        if folds:
+                            fold(reduction, buffers[VALUE, low:high], near_value)
                 for number in range(1, 3):
                     kind = field[KIND_0 + number]
                     if kind != 0 and piece >= known:

@@ -108,9 +108,11 @@ def _sides_stand_still(fields: Fields) -> BoolArray:
 
 
 def dense_chains(fields: Fields) -> BoolArray:
-    """CHAINs of `dense_chain`: nothing folded or left out, int8 results, near elements, common steps."""
-    dense: BoolArray = (fields["reduction"] == Reduction.NONE) & (fields["kind_out"] == Destination.INT8)
-    dense &= _all_inside(fields, "x", "outer_0") & _all_inside(fields, "y", "outer_1")
+    """CHAINs of `dense_chain`: int8 results, near elements, common steps; all inside, or pooling."""
+    dense: BoolArray = fields["kind_out"] == Destination.INT8
+    inside = _all_inside(fields, "x", "outer_0") & _all_inside(fields, "y", "outer_1")
+    pools = (fields["flags"] == 0) & (fields["steps_before"] == 0)
+    dense &= np.where(fields["reduction"] == Reduction.NONE, inside, pools)
     sums = (fields["kind_0"] == Source.ACCUMULATOR) & (fields["zero_0"] == 0)
     dense &= (sums | (fields["kind_0"] == Source.INT8)) & (fields["stride_inner"] == 1)
     dense &= fields.repeated("strides_out", 4)[:, 3] == 1

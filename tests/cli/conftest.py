@@ -1,18 +1,15 @@
 """A small float model, its program, and the command line in this process."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+from cli_types import Run
 from onnx import TensorProto, helper, numpy_helper
 from typer.testing import CliRunner
 
 from hanok.cli.app import build_app
-
-Run = Callable[..., Any]
 
 
 @pytest.fixture(scope="session")

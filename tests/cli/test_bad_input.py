@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Run
+from cli_types import Run
 
 import hanok.cli.run
 from hanok.errors import HanokError

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from conftest import Run
+from cli_types import Run
 
 import hanok
 from hanok.machine import preset_names

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from conftest import Run
+from cli_types import Run
 
 from hanok.flows.demo import load_demonstration
 

@@ -75,7 +75,7 @@ def _conv(q: QdqModel, rng: Random) -> None:
     x = image(q, rng, between(rng, 1, 2), inputs, height, width)
     strides = [between(rng, 1, 3), between(rng, 1, 3)]
     y = convolve(q, rng, x, inputs, outputs, kernel, strides=strides, dilations=dilations, pads=pads)
-    finish(q, rng, pick(rng, y, q.apply("Relu", [y])))
+    finish(q, rng, q.apply("Relu", [y]) if between(rng, 0, 1) else y)
 
 
 def _conv_few_channels(q: QdqModel, rng: Random) -> None:
@@ -245,7 +245,7 @@ def _residual(q: QdqModel, rng: Random) -> None:
     if other == "branch":
         other = between_layers(q, rng, convolve(q, rng, x, channels, channels, [1, 1]))
     total = q.apply("Add", [first, other] if between(rng, 0, 1) else [other, first])
-    last = pick(rng, total, q.apply("Relu", [total]))
+    last = q.apply("Relu", [total]) if between(rng, 0, 1) else total
     if between(rng, 0, 1):
         last = between_layers(q, rng, last)
         last = q.apply("HardSwish", [last])
@@ -305,7 +305,8 @@ def _pool(op_type: str) -> Build:
             attributes["dilations"] = [between(rng, 1, 2), between(rng, 1, 2)]
             q.output(q.apply(op_type, [x], **attributes), step, point)
             return
-        attributes["count_include_pad"] = between(rng, 0, 1)
+        if "ceil_mode" not in attributes:
+            attributes["count_include_pad"] = between(rng, 0, 1)
         finish(q, rng, q.apply(op_type, [x], **attributes), 0.01, 0.05)
 
     return build

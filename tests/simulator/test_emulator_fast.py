@@ -159,8 +159,8 @@ def random_dense_chain(rng: np.random.Generator, chip: Chip) -> bytes:
         "outer_2": counts[0], "outer_1": counts[1], "outer_0": counts[2], "inner": inner,
         "kind_0": 1 if sums else 2, "zero_0": 0 if sums else int(rng.integers(-9, 9)),
         "stride_inner": 1, "pixel_pitch": dense[2], "row_pitch": dense[1], "stride_2": dense[0],
-        "ring_rows": 0, "x_start": 0, "x_stride": 1, "x_limit": counts[2], "y_start": 0, "y_stride": 1, "y_limit": counts[1],
-        "address_0": int(rng.integers(64)), "address_out": int(rng.integers(size // 2, size)),
+        "ring_rows": 0, "x_start": 0, "x_stride": 1, "x_limit": counts[2], "y_start": 0,
+        "y_stride": 1, "y_limit": counts[1], "address_0": int(rng.integers(64)), "address_out": int(rng.integers(size // 2, size)),
         "strides_out": dense, "step": rng.choice([0, 1, 4, 7, 8, 9, 10, 11, 14], 8).tolist(),
     }  # fmt: skip
     for name in ("1", "2"):
@@ -168,6 +168,15 @@ def random_dense_chain(rng: np.random.Generator, chip: Chip) -> bytes:
         moving = [0, 0, 0, 1] if rng.random() < 0.6 else dense
         values[f"strides_{name}"] = [stride * (4 if kind == 4 else 1) for stride in moving]
         values[f"address_{name}"] = int(rng.integers(size // 4)) & ~3
+    if rng.random() < 0.3:
+        values |= {
+            "reduction": int(rng.integers(1, 4)),
+            "reduce_1": 3,
+            "reduce_0": 2,
+            "y_start": -1,
+            "x_start": -1,
+        }
+        values |= {"y_dilation": 1, "x_dilation": 2}
     if rng.random() < 0.3:
         values |= {"steps": 1, "step": [4] * 8, "operand": [int(rng.integers(3))] * 8}
     return encode(Opcode.CHAIN, values)

@@ -181,7 +181,7 @@ class Lowering:
 
     def image(self, name: str, axes: tuple[tuple[int, ...], ...], origin: Origin) -> View:
         """A view [N][H][W][C] over logical axes; the tensor is gathered anew where strides forbid one."""
-        layout = self.layout(name)
+        layout = self.operand_layout(name)
         view = layout.image(axes)
         if view is None:
             order = tuple(axis for group in axes for axis in group)

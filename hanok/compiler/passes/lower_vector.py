@@ -239,7 +239,7 @@ def _pool_factors(
 
 
 def reduce_mean(lowering: Lowering, node: Node) -> None:
-    """Lower REDUCE_MEAN over neighbouring axes."""
+    """Lower REDUCE_MEAN; axes that are not stored as neighbours are gathered behind the others."""
     attributes = node.attributes
     assert isinstance(attributes, AxesAttributes), f"{node.name}: no axes"
     layout = lowering.operand_layout(node.inputs[0])
@@ -247,7 +247,8 @@ def reduce_mean(lowering: Lowering, node: Node) -> None:
     order = layout.order
     places = [order.index(axis) for axis in axes]
     if not layout.is_dense or sorted(places) != list(range(min(places), min(places) + len(places))):
-        layout = lowering.moved(layout, tuple(range(rank)), lowering.origin(node))
+        kept = (axis for axis in range(rank) if axis not in axes)
+        layout = lowering.moved(layout, (*kept, *axes), lowering.origin(node))
         order = layout.order
         places = [order.index(axis) for axis in axes]
     outer = int(np.prod([layout.shape[axis] for axis in order[: min(places)]], dtype=np.int64))

@@ -1,0 +1,86 @@
+"""Let layers write straight into a concatenation, so that the copies into it disappear."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from hanok.compiler.layers import CopyLayer, ElementLayer, Layer, MatrixLayer, ResizeLayer, WindowLayer
+from hanok.compiler.view import Storage, View
+from hanok.machine import Chip
+
+Rename = Callable[[View], View]
+
+
+def elide_copies(layers: list[Layer], kept: set[Storage], chip: Chip) -> list[Layer]:
+    """Remove each copy whose source could have been written where the copy puts it.
+
+    Requires: storages in `kept` are needed where they are (by the host, the user or another stage).
+    Guarantees: every view that is left shows the same elements as before.
+    """
+    result = list(layers)
+    for copy in [layer for layer in layers if isinstance(layer, CopyLayer) and layer.fill is None]:
+        if copy.source.storage not in kept and _can_move(copy, result, chip):
+            result.remove(copy)
+            result = [_renamed(layer, _moved_to(copy)) for layer in result]
+    return result
+
+
+def _can_move(copy: CopyLayer, layers: list[Layer], chip: Chip) -> bool:
+    """Whether all that touch the copy's source can work on the strided view in the copy's output."""
+    source, target = copy.source, copy.output
+    if copy not in layers or source.storage is target.storage or source.storage.content:
+        return False
+    if not source.is_dense or source.offset or source.bytes != source.storage.size_bytes:
+        return False
+    first_write = min((i for i, layer in enumerate(layers) if layer.output.storage is source.storage), default=-1)
+    filled = [
+        i
+        for i, layer in enumerate(layers)
+        if isinstance(layer, CopyLayer) and layer.fill is not None and layer.output.storage is target.storage
+    ]
+    if first_write < 0 or any(index > first_write for index in filled):
+        return False
+    return all(_can_use(layer, copy, chip) for layer in layers if layer is not copy)
+
+
+def _can_use(layer: Layer, copy: CopyLayer, chip: Chip) -> bool:
+    storage = copy.source.storage
+    reads = [view for view in layer.views if view.storage is storage]
+    writes = [layer.output] if layer.output.storage is storage else []
+    if not reads and not writes:
+        return True
+    if any(view.shape != copy.source.shape or not view.is_dense for view in (*reads, *writes)):
+        return False
+    if isinstance(layer, MatrixLayer):
+        whole_rows = layer.source.shape[3] % chip.core.matrix.rows == 0
+        return layer.source.storage is not storage or whole_rows
+    return isinstance(layer, (ElementLayer, WindowLayer, ResizeLayer, CopyLayer))
+
+
+def _moved_to(copy: CopyLayer) -> Rename:
+    def rename(view: View) -> View:
+        if view.storage is not copy.source.storage:
+            return view
+        target = copy.output
+        return View(
+            target.storage, view.shape, target.offset, target.image_pitch, target.row_pitch, target.pixel_pitch
+        )
+
+    return rename
+
+
+def _renamed(layer: Layer, rename: Rename) -> Layer:
+    output = rename(layer.output)
+    if isinstance(layer, MatrixLayer):
+        epilogue, residual = layer.epilogue, layer.epilogue.residual
+        if residual is not None:
+            epilogue = replace(epilogue, residual=replace(residual, view=rename(residual.view)))
+        return replace(layer, source=rename(layer.source), output=output, epilogue=epilogue)
+    if isinstance(layer, ElementLayer):
+        operands = tuple(
+            operand if operand.constant is not None else replace(operand, view=rename(operand.view))
+            for operand in layer.operands
+        )
+        return replace(layer, operands=operands, output=output)
+    return replace(layer, source=rename(layer.source), output=output)

@@ -1,0 +1,49 @@
+"""Every operator from its ONNX model to its bits: compiled, emulated, held against the reference and ONNX Runtime."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+from compiled import check
+from operator_models import BROADCASTS, MODELS, binary, build_model
+from qdq_models import QdqModel
+
+ON_HOST = {"host in the middle": ["LayerNormalization"], "float island": ["CumSum", "Sin"]}
+ORDERS = ("program", "eager:store,vector,matrix,load", "eager:load,matrix,vector,store", "random:5")
+PRESETS = ("nano", "u55-64", "edge", "odd packed")
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_model_is_computed_bit_for_bit(name: str) -> None:
+    exact = MODELS[name][1]
+    for seed, unsigned in product(range(2), (False, True)):
+        model = build_model(name, seed, unsigned)
+        for chip_name in ("odd", PRESETS[2 * seed + unsigned]):
+            found = check(model, chip_name, seed)
+            where = f"{name}, seed {seed}, unsigned {unsigned}, {chip_name}"
+            assert found.on_host == ON_HOST.get(name, []), where
+            assert found.reference_mismatches == 0, where
+            assert found.onnxruntime_steps <= (0 if exact else 1), where
+            assert found.onnxruntime_mismatches <= max(2, found.elements // 100), where
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_model_is_the_same_one_instruction_at_a_time_in_any_order(name: str) -> None:
+    model = build_model(name, 3, False)
+    for order in ORDERS:
+        found = check(model, "odd", 3, mode="stepwise", trap=True, order=order)
+        assert found.reference_mismatches == 0, (name, order)
+
+
+@pytest.mark.parametrize("kind", BROADCASTS)
+@pytest.mark.parametrize("op_type", ["Add", "Sub", "Mul", "Div"])
+def test_operands_broadcast(op_type: str, kind: str) -> None:
+    for number, (swapped, constant) in enumerate(product((False, True), repeat=2)):
+        q = QdqModel(unsigned=number % 2 == 1)
+        binary(op_type, kind, swapped, constant)(q, np.random.default_rng(number))
+        found = check(q.model(), "odd", number)
+        assert found.on_host == []
+        assert found.reference_mismatches == 0
+        assert found.onnxruntime_steps <= 1
