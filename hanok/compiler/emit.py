@@ -109,10 +109,10 @@ class StageEmitter:
                 mapping, packing = self._dispatch(layer, banks)
                 self.allocator.place(self.schedule.operations, start)
                 break
-            except CompileError:
+            except CompileError as error:
                 banks = banks * 4 // 5
                 if banks < 3:
-                    raise
+                    raise self._too_large(layer, error) from None
                 del self.schedule.operations[start:]
                 self.allocator.restore(state)
                 self.constants.drop(mark)
@@ -124,6 +124,14 @@ class StageEmitter:
         for life in self.residents:
             if life.last == index:
                 self.mover.make_resident(life.storage).pinned = False
+
+    def _too_large(self, layer: Layer, error: CompileError) -> CompileError:
+        origin, sram = layer.origin, self.chip.core.sram
+        return CompileError(
+            f"{origin.onnx_type} '{origin.name}' does not fit chip '{self.chip.name}': {error}; its smallest tiles "
+            f"must fit {sram.banks} banks of {sram.bank_bytes} bytes: choose a chip with a larger core.sram, or "
+            "split the operator"
+        )
 
     def _dispatch(self, layer: Layer, banks: int) -> tuple[str, tuple[int, int]]:
         vector = VectorEmitter(self.mover, banks, self.constants.place)

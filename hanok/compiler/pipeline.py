@@ -19,7 +19,7 @@ from hanok.compiler.residency import choose_residents, resident
 from hanok.compiler.schedule import Operation
 from hanok.compiler.verify import verify_code
 from hanok.dram import get_standard
-from hanok.errors import UnsupportedError
+from hanok.errors import CompileError, UnsupportedError
 from hanok.graph import DType, Graph, Operator, host_model
 from hanok.isa import (
     Binding,
@@ -86,6 +86,7 @@ def compile_graph(
     regions.append(Region("constants", RegionKind.CONSTANT, constants_address, max(len(image), 1)))
     address = align_up(constants_address + len(image), ALIGNMENT)
     stages, code_regions, end = _finish_stages(graph, node_stages, emitted, chip, address)
+    _refuse_large(graph, chip, end)
     program = Program(
         graph.name,
         chip,
@@ -122,6 +123,15 @@ def _refuse_host(stages: list[NodeStage]) -> None:
                 f"these operators need the host: {named}{more} ({stage.reason[:300]}); run without --no-host, or "
                 "rewrite them with the operators of docs/operators.md"
             )
+
+
+def _refuse_large(graph: Graph, chip: Chip, dram_bytes: int) -> None:
+    capacity = chip.memory.capacity_mib << 20
+    if dram_bytes > capacity:
+        raise CompileError(
+            f"{graph.name}: tensors, weights and code need {dram_bytes} bytes of DRAM; chip '{chip.name}' has "
+            f"{capacity} (memory.capacity_mib = {chip.memory.capacity_mib}); choose a larger memory or a smaller model"
+        )
 
 
 def _bound_tensors(graph: Graph, stages: list[NodeStage]) -> list[str]:

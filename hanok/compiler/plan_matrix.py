@@ -108,7 +108,7 @@ class PlanTable:
     def banks(self, placement: Placement) -> Numbers:
         """SRAM banks that each plan needs under a placement."""
         figure = self._figure
-        banks = figure["weight_banks"].copy()
+        banks: Numbers = figure["weight_banks"].copy()
         if not placement.source_resident:
             banks += figure["source_banks"]
         banks += figure["output_banks"] * (int(not placement.output_resident) + int(not placement.residual_resident))
@@ -116,7 +116,8 @@ class PlanTable:
 
     def _weight_bytes(self, budget: Budget) -> Numbers:
         """DRAM bytes of the weights, all loads together; more where the decoder takes longer than they do."""
-        plain, zeros = self._figure["weight_traffic"], self._figure["weight_zeros"]
+        plain: Numbers = self._figure["weight_traffic"]
+        zeros = self._figure["weight_zeros"]
         if budget.packed_ratio == 1.0:
             return plain
         packed = (plain - zeros) * budget.packed_ratio + zeros * ZERO_RATIO

@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from numba import njit
+from numba import config, njit
 
 Kernel = Callable[..., Any]
+PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def _cache_folder() -> str:
+    """A cache folder named by all kernels' sources.
+
+    Numba watches only the file of the kernel that it compiles, not those of the kernels that it calls, and
+    would go on using old machine code of theirs.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(PACKAGE.rglob("_kernels*.py")):
+        digest.update(path.read_bytes())
+    for path in (PACKAGE / "dram" / "_layout.py", PACKAGE / "isa" / "table.py"):
+        digest.update(path.read_bytes() if path.is_file() else b"")
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return str(home / "hanok" / f"kernels-{digest.hexdigest()[:16]}")
+
+
+if not config.CACHE_DIR:
+    config.CACHE_DIR = _cache_folder()
 
 
 def kernel(function: Kernel) -> Kernel:

@@ -338,7 +338,7 @@ def _mean_of_convolution(q: QdqModel, rng: Random) -> None:
 
 
 def _softmax(q: QdqModel, rng: Random) -> None:
-    shape = pick(rng, (3, 17, 40), (5, 100), (2, 9, 4, 6), (1, 700))
+    shape = pick(rng, (3, 17, 40), (5, 100), (2, 9, 4, 6), (2, 700))
     x = q.input(shape, scale(rng, 0.02, 0.2), zero(q, rng))
     axis = between(rng, -len(shape), len(shape) - 1)
     q.output(q.apply("Softmax", [x], axis=axis), 1 / 256, 0 if q.kind is np.uint8 else -128)

@@ -160,7 +160,8 @@ def random_dense_chain(rng: np.random.Generator, chip: Chip) -> bytes:
         "kind_0": 1 if sums else 2, "zero_0": 0 if sums else int(rng.integers(-9, 9)),
         "stride_inner": 1, "pixel_pitch": dense[2], "row_pitch": dense[1], "stride_2": dense[0],
         "ring_rows": 0, "x_start": 0, "x_stride": 1, "x_limit": counts[2], "y_start": 0,
-        "y_stride": 1, "y_limit": counts[1], "address_0": int(rng.integers(64)), "address_out": int(rng.integers(size // 2, size)),
+        "y_stride": 1, "y_limit": counts[1], "address_0": int(rng.integers(64)),
+        "address_out": int(rng.integers(size // 2, size)),
         "strides_out": dense, "step": rng.choice([0, 1, 4, 7, 8, 9, 10, 11, 14], 8).tolist(),
     }  # fmt: skip
     for name in ("1", "2"):
