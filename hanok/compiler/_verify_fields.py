@@ -167,6 +167,12 @@ def _step_findings(records: Records) -> Iterator[Finding]:
     yield np.any(active & ~np.isin(step, list(Step)), axis=1), "code", "each step is a Step"
     reads = active & ~np.isin(step, _WITHOUT_OPERAND)
     yield np.any(reads & ~np.isin(operand, list(Operand)), axis=1), "code", "each operand is an Operand"
+    fused = active & (step == Step.FUSED_ADD) & (operand == Operand.IMMEDIATE)
+    yield (
+        np.any(fused, axis=1),
+        "operand",
+        "FUSED_ADD takes SOURCE_1, SOURCE_2 or SAVED; its immediate is the factor",
+    )
     for code, name in ((Operand.SOURCE_1, "kind_1"), (Operand.SOURCE_2, "kind_2")):
         missing = np.any(reads & (operand == code), axis=1) & (records[name] == Source.NONE)
         yield missing, "operand", f"a step that takes {code.name} needs {name}"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 from hanok.compiler.layers import MatrixLayer, Phase
-from hanok.machine import Matrix
+from hanok.machine import Chip, Matrix
 from hanok.units import ceil_div
 
 Int8Array = npt.NDArray[np.int8]
@@ -116,12 +117,12 @@ class Columns:
         if count > taps_y and not self.depthwise:
             by_bytes = min(ceil_div(count, taps_y), ceil_div(tap_bytes, self.matrix.rows))
         tiles = ceil_div(tap_bytes, self.matrix.rows)
-        edges = [min(tap_bytes, tiles * i // by_bytes * self.matrix.rows) for i in range(by_bytes)] + [tap_bytes]
+        edges = [min(tap_bytes, tiles * i // by_bytes * self.matrix.rows) for i in range(by_bytes)] + [
+            tap_bytes
+        ]
         taps = [taps_y * i // by_taps for i in range(by_taps + 1)]
         return [
-            Part(first, last, low, high)
-            for first, last in zip(taps, taps[1:], strict=False)
-            for low, high in zip(edges, edges[1:], strict=False)
+            Part(first, last, low, high) for first, last in pairwise(taps) for low, high in pairwise(edges)
         ]
 
     def preload_rows(self, job: Job, phase: Phase) -> list[int]:
@@ -186,3 +187,28 @@ class Columns:
         for group in range(job.groups):
             result[:, :, group, :, group] = weights[..., group * outputs : (group + 1) * outputs]
         return result.reshape(taps_y, taps_x, job.groups * inputs, count)
+
+
+def grid_shape(layer: MatrixLayer) -> tuple[int, int]:
+    """Rows and columns of the grid that tiles are cut from: output positions of one phase."""
+    _, height, width, _ = layer.output.shape
+    step = layer.phases[0].step
+    return ceil_div(height, step[0]), ceil_div(width, step[1])
+
+
+def column_options(layer: MatrixLayer, chip: Chip) -> list[Columns]:
+    """Mappings of channels to array columns worth trying."""
+    matrix = chip.core.matrix
+    options = {(1, False): Columns(layer, matrix, 1, False)}
+    if layer.depthwise:
+        widest = max((p.taps[1] - 1) * p.dilation[1] + 1 for p in layer.phases)
+        if widest > matrix.rows:
+            options.clear()
+        options[1, True] = Columns(layer, matrix, 1, True)
+    if len(layer.phases) == 1:
+        width = grid_shape(layer)[1]
+        for pixels in range(2, min(width, matrix.columns // layer.output.shape[3]) + 1):
+            candidate = Columns(layer, matrix, pixels, layer.depthwise)
+            if width % pixels == 0 and candidate.merged_possible:
+                options[pixels, layer.depthwise] = candidate
+    return [options[key] for key in sorted(options)]

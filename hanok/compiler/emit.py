@@ -1,14 +1,14 @@
-"""Turn the layers of a stage into placed instructions, one layer after the other, with smaller tiles on demand."""
+"""Turn the layers of a stage into placed instructions, one after the other; smaller tiles on demand."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from hanok.compiler.allocate import Allocator
-from hanok.compiler.encode import encode_operations
-from hanok.compiler.emit_matrix import MatrixEmitter, MatrixPlan
+from hanok.compiler.emit_matrix import MatrixEmitter
 from hanok.compiler.emit_move import MoveEmitter
 from hanok.compiler.emit_vector import VectorEmitter
+from hanok.compiler.encode import encode_operations
 from hanok.compiler.layers import (
     CopyLayer,
     ElementLayer,
@@ -20,6 +20,7 @@ from hanok.compiler.layers import (
     StridedLayer,
     WindowLayer,
 )
+from hanok.compiler.matrix_plan import MatrixPlan
 from hanok.compiler.pack_weights import WeightPacker
 from hanok.compiler.plan_matrix import Planner
 from hanok.compiler.residency import Life
@@ -77,7 +78,12 @@ class StageEmitter:
     """Emits the layers of one NPU stage."""
 
     def __init__(
-        self, chip: Chip, planner: Planner, constants: ConstantPool, residents: list[Life], measure: Measure | None
+        self,
+        chip: Chip,
+        planner: Planner,
+        constants: ConstantPool,
+        residents: list[Life],
+        measure: Measure | None,
     ) -> None:
         self.chip, self.planner, self.constants = chip, planner, constants
         self.measure = measure
@@ -128,9 +134,9 @@ class StageEmitter:
     def _too_large(self, layer: Layer, error: CompileError) -> CompileError:
         origin, sram = layer.origin, self.chip.core.sram
         return CompileError(
-            f"{origin.onnx_type} '{origin.name}' does not fit chip '{self.chip.name}': {error}; its smallest tiles "
-            f"must fit {sram.banks} banks of {sram.bank_bytes} bytes: choose a chip with a larger core.sram, or "
-            "split the operator"
+            f"{origin.onnx_type} '{origin.name}' does not fit chip '{self.chip.name}': {error}; its smallest "
+            f"tiles must fit {sram.banks} banks of {sram.bank_bytes} bytes: choose a chip with a larger "
+            "core.sram, or split the operator"
         )
 
     def _dispatch(self, layer: Layer, banks: int) -> tuple[str, tuple[int, int]]:
@@ -140,7 +146,7 @@ class StageEmitter:
             plan = self._choose_plan(layer, banks)
             emitter = MatrixEmitter(self.mover, layer, plan, self.constants.place, self.packer)
             emitter.emit()
-            plain, packed = emitter.packing()
+            plain, packed = emitter.weights.packing()
             share = f", weights packed to {100 * packed / plain:.0f} %" if packed < plain else ""
             return plan.describe() + share, (plain, packed)
         match layer:

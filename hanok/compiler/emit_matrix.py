@@ -2,146 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
 
 from hanok.compiler.chain import Chain, Stream, plain_window
-from hanok.compiler.columns import Columns, Job, Part
-from hanok.compiler.layers import Epilogue, MatrixLayer, Output, Phase
+from hanok.compiler.columns import Part, grid_shape
+from hanok.compiler.cuts import cut, cut_fixed
+from hanok.compiler.layers import Epilogue, MatrixLayer, Phase
+from hanok.compiler.matrix_plan import Chunk, MatrixPlan, source_columns, source_rows, sub_tile
 from hanok.compiler.pack_weights import WeightPacker
 from hanok.compiler.schedule import Access, Buffer, Location, Operation
 from hanok.compiler.tiles import Mover, Region, Tile
+from hanok.compiler.weight_loads import Constants, WeightLoader
 from hanok.isa import Opcode, Operand, Source, Step
-from hanok.numerics.huffman import TABLE_BYTES
-from hanok.units import align_up, ceil_div
-
-Constants = Callable[[bytes], int]
-"""Places a constant in DRAM and returns its address."""
-
-
-@dataclass(frozen=True)
-class MatrixPlan:
-    """How a matrix layer is cut: tile of grid positions, array blocks of a weight chunk, loop order."""
-
-    tile_height: int
-    tile_width: int
-    chunk_blocks: int
-    chunks_outer: bool
-    columns: Columns
-    parts: int = 1
-    """Pieces of the sum over K whose weights are loaded one after the other, for each set of accumulators."""
-
-    def describe(self) -> str:
-        """One line for reports."""
-        order = "weights outer" if self.chunks_outer else "tiles outer"
-        mode = "depthwise" if self.columns.depthwise else f"{self.columns.pixels} pixel(s) side by side"
-        split = f" in {self.parts} parts" if self.parts > 1 else ""
-        tile = f"tile {self.tile_height}x{self.tile_width}"
-        return f"{tile}, {self.chunk_blocks} block(s) a chunk{split}, {order}, {mode}"
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """Blocks [first, last) of a job whose weights and biases are loaded together."""
-
-    job: Job
-    first: int
-    last: int
-    channel: int
-    channels: int
-
-
-def grid_shape(layer: MatrixLayer) -> tuple[int, int]:
-    """Rows and columns of the grid that tiles are cut from: output positions of one phase."""
-    _, height, width, _ = layer.output.shape
-    step = layer.phases[0].step
-    return ceil_div(height, step[0]), ceil_div(width, step[1])
-
-
-def chunks_of(columns: Columns, chunk_blocks: int) -> list[Chunk]:
-    """Cut the jobs into chunks of at most `chunk_blocks` blocks."""
-    result = []
-    width = columns.matrix.columns
-    for job in columns.jobs:
-        blocks = columns.blocks(job)
-        for first in range(0, blocks, chunk_blocks):
-            last = min(blocks, first + chunk_blocks)
-            if columns.pixels > 1:
-                result.append(Chunk(job, first, last, job.first, job.count))
-            else:
-                end = min(job.count, last * width)
-                result.append(Chunk(job, first, last, job.first + first * width, end - first * width))
-    return result
-
-
-def source_rows(layer: MatrixLayer, first: int, last: int) -> tuple[int, int]:
-    """Input rows under grid rows [first, last), inside the image; at least one row."""
-    return _span(layer, 0, first, last, layer.source.shape[1], 1)
-
-
-def source_columns(layer: MatrixLayer, first: int, last: int) -> tuple[int, int]:
-    """Input columns under grid columns [first, last), inside the image; at least one column."""
-    return _span(layer, 1, first, last, layer.source.shape[2], 1)
-
-
-def _span(layer: MatrixLayer, axis: int, first: int, last: int, limit: int, least: int) -> tuple[int, int]:
-    low = min(phase.start[axis] + first * phase.stride[axis] for phase in layer.phases)
-    high = max(
-        phase.start[axis] + (last - 1) * phase.stride[axis] + (phase.taps[axis] - 1) * phase.dilation[axis] + 1
-        for phase in layer.phases
-    )
-    low = min(max(low, 0), limit - least)
-    return low, max(low + least, min(high, limit))
-
-
-def cut(total: int, most: int) -> list[tuple[int, int]]:
-    """Cut [0, total) into the fewest nearly equal pieces of at most `most`."""
-    pieces = ceil_div(total, most)
-    edges = [total * index // pieces for index in range(pieces + 1)]
-    return list(zip(edges, edges[1:], strict=False))
-
-
-def cut_fixed(total: int, size: int) -> list[tuple[int, int]]:
-    """Cut [0, total) into pieces of `size`, the last one shorter."""
-    return [(start, min(total, start + size)) for start in range(0, total, size)]
-
-
-def sub_tile(accumulator_rows: int, height: int, width: int, blocks: int) -> tuple[int, int, int]:
-    """Rows, columns and blocks of one instruction so that their positions fit an accumulator bank."""
-    columns = ceil_div(width, ceil_div(width, accumulator_rows))
-    rows = max(1, min(height, accumulator_rows // columns))
-    rows = ceil_div(height, ceil_div(height, rows))
-    return rows, columns, max(1, min(blocks, accumulator_rows // (rows * columns)))
-
-
-@dataclass(frozen=True)
-class _Offsets:
-    """Where tiles (by phase and pass) and biases (by phase) lie in a loaded blob."""
-
-    tiles: dict[tuple[int, int], int]
-    biases: list[int]
-
-
-@dataclass
-class _Blob:
-    """Weights and biases that are loaded together: in SRAM `size_bytes`, in DRAM plain or packed."""
-
-    size_bytes: int
-    offsets: _Offsets
-    dram: bytes
-    packed: bool
-    address: int = -1
-    """Where the plain bytes or the packed words lie, once they are placed."""
-
-
-@dataclass(frozen=True)
-class _Weights:
-    """A loaded blob."""
-
-    buffer: Buffer
-    offsets: _Offsets
+from hanok.units import ceil_div
 
 
 class MatrixEmitter:
@@ -151,15 +26,11 @@ class MatrixEmitter:
         self, mover: Mover, layer: MatrixLayer, plan: MatrixPlan, constants: Constants, packer: WeightPacker
     ) -> None:
         self.mover, self.layer, self.plan, self.constants = mover, layer, plan, constants
-        self.packer = packer
         self.chip = mover.chip
         self.columns = plan.columns
-        self.chunks = chunks_of(self.columns, plan.chunk_blocks)
+        self.weights = WeightLoader(mover, layer, plan, constants, packer)
+        self.chunks = self.weights.chunks
         self.parameters: Buffer | None = None
-        self._weights: dict[tuple[int, int], _Weights] = {}
-        self._blobs: dict[tuple[int, int], _Blob] = {}
-        self.table = packer.choose_code(layer, self.columns.pixels, self._blob_bytes())
-        """The code of packed blobs; empty: all stay plain."""
 
     def emit(self) -> None:
         """Emit the layer's instructions."""
@@ -169,7 +40,7 @@ class MatrixEmitter:
             kept: dict[int, Tile] = {}
             for chunk in range(len(self.chunks)):
                 if self.plan.parts == 1:
-                    self._load_weights(chunk)
+                    self.weights.load(chunk)
                 for number, region in enumerate(regions):
                     source = kept.get(number) or self._source(region)
                     if len(regions) == 1:
@@ -178,10 +49,9 @@ class MatrixEmitter:
         else:
             for region in regions:
                 if len(self.chunks) == 1 and self.plan.parts == 1:
-                    self._load_weights(0)
+                    self.weights.load(0)
                 source = self._source(region)
                 self._compute_and_store(region, source, list(range(len(self.chunks))))
-            self._weights.clear()
 
     def _grid_regions(self) -> list[Region]:
         rows, columns = grid_shape(self.layer)
@@ -220,21 +90,21 @@ class MatrixEmitter:
             other = self.mover.source_tile(residual.view.channels(channel, count), out_region)
         for index in chunks:
             if self.plan.parts == 1:
-                self._load_weights(index)
+                self.weights.load(index)
             self._compute(region, source, target, other, channel, index)
             if len(self.chunks) > 1 and not self.plan.chunks_outer:
-                self._weights.pop((index, 0), None)
+                self.weights.forget(index)
         self.mover.store(self.layer.output, out_region, target, channel)
 
-    # Weights and parameters
+    # Parameters
 
     def _load_parameters(self) -> None:
         epilogue = self.layer.epilogue
         parts = []
         if epilogue.scale.size > 1:
             parts.append(np.tile(epilogue.scale, self.columns.pixels).astype("<f4").tobytes())
-        if epilogue.table is not None:
-            parts.append(epilogue.table.astype("<f4").tobytes())
+        if epilogue.table_entries is not None:
+            parts.append(epilogue.table_entries.astype("<f4").tobytes())
         if not parts:
             return
         content = b"".join(parts)
@@ -251,78 +121,6 @@ class MatrixEmitter:
                     self.mover.layer,
                 )
             )
-
-    def _load_weights(self, index: int, part: int = 0) -> None:
-        """Load a part of a chunk's weights, if it is not there."""
-        key = (index, part)
-        if key in self._weights:
-            return
-        if key not in self._blobs:
-            content, offsets = self._blob(self.chunks[index], part)
-            words = self.packer.pack(content, self.table) if self.table else b""
-            self._blobs[key] = _Blob(len(content), offsets, words or content, bool(words))
-        blob = self._blobs[key]
-        buffer = Buffer(f"{self.layer.origin.name} weights {index}.{part}", blob.size_bytes)
-        self._load_blob(blob, buffer)
-        self._weights[key] = _Weights(buffer, blob.offsets)
-
-    def _load_blob(self, blob: _Blob, buffer: Buffer) -> None:
-        """Load a blob; the first packed one of a new code brings its table along."""
-        if not blob.packed:
-            blob.address = self.constants(blob.dram) if blob.address < 0 else blob.address
-            self.mover.load_bytes(buffer, 0, blob.address, blob.size_bytes)
-            return
-        keep = self.packer.held == self.table
-        table_bytes = 0 if keep else TABLE_BYTES
-        if not keep:
-            blob.address = self.constants(self.table + blob.dram) + TABLE_BYTES
-        elif blob.address < 0:
-            blob.address = self.constants(blob.dram)
-        size = len(blob.dram) + table_bytes
-        self.mover.expand_bytes(buffer, blob.address - table_bytes, size, blob.size_bytes, keep)
-        self.packer.held = self.table
-
-    def _blob_bytes(self) -> int:
-        """Bytes of all blobs, biases included."""
-        total = 0
-        for chunk in self.chunks:
-            for phase in self.layer.phases:
-                tiles = self.columns.weight_bytes(chunk.job, phase, chunk.first, chunk.last)
-                total += tiles * len(phase.weights) + 4 * chunk.channels * self.columns.pixels
-        return total
-
-    def packing(self) -> tuple[int, int]:
-        """Bytes of the layer's weights and biases in SRAM and in DRAM, each blob once."""
-        table_bytes = TABLE_BYTES if any(blob.packed for blob in self._blobs.values()) else 0
-        plain = sum(blob.size_bytes for blob in self._blobs.values())
-        return plain, sum(len(blob.dram) for blob in self._blobs.values()) + table_bytes
-
-    def _parts(self, chunk: Chunk, phase: Phase) -> list[Part]:
-        return self.columns.parts(chunk.job, phase, self.plan.parts)
-
-    def _blob(self, chunk: Chunk, part: int) -> tuple[bytes, _Offsets]:
-        """Weight tiles of every phase and pass, then (with the first part) each phase's biases."""
-        parts: list[bytes] = []
-        offsets, position = {}, 0
-        for number, phase in enumerate(self.layer.phases):
-            shares = self._parts(chunk, phase)
-            for turn, weights in enumerate(phase.weights):
-                offsets[number, turn] = position
-                if part < len(shares):
-                    content = self.columns.tiles(
-                        chunk.job, phase, weights, chunk.first, chunk.last, shares[part]
-                    )
-                    parts.append(content)
-                    position += len(content)
-        parts.append(bytes(align_up(position, 4) - position))
-        position = align_up(position, 4)
-        biases = []
-        for phase in self.layer.phases if part == 0 else ():
-            bias = np.tile(phase.bias[chunk.channel : chunk.channel + chunk.channels], self.columns.pixels)
-            biases.append(position)
-            parts.append(bias.astype("<i4").tobytes())
-            position += bias.size * 4
-        return b"".join(parts), _Offsets(offsets, biases)
 
     # Compute
 
@@ -376,13 +174,13 @@ class MatrixEmitter:
         bank = self.mover.schedule.next_accumulator_bank()
         row = bank * self.chip.core.matrix.accumulator_rows
         phase = self.layer.phases[phase_number]
-        for part, share in enumerate(self._parts(self.chunks[index], phase)):
+        for part, share in enumerate(self.weights.parts(self.chunks[index], phase)):
             if self.plan.parts > 1:
-                self._load_weights(index, part)
+                self.weights.load(index, part)
             for turn in range(len(phase.weights)):
                 self._emit_conv(piece, phase_number, (part, turn), share, index, blocks, source, row, bank)
             if self.plan.parts > 1:
-                del self._weights[index, part]
+                self.weights.forget(index, part)
         self._emit_chains(piece, phase, index, blocks, target, other, channel, row, bank)
 
     def _emit_conv(
@@ -399,7 +197,7 @@ class MatrixEmitter:
     ) -> None:
         layer, columns, chunk = self.layer, self.columns, self.chunks[index]
         job, phase, width = chunk.job, layer.phases[phase_number], columns.matrix.columns
-        weights = self._weights[index, turn[0]]
+        weights = self.weights.at(index, turn[0])
         _, taps_x, _ = columns.tap_shape(job, phase)
         before = columns.weight_bytes(job, phase, chunk.first, blocks[0], share)
         size = columns.weight_bytes(job, phase, blocks[0], blocks[1], share)
@@ -470,7 +268,9 @@ class MatrixEmitter:
             groups.append((blocks[1] - 1, 1, total - (blocks[1] - 1) * width))
         for first, count, inner in groups:
             first_row = row + (first - blocks[0]) * positions
-            self._emit_chain(piece, phase, chunk, (first, count, inner), target, other, channel, first_row, bank)
+            self._emit_chain(
+                piece, phase, chunk, (first, count, inner), target, other, channel, first_row, bank
+            )
 
     def _emit_chain(
         self,
@@ -501,7 +301,10 @@ class MatrixEmitter:
             assert self.parameters is not None, "per-channel scales were not loaded"
             place = Location(self.parameters, 4 * start)
             stream = Stream(
-                Source.FLOAT32, place, (4 * width, 0, 0, 4), _bytes_at(place, 4 * ((count - 1) * width + inner))
+                Source.FLOAT32,
+                place,
+                (4 * width, 0, 0, 4),
+                _bytes_at(place, 4 * ((count - 1) * width + inner)),
             )
             chain.step(Step.MUL, chain.stream(stream))
         else:
@@ -525,7 +328,12 @@ class MatrixEmitter:
         )
 
     def _residual_stream(
-        self, chain: Chain, other: Tile, span: tuple[int, int, int], channel: int, strides: tuple[int, int, int, int]
+        self,
+        chain: Chain,
+        other: Tile,
+        span: tuple[int, int, int],
+        channel: int,
+        strides: tuple[int, int, int, int],
     ) -> Operand:
         residual = self.layer.epilogue.residual
         assert residual is not None, "a second tile without a residual"
@@ -536,8 +344,7 @@ class MatrixEmitter:
                 other.place(y, x, channel),
                 (strides[0], strides[1] * other.row_pitch, strides[2] * other.pixel_pitch, 1),
                 other.access(y, y_end),
-                0,
-                float(residual.other_ratio),
+                -residual.offset,
             )
         )
 
@@ -547,19 +354,17 @@ def finish_epilogue(chain: Chain, epilogue: Epilogue, other: Operand | None) -> 
     if epilogue.table is None and epilogue.residual is None:
         return
     residual = epilogue.residual
-    chain.rounding = epilogue.output
+    chain.rounding = epilogue.before_residual
     chain.step(Step.ROUND)
     if epilogue.table is not None:
         chain.step(Step.LOOKUP)
     if residual is None:
         return
     assert other is not None, "a residual without its operand"
-    chain.step(Step.MUL, Operand.IMMEDIATE, float(residual.layer_ratio))
-    if residual.layer_is_first:
-        chain.step(Step.ADD, Operand.IMMEDIATE, float(residual.fixed)).step(Step.ADD, other)
-    else:
-        chain.step(Step.SAVE).step(Step.TAKE, other)
-        chain.step(Step.ADD, Operand.IMMEDIATE, float(residual.fixed)).step(Step.ADD, Operand.SAVED)
+    chain.step(Step.SAVE).step(Step.TAKE, Operand.IMMEDIATE, float(residual.fixed))
+    terms = [(Operand.SAVED, residual.layer_ratio), (other, residual.other_ratio)]
+    for operand, ratio in reversed(terms) if residual.layer_is_first else terms:
+        chain.step(Step.FUSED_ADD, operand, float(ratio))
 
 
 def _bytes_at(place: Location, size: int) -> Access:

@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hanok.compiler.chain import Chain, Stream, Window, plain_window
-from hanok.compiler.emit_matrix import cut_fixed
+from hanok.compiler.cuts import cut_fixed
 from hanok.compiler.emit_vector import fit, pipelined
 from hanok.compiler.layers import CopyLayer, ResizeLayer, StridedLayer
 from hanok.compiler.schedule import Access, Buffer, Location
 from hanok.compiler.tiles import Mover, Region, Tile, merge_loops
 from hanok.compiler.view import View
-from hanok.errors import CompileError
 from hanok.isa import Destination, Opcode, Operand, Source, Step
 from hanok.units import ceil_div
 
@@ -97,7 +96,7 @@ class MoveEmitter:
     def strided(self, layer: StridedLayer) -> None:
         """Emit a transposition or a strided slice: gather by nested loops into a dense output."""
         loops = [(c, s) for c, s in zip(layer.counts, layer.strides, strict=True) if c > 1] or [(1, 1)]
-        strides_out = []
+        strides_out: list[int] = []
         step = 1
         for count, _ in reversed(loops):
             strides_out.insert(0, step)
@@ -168,7 +167,9 @@ class MoveEmitter:
             offset = view.offset + start
             place = Location(buffer, offset)
             return place, [stride for _, stride in loops], Access(buffer, offset + low, offset + high + 1)
-        order = sorted((n for n, loop in enumerate(loops) if loop[1]), key=lambda level: -abs(loops[level][1]))
+        order = sorted(
+            (n for n, loop in enumerate(loops) if loop[1]), key=lambda level: -abs(loops[level][1])
+        )
         compact = [0] * len(loops)
         step = 1
         for level in reversed(order):
@@ -202,7 +203,9 @@ class MoveEmitter:
                 span = min(layer.source.shape[1], tile[0] * layer.source.shape[1] // rows + 3)
                 total += 2 * self._banks(span * width * tile[1])
             if linear:
-                total += 2 * self._banks(4 * tile[0] * width * tile[1]) + self._banks(4 * tile[0] * columns * tile[1])
+                total += 2 * self._banks(4 * tile[0] * width * tile[1]) + self._banks(
+                    4 * tile[0] * columns * tile[1]
+                )
             return total
 
         height, depth = fit(layer.origin.name, (rows, channels), self.banks, needed)
@@ -211,7 +214,9 @@ class MoveEmitter:
                 for c0, c1 in cut_fixed(channels, depth):
                     self._resize_tile(layer, Region(image, y0, y1, 0, columns), c0, c1 - c0, linear)
 
-    def _resize_tile(self, layer: ResizeLayer, region: Region, channel: int, channels: int, linear: bool) -> None:
+    def _resize_tile(
+        self, layer: ResizeLayer, region: Region, channel: int, channels: int, linear: bool
+    ) -> None:
         taps = layer.rows[region.y0 : region.y1]
         low, high = int(taps.min()), int(taps.max()) + 1
         view = layer.source.channels(channel, channels)
@@ -323,7 +328,10 @@ class Run:
     weights: tuple[float, ...]
 
 
-def runs_of(taps: np.ndarray[tuple[int, int], np.dtype[np.int32]], weights: np.ndarray[tuple[int, int], np.dtype[np.float32]]) -> list[Run]:
+def runs_of(
+    taps: np.ndarray[tuple[int, int], np.dtype[np.int32]],
+    weights: np.ndarray[tuple[int, int], np.dtype[np.float32]],
+) -> list[Run]:
     """Cover all outputs by the fewest runs found over periods up to 32."""
     best: list[Run] | None = None
     for period in range(1, min(MAX_PERIOD, len(taps)) + 1):
@@ -345,7 +353,10 @@ def _residue_runs(
         tap, weight = tuple(int(t) for t in taps[index]), tuple(float(w) for w in weights[index])
         if runs:
             last = runs[-1]
-            deltas = {now - before - (last.count - 1) * last.delta for now, before in zip(tap, last.taps, strict=True)}
+            deltas = {
+                now - before - (last.count - 1) * last.delta
+                for now, before in zip(tap, last.taps, strict=True)
+            }
             delta = deltas.pop() if len(deltas) == 1 else -1
             if weight == last.weights and delta >= 0 and (last.count == 1 or delta == last.delta):
                 runs[-1] = replace(last, count=last.count + 1, delta=delta)
@@ -361,7 +372,12 @@ def _rows(tile: Tile, tap: int, run: Run) -> Access:
 def _float_rows(buffer: Buffer, run: Run, pitch: int, pixel: int) -> Stream:
     place = Location(buffer, run.first * pitch)
     size = ((run.count - 1) * run.step + 1) * pitch
-    return Stream(Source.FLOAT32, place, (0, run.step * pitch, pixel, 4), Access(buffer, place.offset, place.offset + size))
+    return Stream(
+        Source.FLOAT32,
+        place,
+        (0, run.step * pitch, pixel, 4),
+        Access(buffer, place.offset, place.offset + size),
+    )
 
 
 def _horizontal_tap(buffer: Buffer, run: Run, number: int, rows: int, channels: int, pitch: int) -> Chain:
@@ -375,6 +391,3 @@ def _horizontal_tap(buffer: Buffer, run: Run, number: int, rows: int, channels: 
         scale=run.weights[number],
         stride_inner=4,
     )
-
-
-

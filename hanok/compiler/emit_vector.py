@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
-import numpy as np
+from collections.abc import Callable
 
 from hanok.compiler.chain import Chain, Stream, Window, plain_window
-from hanok.compiler.emit_matrix import Constants, cut, cut_fixed
-from hanok.compiler.layers import ElementLayer, ElementOperand, ReduceLayer, SoftmaxLayer, WindowLayer
+from hanok.compiler.cuts import cut, cut_fixed
+from hanok.compiler.layers import ElementLayer, ElementOperand, Output, ReduceLayer, SoftmaxLayer, WindowLayer
 from hanok.compiler.schedule import Access, Buffer, Location, Operation
 from hanok.compiler.tiles import Mover, Region, Tile
 from hanok.compiler.view import Storage, View
+from hanok.compiler.weight_loads import Constants
 from hanok.errors import CompileError
 from hanok.isa import Destination, Opcode, Operand, Reduction, Source, Step
 from hanok.units import ceil_div
 
 
-def fit(name: str, sizes: tuple[int, ...], banks: int, needed: Callable[[tuple[int, ...]], int]) -> tuple[int, ...]:
+def fit(
+    name: str, sizes: tuple[int, ...], banks: int, needed: Callable[[tuple[int, ...]], int]
+) -> tuple[int, ...]:
     """The largest tile (rows first, then columns, then channels are halved) that needs at most `banks`."""
     tile = list(sizes)
     for axis in range(len(tile)):
@@ -25,7 +26,9 @@ def fit(name: str, sizes: tuple[int, ...], banks: int, needed: Callable[[tuple[i
             tile[axis] = ceil_div(tile[axis], 2)
         if needed(tuple(tile)) <= banks:
             return tuple(tile)
-    raise CompileError(f"'{name}': the smallest tile needs {needed(tuple(tile))} SRAM banks; {banks} are free")
+    raise CompileError(
+        f"'{name}': the smallest tile needs {needed(tuple(tile))} SRAM banks; {banks} are free"
+    )
 
 
 def pipelined(total: int, size: int, pieces: int = 4) -> int:
@@ -44,14 +47,11 @@ def load_table(mover: Mover, content: bytes, constants: Constants, name: str) ->
     )
 
 
-def constant_view(mover: Mover, content: bytes, shape: tuple[int, int, int, int], constants: Constants) -> View:
+def constant_view(
+    mover: Mover, content: bytes, shape: tuple[int, int, int, int], constants: Constants
+) -> View:
     """A constant in DRAM as a view that tiles can be loaded from."""
     return View.dense(Storage("constant", len(content), constants(content)), shape)
-
-
-def whole(tile: Tile) -> Access:
-    """All bytes of a tile's rows."""
-    return tile.access(tile.row, tile.row + tile.rows)
 
 
 class VectorEmitter:
@@ -160,10 +160,9 @@ class VectorEmitter:
         access = Access(place.buffer, place.offset, place.offset + size)
         chain.step(Step.MUL, chain.stream(Stream(Source.FLOAT32, place, (0, pitch, 4, 0), access)))
 
-    def _finish(self, chain: Chain, target: Tile, region: Region, view: View, channel: int, result: object) -> None:
-        from hanok.compiler.layers import Output
-
-        assert isinstance(result, Output), "a result's rounding"
+    def _finish(
+        self, chain: Chain, target: Tile, region: Region, view: View, channel: int, result: Output
+    ) -> None:
         operation = chain.operation(
             target.place(region.y0, region.x0),
             (0, target.row_pitch, target.pixel_pitch, 1),
@@ -306,7 +305,9 @@ class VectorEmitter:
         target = layer.output.reshaped((1, outer, 1, inner))
         most = max(1, (self.banks // 4) * self.bank_bytes // max(1, length * inner))
         if self._banks(length * inner) > self.banks and not layer.source.storage.resident:
-            raise CompileError(f"'{layer.origin.name}': {length * inner} bytes to reduce do not fit the free SRAM")
+            raise CompileError(
+                f"'{layer.origin.name}': {length * inner} bytes to reduce do not fit the free SRAM"
+            )
         for y0, y1 in cut(outer, pipelined(outer, most)):
             region = Region(0, y0, y1, 0, length)
             tile = self.mover.source_tile(source, region)
@@ -339,7 +340,10 @@ class VectorEmitter:
         """Emit softmax over the rows of [rows][classes]: maximum, exponentials, sum, scaling."""
         load_table(self.mover, layer.table.astype("<f4").tobytes(), self.constants, layer.origin.name)
         rows, classes = layer.shape
-        source, target = layer.source.reshaped((1, rows, 1, classes)), layer.output.reshaped((1, rows, 1, classes))
+        source, target = (
+            layer.source.reshaped((1, rows, 1, classes)),
+            layer.output.reshaped((1, rows, 1, classes)),
+        )
         most = max(1, (self.banks // 4) * self.bank_bytes // (6 * classes + 8))
         for y0, y1 in cut(rows, pipelined(rows, most)):
             self._softmax_tile(layer, Region(0, y0, y1, 0, 1), source, target)
@@ -347,17 +351,23 @@ class VectorEmitter:
     def _softmax_tile(self, layer: SoftmaxLayer, region: Region, source: View, target: View) -> None:
         rows, classes = region.y1 - region.y0, layer.shape[1]
         tile = self.mover.source_tile(source, region)
-        maxima, powers, inverses = (Buffer(n, 4 * s) for n, s in (("max", rows), ("exp", rows * classes), ("inv", rows)))
+        maxima, powers, inverses = (
+            Buffer(n, 4 * s) for n, s in (("max", rows), ("exp", rows * classes), ("inv", rows))
+        )
 
         def over_rows(kind: Source, place: Location, pitch: int, access: Access) -> Chain:
-            return Chain((1, rows, 1), classes, kind, plain_window(rows, 1, pitch, 0), place, source_access=access)
+            return Chain(
+                (1, rows, 1), classes, kind, plain_window(rows, 1, pitch, 0), place, source_access=access
+            )
 
         def per_row(buffer: Buffer) -> Stream:
             return Stream(Source.FLOAT32, Location(buffer), (0, 4, 0, 0), Access(buffer, 0, 4 * rows))
 
         def write(chain: Chain, buffer: Buffer, strides: tuple[int, int, int, int]) -> None:
             access = Access(buffer, 0, buffer.size_bytes)
-            operation = chain.operation(Location(buffer), strides, access, self.mover.layer, kind=Destination.FLOAT32)
+            operation = chain.operation(
+                Location(buffer), strides, access, self.mover.layer, kind=Destination.FLOAT32
+            )
             self.mover.schedule.append(operation)
 
         place, access = tile.place(region.y0, 0), tile.access(region.y0, region.y1)
@@ -371,7 +381,12 @@ class VectorEmitter:
         write(power, powers, (0, 4 * classes, 0, 4))
         every = Access(powers, 0, powers.size_bytes)
         total = over_rows(Source.FLOAT32, Location(powers), 4 * classes, every)
-        total.reduction, total.reduce_inner, total.steps_before, total.stride_inner = Reduction.SUM, True, 0, 4
+        total.reduction, total.reduce_inner, total.steps_before, total.stride_inner = (
+            Reduction.SUM,
+            True,
+            0,
+            4,
+        )
         total.step(Step.REVERSE_DIV, Operand.IMMEDIATE, 1.0)
         write(total, inverses, (0, 4, 0, 0))
         final = over_rows(Source.FLOAT32, Location(powers), 4 * classes, every)
@@ -379,8 +394,3 @@ class VectorEmitter:
         final.step(Step.MUL, final.stream(per_row(inverses)))
         final.step(Step.MUL, Operand.IMMEDIATE, float(layer.inverse_scale))
         self._finish(final, self.mover.target_tile(target, region), region, target, 0, layer.result)
-
-
-def float_table(values: Iterator[float]) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-    """256 float32 table entries."""
-    return np.array(list(values), np.float32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -34,14 +34,21 @@ class Output:
 
 @dataclass(frozen=True, eq=False)
 class Residual:
-    """A fused addition of a second tensor: ((first * ratio + fixed) + second * ratio), in that order."""
+    """A fused addition of a second tensor: fma(first, ratio, fma(second, ratio, fixed)), in that order."""
 
     view: View
     layer_ratio: np.float32
     other_ratio: np.float32
     fixed: np.float32
     layer_is_first: bool
-    output: Output
+    offset: int
+    """What is added to stored values to give ONNX's own, which the fused additions take: 128 for uint8."""
+    clamp: tuple[int, int]
+
+    @property
+    def output(self) -> Output:
+        """The rounding back to stored values."""
+        return Output(-self.offset, *self.clamp)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +67,22 @@ class Epilogue:
         if self.residual is not None:
             return self.residual.output
         return self.output if self.table is None else Output(0, -128, 127)
+
+    @property
+    def offset(self) -> int:
+        """What a residual addition needs added to the stored values of its layer."""
+        return 0 if self.residual is None else self.residual.offset
+
+    @property
+    def before_residual(self) -> Output:
+        """The rounding before a lookup and an addition; without a lookup the offset is part of it."""
+        offset = self.offset if self.table is None else 0
+        return Output(self.output.zero + offset, self.output.low + offset, self.output.high + offset)
+
+    @property
+    def table_entries(self) -> FloatArray | None:
+        """What the lookup gives: stored values, or what the addition takes."""
+        return None if self.table is None else self.table.astype(np.float32) + np.float32(self.offset)
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +160,7 @@ class ChainStep:
 
 @dataclass(frozen=True, eq=False)
 class ElementOperand:
-    """An operand of an element-wise layer: (element - zero) * scale; constants have data instead of a view."""
+    """An operand of an element-wise layer: (element - zero) * scale; a constant has data, not a view."""
 
     view: View
     zero: int
@@ -267,11 +290,3 @@ Layer = (
     | SoftmaxLayer
     | ResizeLayer
 )
-
-
-@dataclass
-class LayerGraph:
-    """Layers in order, with the views of every graph tensor."""
-
-    layers: list[Layer]
-    views: dict[str, View] = field(default_factory=dict)

@@ -31,9 +31,12 @@ class Layout:
         """
         wanted = dense_strides(self.shape, self.order)
         same = all(
-            length == 1 or one == other for length, one, other in zip(self.shape, self.strides, wanted, strict=True)
+            length == 1 or one == other
+            for length, one, other in zip(self.shape, self.strides, wanted, strict=True)
         )
-        return self.offset == 0 and same and self.storage.size_bytes == int(np.prod(self.shape, dtype=np.int64))
+        return (
+            self.offset == 0 and same and self.storage.size_bytes == int(np.prod(self.shape, dtype=np.int64))
+        )
 
     def transposed(self, permutation: tuple[int, ...]) -> Layout:
         """The same bytes with axes renamed: axis i of the result is axis permutation[i]."""

@@ -52,47 +52,57 @@ RUNS: dict[Operator, str] = {
 }
 """Where each operator runs, and in which forms."""
 
-HEAD = """\
-# Operators
+HEAD = (
+    "# Operators\n"
+    "\n"
+    "Printed by `python -m hanok.compiler.operators` from the constraints in "
+    "`hanok/compiler/supported.py`; do not edit.\n"
+    "\n"
+    "What each operator computes, bit for bit, stands in [numerics.md](numerics.md). An operator runs "
+    "on the NPU when its operands are quantised (QuantizeLinear and DequantizeLinear around it) and "
+    "every line under it is true. Otherwise it runs on the host through ONNX Runtime, the report names "
+    "it with the line that was not true, and `--no-host` makes it an error.\n"
+)
 
-Printed by `python -m hanok.compiler.operators` from the constraints in `hanok/compiler/supported.py`; do not edit.
+TABLES = (
+    "Every function of one int8 tensor and scalar constants is a table of 256 entries: Relu, LeakyRelu,"
+    " PRelu, Clip, Sigmoid, HardSigmoid, HardSwish, Tanh, Gelu, Erf, Elu, Selu, Celu, Mish, Swish, "
+    "Softplus, Softsign, Exp, Log, Sqrt, Pow, Abs, Neg, Reciprocal, the trigonometric functions, "
+    "comparisons with a constant, and expressions of them such as `x * Sigmoid(x)`. So is a change of "
+    "scale between two operators."
+)
 
-What each operator computes, bit for bit, stands in [numerics.md](numerics.md). An operator runs on the NPU when \
-its operands are quantised (QuantizeLinear and DequantizeLinear around it) and every line under it is true. Otherwise \
-it runs on the host through ONNX Runtime, the report names it with the line that was not true, and `--no-host` makes \
-it an error.
-"""
-
-TABLES = """\
-Every function of one int8 tensor and scalar constants is a table of 256 entries: Relu, LeakyRelu, PRelu, Clip, \
-Sigmoid, HardSigmoid, HardSwish, Tanh, Gelu, Erf, Elu, Selu, Celu, Mish, Swish, Softplus, Softsign, Exp, Log, Sqrt, \
-Pow, Abs, Neg, Reciprocal, the trigonometric functions, comparisons with a constant, and expressions of them such \
-as `x * Sigmoid(x)`. So is a change of scale between two operators.\
-"""
-
-HOST = """\
-## On the host
-
-- Operators that are not named on this page, and those whose operands stay float: a float island between quantised \
-layers.
-- Operators named above with an operand that has no scale, or more than one scale where the page allows one.
-- A second QuantizeLinear of a value that was just dequantised, where it cannot become a table.
-
-QuantizeLinear and DequantizeLinear at the borders of the NPU are part of reading and writing tensors and cost no \
-stage. Identity, Dropout, Cast between equal types and arithmetic on shapes are folded away before compilation.
-"""
+HOST = (
+    "## On the host\n"
+    "\n"
+    "- Operators that are not named on this page, and those whose operands stay float: a float island "
+    "between quantised layers.\n"
+    "- Operators named above with an operand that has no scale, or more than one scale where the page "
+    "allows one.\n"
+    "- A second QuantizeLinear of a value that was just dequantised, where it cannot become a table.\n"
+    "\n"
+    "QuantizeLinear and DequantizeLinear at the borders of the NPU are part of reading and writing "
+    "tensors and cost no stage. Identity, Dropout, Cast between equal types and arithmetic on shapes "
+    "are folded away before compilation.\n"
+)
 
 
 def operators_page() -> str:
     """The text of docs/operators.md."""
     always = constraints_in_order(*CONSTRAINTS.values())
-    shared = [constraint for constraint in always if all(constraint in found for found in CONSTRAINTS.values())]
+    shared = [
+        constraint for constraint in always if all(constraint in found for found in CONSTRAINTS.values())
+    ]
     parts = [HEAD, "## Always\n", *(f"- {constraint.__doc__}." for constraint in shared), ""]
     for operator, constraints in CONSTRAINTS.items():
         names = ", ".join(ARRIVES[operator])
         parts.append(f"## {operator.value}\n")
         parts.append(f"ONNX: {names}.\n" if names else f"{TABLES}\n")
-        parts.append(f"Runs on the {RUNS[operator]}.\n" if " unit" in RUNS[operator] else f"Becomes {RUNS[operator]}.\n")
+        parts.append(
+            f"Runs on the {RUNS[operator]}.\n"
+            if " unit" in RUNS[operator]
+            else f"Becomes {RUNS[operator]}.\n"
+        )
         own = [constraint for constraint in constraints if constraint not in shared]
         parts += [f"- {constraint.__doc__}." for constraint in own]
         parts += [""] if own else []

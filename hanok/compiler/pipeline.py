@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -32,6 +32,7 @@ from hanok.isa import (
     Stage,
     ValueInfo,
 )
+from hanok.isa import Layer as LayerRecord
 from hanok.machine import Chip
 from hanok.units import align_up
 
@@ -74,7 +75,8 @@ def compile_graph(
     constants_address, regions = place_activations(lowered, storages, kept, 0)
     pool = ConstantPool(constants_address)
     _place_constant_storages(lowered, pool)
-    emitted, records = [], []
+    emitted: list[list[Operation]] = []
+    records: list[LayerRecord] = []
     for layers, lives in zip(lowered, residents, strict=True):
         emitter = StageEmitter(chip, planner, pool, lives, measure)
         with resident(lives):
@@ -120,8 +122,8 @@ def _refuse_host(stages: list[NodeStage]) -> None:
             named = ", ".join(f"{node.onnx_type} '{node.name}'" for node in stage.nodes[:5])
             more = f" and {len(stage.nodes) - 5} more" if len(stage.nodes) > 5 else ""
             raise UnsupportedError(
-                f"these operators need the host: {named}{more} ({stage.reason[:300]}); run without --no-host, or "
-                "rewrite them with the operators of docs/operators.md"
+                f"these operators need the host: {named}{more} ({stage.reason[:300]}); run without "
+                "--no-host, or rewrite them with the operators of docs/operators.md"
             )
 
 
@@ -129,8 +131,9 @@ def _refuse_large(graph: Graph, chip: Chip, dram_bytes: int) -> None:
     capacity = chip.memory.capacity_mib << 20
     if dram_bytes > capacity:
         raise CompileError(
-            f"{graph.name}: tensors, weights and code need {dram_bytes} bytes of DRAM; chip '{chip.name}' has "
-            f"{capacity} (memory.capacity_mib = {chip.memory.capacity_mib}); choose a larger memory or a smaller model"
+            f"{graph.name}: tensors, weights and code need {dram_bytes} bytes of DRAM; chip '{chip.name}' "
+            f"has {capacity} (memory.capacity_mib = {chip.memory.capacity_mib}); choose a larger memory or a "
+            "smaller model"
         )
 
 
@@ -203,13 +206,15 @@ def _host_stage(graph: Graph, stage: NodeStage) -> HostStage:
     reads = dict.fromkeys(name for node in nodes for name in node.inputs if name and name not in made)
     inputs = tuple(name for name in reads if graph.tensor(name).data is None)
     chosen = {id(node) for node in nodes}
-    outside = {name for node in graph.nodes if id(node) not in chosen for name in node.inputs} | set(graph.outputs)
+    outside = {name for node in graph.nodes if id(node) not in chosen for name in node.inputs} | set(
+        graph.outputs
+    )
     outputs = tuple(name for node in nodes for name in node.outputs if name in outside)
     operators = tuple((node.name, node.onnx_type or node.operator.value) for node in nodes)
     return HostStage(host_model(graph, nodes), inputs, outputs, operators, stage.reason)
 
 
-def _bindings(graph: Graph, lowering: Lowering, layouts: dict[str, object]) -> tuple[Binding, ...]:
+def _bindings(graph: Graph, lowering: Lowering, layouts: Iterable[str]) -> tuple[Binding, ...]:
     result = []
     for name in layouts:
         tensor, layout = graph.tensor(name), lowering.bound(name)
@@ -235,6 +240,3 @@ def _constant_outputs(graph: Graph) -> tuple[ConstantTensor, ...]:
         if data is not None:
             found.append(ConstantTensor(name, data))
     return tuple(found)
-
-
-

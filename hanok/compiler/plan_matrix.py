@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
-from hanok.compiler.columns import Columns
-from hanok.compiler.emit_matrix import (
+from hanok.compiler.columns import Columns, column_options, grid_shape
+from hanok.compiler.cuts import cut_fixed
+from hanok.compiler.layers import MatrixLayer
+from hanok.compiler.matrix_plan import (
     Chunk,
     MatrixPlan,
     chunks_of,
-    cut,
-    cut_fixed,
-    grid_shape,
     source_columns,
     source_rows,
     sub_tile,
 )
-from hanok.compiler.layers import MatrixLayer
 from hanok.compiler.pack_weights import ZERO_RATIO, packed_ratio, packing_pays
+from hanok.compiler.placement import Budget, Placement
+from hanok.compiler.tile_costs import Costs, epilogue_slots, histogram, tile_cycles
 from hanok.dram import get_standard
 from hanok.errors import CompileError
-from hanok.isa.table import STEP_SLOTS, Step
-from hanok.isa.timing import chain_cycles, depthwise_stream_cycles, preload_cycles
 from hanok.machine import Chip
 from hanok.units import align_up, ceil_div
 
@@ -35,45 +33,13 @@ LOAD_BYTES = 48
 """Bytes of a weight load's instruction, and of DRAM bursts and decoder lanes that are not full at its end."""
 DISPATCH_CYCLES = 2
 EXPOSED_START, HIDDEN_START = 0.5, 0.1
-"""Share of the first loads' time that the layer before does not hide, where the array and where DRAM is busiest."""
+"""Share of the first loads' time that the layer before does not hide: array busiest, DRAM busiest."""
 MOST_CANDIDATES = 4
 CLOSE = 1.4
 """Plans up to this many times the cheapest one's estimate are worth measuring."""
 TABLE_BYTES = 1024
 
 Numbers = npt.NDArray[np.float64]
-Costs = tuple[int, int, int]
-
-
-@dataclass(frozen=True)
-class Budget:
-    """What a layer may use: free SRAM banks, and DRAM bytes a core cycle."""
-
-    banks: int
-    bytes_per_cycle: float
-    packed_ratio: float = 1.0
-    """Packed size of the layer's weights by their size; 1 where they stay plain."""
-
-
-@dataclass(frozen=True)
-class Placement:
-    """Which operands of a layer stay in SRAM, and whether its output also goes to DRAM."""
-
-    source_resident: bool
-    output_resident: bool
-    output_stored: bool
-    residual_resident: bool
-
-    @classmethod
-    def of(cls, layer: MatrixLayer) -> Placement:
-        """The placement as the storages say now."""
-        residual, output = layer.epilogue.residual, layer.output.storage
-        return cls(
-            layer.source.storage.resident,
-            output.resident,
-            output.dram_address >= 0 or not output.resident,
-            residual is None or residual.view.storage.resident,
-        )
 
 
 class PlanTable:
@@ -111,7 +77,9 @@ class PlanTable:
         banks: Numbers = figure["weight_banks"].copy()
         if not placement.source_resident:
             banks += figure["source_banks"]
-        banks += figure["output_banks"] * (int(not placement.output_resident) + int(not placement.residual_resident))
+        banks += figure["output_banks"] * (
+            int(not placement.output_resident) + int(not placement.residual_resident)
+        )
         return banks
 
     def _weight_bytes(self, budget: Budget) -> Numbers:
@@ -134,7 +102,9 @@ class PlanTable:
         if not placement.source_resident:
             traffic = traffic + figure["source_traffic"]
             first = first + figure["first_source"]
-        traffic = traffic + figure["output_traffic"] * (int(placement.output_stored) + int(not placement.residual_resident))
+        traffic = traffic + figure["output_traffic"] * (
+            int(placement.output_stored) + int(not placement.residual_resident)
+        )
         last = figure["last_output"] * int(placement.output_stored) / bytes_per_cycle
         memory = traffic / bytes_per_cycle
         tail = figure["vector"] / np.maximum(1, figure["operations"])
@@ -278,8 +248,12 @@ class PlanTable:
         key = (height, width)
         if key not in self._sources:
             rows, columns = grid_shape(self.layer)
-            y = max(_length(source_rows(self.layer, at, at + height)) for at in {0, min(height, rows - height)})
-            x = max(_length(source_columns(self.layer, at, at + width)) for at in {0, min(width, columns - width)})
+            y = max(
+                _length(source_rows(self.layer, at, at + height)) for at in {0, min(height, rows - height)}
+            )
+            x = max(
+                _length(source_columns(self.layer, at, at + width)) for at in {0, min(width, columns - width)}
+            )
             self._sources[key] = y * x * self.layer.source.shape[3]
         return self._sources[key]
 
@@ -288,7 +262,9 @@ class PlanTable:
         weights = 0
         for phase in self.layer.phases:
             shares = columns.parts(chunk.job, phase, parts) if parts > 1 else [None]
-            sizes = [columns.weight_bytes(chunk.job, phase, chunk.first, chunk.last, share) for share in shares]
+            sizes = [
+                columns.weight_bytes(chunk.job, phase, chunk.first, chunk.last, share) for share in shares
+            ]
             weights += max(sizes) * len(phase.weights)
         return weights + 4 * chunk.channels * columns.pixels * len(self.layer.phases) + 3
 
@@ -296,8 +272,8 @@ class PlanTable:
         """Matrix cycles, vector cycles and matrix instructions of the whole layer."""
         rows, width = grid_shape(self.layer)
         total = [0, 0, 0]
-        for height, many_y in _histogram(cut_fixed(rows, plan.tile_height)).items():
-            for wide, many_x in _histogram(cut_fixed(width, plan.tile_width)).items():
+        for height, many_y in histogram(cut_fixed(rows, plan.tile_height)).items():
+            for wide, many_x in histogram(cut_fixed(width, plan.tile_width)).items():
                 for count, chunk in classes:
                     times = many_y * many_x * count * self.layer.output.shape[0]
                     for index, cost in enumerate(self._tile_cycles(plan.columns, chunk, height, wide)):
@@ -307,7 +283,7 @@ class PlanTable:
     def _tile_cycles(self, columns: Columns, chunk: Chunk, height: int, width: int) -> Costs:
         key = (columns.pixels, columns.dense, chunk.last - chunk.first, chunk.channels, height, width)
         if key not in self._tiles:
-            self._tiles[key] = _tile_cycles(self.layer, self.chip, columns, chunk, height, width)
+            self._tiles[key] = tile_cycles(self.layer, self.chip, columns, chunk, height, width)
         return self._tiles[key]
 
 
@@ -375,7 +351,8 @@ class Planner:
 def _shape_key(layer: MatrixLayer) -> tuple[object, ...]:
     """What two layers must share to share their plans."""
     phases = tuple(
-        (p.weights[0].shape, len(p.weights), p.start, p.stride, p.dilation, p.origin, p.step) for p in layer.phases
+        (p.weights[0].shape, len(p.weights), p.start, p.stride, p.dilation, p.origin, p.step)
+        for p in layer.phases
     )
     contiguous = layer.source.pixel_pitch == layer.source.shape[3]
     return (
@@ -384,82 +361,38 @@ def _shape_key(layer: MatrixLayer) -> tuple[object, ...]:
     )
 
 
-def column_options(layer: MatrixLayer, chip: Chip) -> list[Columns]:
-    """Mappings of channels to array columns worth trying."""
-    matrix = chip.core.matrix
-    options = {(1, False): Columns(layer, matrix, 1, False)}
-    if layer.depthwise:
-        widest = max((p.taps[1] - 1) * p.dilation[1] + 1 for p in layer.phases)
-        if widest > matrix.rows:
-            options.clear()
-        options[1, True] = Columns(layer, matrix, 1, True)
-    if len(layer.phases) == 1:
-        width = grid_shape(layer)[1]
-        for pixels in range(2, min(width, matrix.columns // layer.output.shape[3]) + 1):
-            candidate = Columns(layer, matrix, pixels, layer.depthwise)
-            if width % pixels == 0 and candidate.merged_possible:
-                options[pixels, layer.depthwise] = candidate
-    return [options[key] for key in sorted(options)]
-
-
 def _sizes(total: int) -> list[int]:
     """Sizes worth trying: what cuts `total` into 1, 2, 3, ... nearly equal pieces, thinned out."""
-    pieces = [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 19, 24, 28, 32, 38, 48, 56, 64, 75, 96, 112, 150, 192, 256]
+    pieces = [
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+        7,
+        8,
+        10,
+        12,
+        14,
+        16,
+        19,
+        24,
+        28,
+        32,
+        38,
+        48,
+        56,
+        64,
+        75,
+        96,
+        112,
+        150,
+        192,
+        256,
+    ]
     return sorted({ceil_div(total, n) for n in [*pieces, total] if n <= total}, reverse=True)
 
 
 def _length(span: tuple[int, int]) -> int:
     return span[1] - span[0]
-
-
-def _histogram(pieces: list[tuple[int, int]]) -> dict[int, int]:
-    counts: dict[int, int] = {}
-    for first, last in pieces:
-        counts[last - first] = counts.get(last - first, 0) + 1
-    return counts
-
-
-def _tile_cycles(layer: MatrixLayer, chip: Chip, columns: Columns, chunk: Chunk, height: int, width: int) -> Costs:
-    """Matrix cycles, vector cycles and instructions of one chunk on one tile."""
-    core = chip.core
-    slots = epilogue_slots(layer)
-    blocks = chunk.last - chunk.first
-    positions_wide = width // columns.pixels
-    rows, wide, most = sub_tile(core.matrix.accumulator_rows, height, positions_wide, blocks)
-    inner = min(core.matrix.columns, chunk.job.count * columns.pixels)
-    pieces = [
-        (high, broad, many_y * many_x)
-        for high, many_y in _histogram(cut_fixed(height, rows)).items()
-        for broad, many_x in _histogram(cut(positions_wide, wide)).items()
-    ]
-    matrix = vector = operations = 0
-    for phase in layer.phases:
-        preloads: dict[tuple[int, bool], int] = {}
-        for number, rows_of_tile in enumerate(columns.preload_rows(chunk.job, phase)):
-            kind = (rows_of_tile, number == 0)
-            preloads[kind] = preloads.get(kind, 0) + 1
-        for high, broad, times in pieces:
-            stream = high * broad
-            if columns.depthwise:
-                stream = depthwise_stream_cycles(high, broad, phase.stride[1], phase.taps[1], phase.dilation[1], 1)
-            cycles = sum(
-                count * max(stream, preload_cycles(core.matrix, tile, first))
-                for (tile, first), count in preloads.items()
-            )
-            matrix += times * blocks * len(phase.weights) * cycles
-            groups = ceil_div(blocks, most)
-            one = chain_cycles(core.vector, high * broad, 1, inner, True, slots, 0, False, False)
-            vector += times * (blocks * (one - core.vector.pipeline_cycles) + groups * core.vector.pipeline_cycles)
-            operations += times * groups * len(phase.weights)
-    return matrix, vector, operations
-
-
-def epilogue_slots(layer: MatrixLayer) -> int:
-    """Pipeline slots of the layer's epilogue chain."""
-    slots = STEP_SLOTS[Step.MUL]
-    residual = layer.epilogue.residual
-    if layer.epilogue.table is not None:
-        slots += 2
-    if residual is not None:
-        slots += (0 if layer.epilogue.table is not None else 1) + (3 if residual.layer_is_first else 5)
-    return slots

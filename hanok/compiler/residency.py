@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from hanok.compiler.layers import Layer, MatrixLayer
-from hanok.compiler.plan_matrix import Placement, Planner
+from hanok.compiler.placement import Placement
+from hanok.compiler.plan_matrix import Planner
 from hanok.compiler.view import Storage
 from hanok.machine import Chip
 from hanok.units import ceil_div
@@ -54,7 +55,11 @@ class _Choice:
                 residual is None or residual.view.storage.resident,
             )
             return self.planner.cost(layer, placement, banks)
-        return self._moved_bytes(layer) / self.planner.bytes_per_cycle if banks >= _least(layer, self.chip) else 1e30
+        return (
+            self._moved_bytes(layer) / self.planner.bytes_per_cycle
+            if banks >= _least(layer, self.chip)
+            else 1e30
+        )
 
     def _moved_bytes(self, layer: Layer) -> float:
         total = sum(view.bytes for view in layer.views if not view.storage.resident)

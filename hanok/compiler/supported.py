@@ -85,8 +85,8 @@ def same_scale_pool(graph: Graph, node: Node) -> bool:
     before, after = graph.tensor(node.inputs[0]).quantization, graph.tensor(node.outputs[0]).quantization
     if before is None or after is None:
         return False
-    return bool(np.array_equal(before.scale, after.scale) and np.array_equal(before.zero_point, after.zero_point))
-
+    same_zero = np.array_equal(before.zero_point, after.zero_point)
+    return bool(same_zero and np.array_equal(before.scale, after.scale))
 
 
 def some_axes(graph: Graph, node: Node) -> bool:
@@ -114,7 +114,8 @@ def one_or_two_taps(graph: Graph, node: Node) -> bool:
     """Resizing is nearest or linear: at most two taps along each axis"""
     attributes = node.attributes
     assert isinstance(attributes, ResizeAttributes), f"{node.name}: not a resize"
-    return attributes.rows.shape[1] <= 2 and attributes.columns.shape[1] <= 2
+    most: int = max(attributes.rows.shape[1], attributes.columns.shape[1])
+    return most <= 2
 
 
 def forward_steps(graph: Graph, node: Node) -> bool:

@@ -42,12 +42,27 @@ def match_binary(context: Context, match: Match) -> list[Node] | None:
     core = match.core
     if core.domain or core.op_type not in _BINARY or len(core.inputs) != 2:
         return None
-    operands = [context.operand(name) for name in core.inputs]
-    first, second = operands
+    first, second = (context.operand(name) for name in core.inputs)
     if first is None or second is None or (first.data is not None and second.data is not None):
         return None
     attributes = ElementwiseAttributes(match.clamp)
-    return [context.node(match, _BINARY[core.op_type], [first, second], match.output, attributes)]
+    operands = [first, second]
+    if core.op_type == "Add" and _repeats_along_runs(first.shape, second.shape):
+        operands.reverse()
+    return [context.node(match, _BINARY[core.op_type], operands, match.output, attributes)]
+
+
+def _repeats_along_runs(first: tuple[int, ...], second: tuple[int, ...]) -> bool:
+    """Whether ONNX Runtime's loop over neighbouring elements meets one element of `first` again and again.
+
+    Its QLinearAdd then exchanges the operands; which of them is the second one decides the last bit. The
+    loop runs over the last axis that both have and that is not 1 in both.
+    """
+    rank = max(1, min(len(first), len(second)))
+    lengths = [(shape[::-1] + (1,) * rank)[:rank] for shape in (first, second)]
+    axes = list(zip(*lengths, strict=True))
+    run = next((axis for axis in axes if max(axis) > 1), axes[-1])
+    return run[0] == 1
 
 
 def match_table(context: Context, match: Match) -> list[Node] | None:

@@ -26,14 +26,33 @@ def _clamp(node: Node) -> tuple[int, int]:
 
 
 def add(node: Node, tensors: Sequence[Tensor], output: Tensor, operands: Sequence[Array]) -> Array:
-    """ADD as MLAS QLinearAdd: the zero points are folded into one float32 constant before rounding."""
+    """ADD as MLAS QLinearAdd on x86: fused multiply-adds on ONNX's own values, zero points in a constant."""
+    offset = 128 if output.unsigned else 0
     parts = [quantization_of(tensor) for tensor in tensors]
     made = quantization_of(output)
     ratio_a, ratio_b = (part.scalar_scale / made.scalar_scale for part in parts)
-    zero_a, zero_b, zero_c = (np.float32(part.scalar_zero) for part in (*parts, made))
-    fixed = zero_c - (ratio_a * zero_a + ratio_b * zero_b)
-    a, b = (stored.astype(np.float32) for stored in operands)
-    return saturated(np.rint((a * ratio_a + fixed) + b * ratio_b), 0, _clamp(node))
+    zero_a, zero_b, zero_c = (np.float32(part.scalar_zero + offset) for part in (*parts, made))
+    fixed = zero_c - _fused(zero_a, ratio_a, ratio_b * zero_b)
+    a, b = ((stored.astype(np.int16) + offset).astype(np.float32) for stored in operands)
+    return saturated(np.rint(_fused(a, ratio_a, _fused(b, ratio_b, fixed))), -offset, _clamp(node))
+
+
+def _fused(a: Float | np.float32, factor: np.float32, c: Float | np.float32) -> Float:
+    """a * factor + c with one rounding to float32.
+
+    float64 holds the product exactly and rounds the sum, and narrowing rounds again. The two roundings give
+    what one gives, except where the float64 sum lies half way between two float32 numbers without being
+    exact: there the sign of what it lost decides.
+    """
+    product, addend = np.multiply(a, factor, dtype=np.float64), np.asarray(c, np.float64)
+    total = product + addend
+    addend_leads = abs(product) < abs(addend)
+    lost = np.where(addend_leads, product - (total - addend), addend - (total - product))
+    near = total.astype(np.float32)
+    beside = np.nextafter(near, np.where(total > near, np.inf, -np.inf).astype(np.float32))
+    half_way = abs(total - near) == abs(beside - total)
+    wrong = half_way & (lost != 0) & ((lost > 0) != (near > total))
+    return np.asarray(np.where(wrong, beside, near), np.float32)
 
 
 def _centred(tensor: Tensor, stored: Array) -> npt.NDArray[np.int64]:

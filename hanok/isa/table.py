@@ -76,6 +76,7 @@ class Step(IntEnum):
     GREATER = 12
     SELECT = 13
     TAKE = 14
+    FUSED_ADD = 15
 
 
 STEP_MEANING = {
@@ -94,6 +95,7 @@ STEP_MEANING = {
     Step.GREATER: "v = 1.0 if v > o else 0.0",
     Step.SELECT: "v = o if v != 0 else saved",
     Step.TAKE: "v = o",
+    Step.FUSED_ADD: "v = o * immediate + v, rounded once (IEEE fusedMultiplyAdd); o is not IMMEDIATE",
 }
 
 STEP_SLOTS = {

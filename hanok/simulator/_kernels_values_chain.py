@@ -223,7 +223,8 @@ def chain(
                     code = field[OPERAND + number]
                     slot = IMMEDIATE_0 + number if code == IMMEDIATE_OPERAND else code
                     step, rounding = field[STEP + number], field[ROUND_ZERO : ROUND_ZERO + 3]
-                    if not make_common_step(step, slot, wide, rounding, table, buffers):
+                    immediate = scales[IMMEDIATE + number]
+                    if not make_common_step(step, slot, immediate, wide, rounding, table, buffers):
                         make_rare_step(step, slot, wide, buffers)
                 if folds and not after:
                     _fold_strip(reduction, count, width, buffers)

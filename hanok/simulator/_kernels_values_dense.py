@@ -8,6 +8,7 @@ import numpy.typing as npt
 from hanok.numerics._kernels_compile import kernel
 from hanok.simulator._kernels_values_chain import (
     FOLDED,
+    IMMEDIATE,
     IMMEDIATE_0,
     IMMEDIATE_OPERAND,
     INNER,
@@ -128,7 +129,8 @@ def dense_chain(
             for number in range(steps):
                 code = field[OPERAND + number]
                 slot = IMMEDIATE_0 + number if code == IMMEDIATE_OPERAND else code
-                make_common_step(field[STEP + number], slot, wide, rounding, table, buffers)
+                immediate = scales[IMMEDIATE + number]
+                make_common_step(field[STEP + number], slot, immediate, wide, rounding, table, buffers)
             for piece in range(together):
                 index[2] = begin + piece
                 target = address_of(field, OUT, index, first)

@@ -14,6 +14,7 @@ ADD, SUB, REVERSE_SUB, MUL = int(Step.ADD), int(Step.SUB), int(Step.REVERSE_SUB)
 DIV, REVERSE_DIV, MAX, MIN = int(Step.DIV), int(Step.REVERSE_DIV), int(Step.MAX), int(Step.MIN)
 ROUND, LOOKUP, SAVE, TAKE = int(Step.ROUND), int(Step.LOOKUP), int(Step.SAVE), int(Step.TAKE)
 GREATER, SELECT, NO_STEP = int(Step.GREATER), int(Step.SELECT), int(Step.NONE)
+FUSED_ADD = int(Step.FUSED_ADD)
 FOLD_SUM, FOLD_MAX = int(Reduction.SUM), int(Reduction.MAX)
 ACCUMULATOR, INT8, FLOAT32 = int(Source.ACCUMULATOR), int(Source.INT8), int(Source.FLOAT32)
 OUT_INT8, OUT_INT32 = int(Destination.INT8), int(Destination.INT32)
@@ -104,12 +105,39 @@ def read(
 
 
 @part
+def fused_add(o: Floats, factor: np.float32, v: Floats) -> None:
+    """v = o * factor + v, rounded once.
+
+    The product is exact in float64. Its sum with v is rounded to odd there, which makes the second rounding
+    right (Boldo and Melquiond, Emulation of FMA and correctly rounded sums, IEEE Trans. Computers 57(4)):
+    where the float64 sum is not exact and its last bit is even, it moves to the neighbour that lies on the
+    side of the error, which Knuth's TwoSum gives. The error of infinities is NaN and moves nothing.
+    """
+    wide = np.float64(factor)
+    for i in range(len(v)):
+        product, addend = np.float64(o[i]) * wide, np.float64(v[i])
+        total = product + addend
+        part_of_addend = total - product
+        error = (product - (total - part_of_addend)) + (addend - part_of_addend)
+        bits = np.float64(total).view(np.int64)
+        outwards = np.int64(1) if (error > 0) == (total > 0) else np.int64(-1)
+        moves = ((error > 0) | (error < 0)) & (bits & np.int64(1) == 0)
+        v[i] = np.float32(np.int64(bits + (outwards if moves else np.int64(0))).view(np.float64))
+
+
+@part
 def make_common_step(
-    step: int, slot: int, count: int, rounding: Integers, table: Floats, buffers: Floats
+    step: int,
+    slot: int,
+    immediate: np.float32,
+    count: int,
+    rounding: Integers,
+    table: Floats,
+    buffers: Floats,
 ) -> bool:
     """Make a step on the value strip with the operand strip `slot`, or return that it is not one of these.
 
-    `rounding`: zero, low and high of ROUND.
+    `immediate`: the factor of FUSED_ADD. `rounding`: zero, low and high of ROUND.
     """
     v, o, saved = buffers[VALUE, :count], buffers[slot, :count], buffers[SAVED, :count]
     made = True
@@ -138,6 +166,8 @@ def make_common_step(
     elif step == TAKE:
         for i in range(count):
             v[i] = o[i]
+    elif step == FUSED_ADD:
+        fused_add(o, immediate, v)
     else:
         made = step == NO_STEP
     return made

@@ -27,6 +27,7 @@ _DENSE_STEPS = (
     Step.LOOKUP,
     Step.SAVE,
     Step.TAKE,
+    Step.FUSED_ADD,
 )
 FEW_OPERATIONS = 1 << 21
 """Below this the literal path takes less time than compiling the general kernel on a fresh machine."""

@@ -292,6 +292,10 @@ def _check_steps(checker: _Checker) -> None:
         checker.require(
             ~made | np.isin(operand, list(Operand)), f"operand {number}", operand, f"0 to {max(Operand)}"
         )
+        immediate = made & (step == Step.FUSED_ADD) & (operand == Operand.IMMEDIATE)
+        checker.require(
+            ~immediate, f"operand {number} of FUSED_ADD", operand, f"1 to {max(Operand)}: not IMMEDIATE"
+        )
         for code, kind in ((Operand.SOURCE_1, "kind_1"), (Operand.SOURCE_2, "kind_2")):
             missing = made & (operand == code) & (fields[kind] == Source.NONE)
             checker.require(~missing, f"{kind} of step {number}", fields[kind], "a source that is read")

@@ -11,6 +11,7 @@ from hanok.errors import VerifyError
 from hanok.isa import Destination, Opcode, Operand, Reduction, Source, Step, Unit
 from hanok.isa.table import BY_OPCODE, FLAG_ACCUMULATE, FLAG_BIAS, FLAG_KEEP_CODE, FLAG_REDUCE_INNER
 from hanok.numerics import canonical_nan, round_clamp, saturate_int32, wrap_int32
+from hanok.numerics.fused import fused_multiply_add
 from hanok.numerics.huffman import TABLE_BYTES, decoding_windows, lengths_of, unpack_words
 from hanok.simulator.emulator_state import Memories
 
@@ -231,6 +232,8 @@ class _Chain:
                     operand = saved
             if step is Step.SAVE:
                 saved = value
+            elif step is Step.FUSED_ADD:
+                value = fused_multiply_add(operand, np.float32(record["immediate"][number]), value)
             else:
                 value = self._step(step, value, operand, saved)
         return value

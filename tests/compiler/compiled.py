@@ -69,7 +69,11 @@ class Found:
 
 
 def run_program(
-    program: Program, feeds: dict[str, np.ndarray], mode: Any = "fast", trap: bool = False, order: str = "program"
+    program: Program,
+    feeds: dict[str, np.ndarray],
+    mode: Any = "fast",
+    trap: bool = False,
+    order: str = "program",
 ) -> dict[str, np.ndarray]:
     """Run every stage and read the outputs."""
     image = dram_image(program)
@@ -108,7 +112,7 @@ def run_program(
 
 
 def steps_between(graph: Graph, name: str, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """How many quantisation steps two values of an output lie apart; 1000 for floats that no step explains."""
+    """Quantisation steps between two values of an output; 1000 for floats that no step explains."""
     assert first.shape == second.shape, name
     assert first.dtype == second.dtype, name
     if first.dtype.kind in "iu":

@@ -1,4 +1,4 @@
-"""Every operator from its ONNX model to its bits: compiled, emulated, held against the reference and ONNX Runtime."""
+"""Every operator from ONNX to its bits: compiled, emulated, held against the reference and ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 from compiled import check
+from model_parts import finish
 from operator_models import BROADCASTS, MODELS, binary, build_model
 from qdq_models import QdqModel
 
@@ -47,3 +48,14 @@ def test_operands_broadcast(op_type: str, kind: str) -> None:
         assert found.on_host == []
         assert found.reference_mismatches == 0
         assert found.onnxruntime_steps <= 1
+
+
+def test_a_pad_before_a_convolution_of_the_host_is_made() -> None:
+    q, rng = QdqModel(), np.random.default_rng(0)
+    x, w = q.input((1, 3, 6, 7), 0.05, 3), q.input((4, 3, 3, 3), 0.01)
+    pads = q.constant(np.array([0, 0, 1, 1, 0, 0, 1, 1], np.int64))
+    padded = q.dequantize(q.quantize(q.apply("Pad", [x, pads]), 0.05, 3), 0.05, 3)
+    finish(q, rng, q.apply("Conv", [padded, w]))
+    found = check(q.model(), "odd")
+    assert found.on_host == ["Conv"]
+    assert found.reference_mismatches == 0

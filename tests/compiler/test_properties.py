@@ -18,7 +18,16 @@ from hanok.graph import ConvAttributes, Graph, MatMulAttributes, Operator, impor
 from hanok.isa import Program, Unit, decode
 from hanok.simulator import simulate
 
-SOME = ("conv", "conv, grouped", "conv, depthwise", "residual", "moves", "resize", "softmax", "outputs in the middle")
+SOME = (
+    "conv",
+    "conv, grouped",
+    "conv, depthwise",
+    "residual",
+    "moves",
+    "resize",
+    "softmax",
+    "outputs in the middle",
+)
 
 
 def content_of(program: Program) -> bytes:
@@ -42,10 +51,18 @@ def digests() -> dict[str, str]:
 def test_the_same_bytes_twice_and_in_another_process() -> None:
     first = digests()
     assert digests() == first
-    folders = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "graph"), str(Path(__file__).parents[2])]
-    script = "import test_properties\nfor name, digest in test_properties.digests().items(): print(name, digest)"
+    folders = [
+        str(Path(__file__).parent),
+        str(Path(__file__).parents[1] / "graph"),
+        str(Path(__file__).parents[2]),
+    ]
+    script = (
+        "import test_properties\nfor name, digest in test_properties.digests().items(): print(name, digest)"
+    )
     environment = os.environ | {"PYTHONHASHSEED": "12345", "PYTHONPATH": os.pathsep.join(folders)}
-    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+    )
     assert done.stdout.splitlines() == [f"{name} {digest}" for name, digest in first.items()]
 
 
@@ -70,9 +87,8 @@ def macs_of(graph: Graph) -> int:
 def test_nothing_is_free_and_nothing_is_absurd(name: str) -> None:
     """Bytes moved lie between the compulsory ones and what the smallest chip may need; so do busy cycles.
 
-    The upper bound on bytes: every instruction that moves data moves at most a scratchpad, and no layer reads
-    its operands more often than it has tiles; 16 times the compulsory bytes and a burst for each transfer hold
-    for these small models on a chip of 12 KB.
+    The upper bound on bytes is 16 times the compulsory ones and a burst for each transfer: tiles overlap, and
+    weights or activations are read again for each of a few chunks, even on a chip with 12 KB.
     """
     for chip_name in ("odd", "u55-64"):
         graph = import_graph(build_model(name, 1, False))

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from compiled import CONTENT, check, chip
-from operator_models import build_model, convolve, finish, image, weights
+from model_parts import convolve, finish, image, weights
+from operator_models import build_model
 from qdq_models import QdqModel
 
 from hanok.compiler import supported
@@ -50,7 +51,9 @@ def _tensor(name: str, *shape: int, constant: bool = False) -> Tensor:
 def _graph(operator: Operator, attributes: Attributes, *tensors: Tensor) -> tuple[Graph, Node]:
     """One node over all tensors but the last, which it makes."""
     *inputs, output = tensors
-    node = Node("n", operator, tuple(tensor.name for tensor in inputs), (output.name,), attributes, operator.value)
+    node = Node(
+        "n", operator, tuple(tensor.name for tensor in inputs), (output.name,), attributes, operator.value
+    )
     return Graph("g", {tensor.name: tensor for tensor in tensors}, (node,), ("x",), (output.name,)), node
 
 
@@ -118,7 +121,9 @@ def test_other_operators_are_named() -> None:
 
 def test_the_page_is_current() -> None:
     page = Path(__file__).parents[2] / "docs" / "operators.md"
-    assert page.read_text("utf-8") == operators_page(), "python -m hanok.compiler.operators > docs/operators.md"
+    assert page.read_text("utf-8") == operators_page(), (
+        "python -m hanok.compiler.operators > docs/operators.md"
+    )
 
 
 def test_the_page_names_what_the_importer_knows() -> None:
@@ -170,7 +175,9 @@ def test_a_model_larger_than_the_memory_is_refused() -> None:
 
 def test_no_host_names_the_operators() -> None:
     graph = import_graph(build_model("host in the middle", 0, False))
-    with pytest.raises(UnsupportedError, match=r"need the host: LayerNormalization 'node_\d+' \(LayerNormalization "):
+    with pytest.raises(
+        UnsupportedError, match=r"need the host: LayerNormalization 'node_\d+' \(LayerNormalization "
+    ):
         compile_graph(graph, chip("odd"), no_host=True)
     graph = import_graph(build_model("conv", 0, False))
     assert compile_graph(graph, chip("odd"), no_host=True).host_operators == ()

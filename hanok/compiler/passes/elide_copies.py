@@ -33,7 +33,9 @@ def _can_move(copy: CopyLayer, layers: list[Layer], chip: Chip) -> bool:
         return False
     if not source.is_dense or source.offset or source.bytes != source.storage.size_bytes:
         return False
-    first_write = min((i for i, layer in enumerate(layers) if layer.output.storage is source.storage), default=-1)
+    first_write = min(
+        (i for i, layer in enumerate(layers) if layer.output.storage is source.storage), default=-1
+    )
     filled = [
         i
         for i, layer in enumerate(layers)
@@ -64,7 +66,12 @@ def _moved_to(copy: CopyLayer) -> Rename:
             return view
         target = copy.output
         return View(
-            target.storage, view.shape, target.offset, target.image_pitch, target.row_pitch, target.pixel_pitch
+            target.storage,
+            view.shape,
+            target.offset,
+            target.image_pitch,
+            target.row_pitch,
+            target.pixel_pitch,
         )
 
     return rename

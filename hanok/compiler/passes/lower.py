@@ -12,12 +12,13 @@ from hanok.compiler.layers import (
     Layer,
     MatrixLayer,
     Origin,
-    Output,
     Residual,
     StridedLayer,
 )
 from hanok.compiler.layout import Layout, dense
 from hanok.compiler.passes import lower_matrix, lower_vector
+from hanok.compiler.passes.paired_views import paired_loops, runs, views_of
+from hanok.compiler.supported import reason_for_host
 from hanok.compiler.view import Storage, View
 from hanok.errors import CompileError
 from hanok.graph import (
@@ -118,7 +119,9 @@ class Lowering:
     def only_read_by(self, name: str, operators: tuple[Operator, ...]) -> bool:
         """Whether every reader of `name` is one of `operators`."""
         readers = self._readers.get(name, [])
-        return bool(readers) and name not in self.graph.outputs and all(r.operator in operators for r in readers)
+        return (
+            bool(readers) and name not in self.graph.outputs and all(r.operator in operators for r in readers)
+        )
 
     # Layouts
 
@@ -258,8 +261,9 @@ class Lowering:
         return True
 
     def _residual(self, node: Node, index: int, view: View, clamp: tuple[int, int]) -> Residual:
-        ratios, fixed, result = lower_vector.addition(self, node, clamp)
-        return Residual(view, ratios[index], ratios[1 - index], fixed, index == 0, result)
+        ratios, fixed = lower_vector.addition(self, node)
+        offset = lower_vector.unsigned_offset(self, node)
+        return Residual(view, ratios[index], ratios[1 - index], fixed, index == 0, offset, clamp)
 
     # Movement
 
@@ -268,11 +272,11 @@ class Lowering:
 
         A source that strides forbid to read so is gathered first. More than four loops give several pairs.
         """
-        loops = _paired_loops(source, target)
-        if len(loops) > 4 or min(first for _, first, _ in loops) < 1 or not _runs(source, target):
+        loops = paired_loops(source, target)
+        if len(loops) > 4 or min(first for _, first, _ in loops) < 1 or not runs(source, target):
             source = self.moved(source, target.order, origin)
-            loops = _paired_loops(source, target)
-        return _views_of(source, target, loops, 0, 0)
+            loops = paired_loops(source, target)
+        return views_of(source, target, loops, 0, 0)
 
     def _concat(self, node: Node) -> None:
         attributes = node.attributes
@@ -304,7 +308,9 @@ class Lowering:
         spatial = len(attributes.before) == 4 and not any((*attributes.before[:2], *attributes.after[:2]))
         zero = self.quantization(source).scalar_zero
         same = attributes.value == zero and zero == self.quantization(node.outputs[0]).scalar_zero
-        if spatial and same and self.only_read_by(node.outputs[0], (Operator.CONV,)):
+        readers = self._readers.get(node.outputs[0], [])
+        on_npu = all(reason_for_host(self.graph, reader) is None for reader in readers)
+        if spatial and same and on_npu and self.only_read_by(node.outputs[0], (Operator.CONV,)):
             self.pads[node.outputs[0]] = node
             return
         self.emit_pad(node, attributes)
@@ -366,58 +372,3 @@ def _merge_order(source: Layout, shape: tuple[int, ...]) -> tuple[int, ...]:
             return identity
     rest = list(range(position, len(source.shape)))
     return (*groups[0], *groups[2], *groups[3], *groups[1], *rest)
-
-
-Loops = list[tuple[int, int, int]]
-"""(count, stride of the source, stride of the target), slowest first; the last one is a run of bytes."""
-
-
-def _runs(source: Layout, target: Layout) -> bool:
-    """Whether the axis that the target stores last is one that the source stores in neighbouring bytes."""
-    strides = [source.strides[axis] for axis in target.order if source.shape[axis] > 1]
-    return not strides or strides[-1] == 1
-
-
-def _paired_loops(source: Layout, target: Layout) -> Loops:
-    """The loops over two layouts of one shape in the target's order; merged where they exceed four."""
-    loops = [(source.shape[a], source.strides[a], target.strides[a]) for a in target.order if source.shape[a] > 1]
-    if not loops or loops[-1][1:] != (1, 1):
-        loops.append((1, 1, 1))
-    if len(loops) <= 4:
-        return loops
-    merged: Loops = []
-    for length, first, second in loops:
-        if merged and merged[-1][1] == length * first and merged[-1][2] == length * second:
-            merged[-1] = (merged[-1][0] * length, first, second)
-        else:
-            merged.append((length, first, second))
-    return merged
-
-
-def _views_of(source: Layout, target: Layout, loops: Loops, first: int, second: int) -> list[tuple[View, View]]:
-    """Pairs of views over the loops, `first` and `second` bytes into the layouts."""
-    if len(loops) > 4:
-        count, step, step_target = loops[0]
-        parts = [
-            _views_of(source, target, loops[1:], first + index * step, second + index * step_target)
-            for index in range(count)
-        ]
-        return [pair for part in parts for pair in part]
-    return [
-        (
-            _view_of(source, [(n, a) for n, a, _ in loops], first),
-            _view_of(target, [(n, b) for n, _, b in loops], second),
-        )
-    ]
-
-
-def _view_of(layout: Layout, axes: list[tuple[int, int]], offset: int) -> View:
-    """A view over up to four axes, slowest first."""
-    spread = {1: [1, 1, 1], 2: [1, 0, 1], 3: [1, 0, 0], 4: [0, 0, 0]}[len(axes)]
-    rest = iter(axes[:-1])
-    sizes = [(1, 0) if blank else next(rest) for blank in spread] + [axes[-1]]
-    pixel = sizes[2][1] or sizes[3][0]
-    row = sizes[1][1] or sizes[2][0] * pixel
-    image = sizes[0][1] or sizes[1][0] * row
-    shape = (sizes[0][0], sizes[1][0], sizes[2][0], sizes[3][0])
-    return View(layout.storage, shape, layout.offset + offset, image, row, pixel)

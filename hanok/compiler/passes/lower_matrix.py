@@ -134,7 +134,9 @@ def _skip_unread(source: View, phase: Phase, output: View) -> tuple[View, Phase]
             pitches[axis] *= phase.stride[axis]
             shape[1 + axis] = output.shape[1 + axis]
             start[axis], stride[axis] = 0, 1
-    view = View(source.storage, (shape[0], shape[1], shape[2], shape[3]), offset, source.image_pitch, *pitches)
+    view = View(
+        source.storage, (shape[0], shape[1], shape[2], shape[3]), offset, source.image_pitch, *pitches
+    )
     return view, replace(phase, start=(start[0], start[1]), stride=(stride[0], stride[1]))
 
 
@@ -156,9 +158,13 @@ def _transposed(lowering: Lowering, node: Node) -> None:
                 part = np.zeros((1, 1, *raw.shape[2:]), np.int64)
             bias = _bias(lowering, node, part, raw.shape[3])
             start, steps = (start_y, start_x), (step_y, step_x)
-            phases.append(Phase(passes_of(part), bias, start, (1, 1), steps, (row, column), attributes.strides))
+            phases.append(
+                Phase(passes_of(part), bias, start, (1, 1), steps, (row, column), attributes.strides)
+            )
     layer = MatrixLayer(
-        lowering.origin(node, source.bytes * raw.shape[0] * raw.shape[1] * raw.shape[3] // max(1, attributes.group)),
+        lowering.origin(
+            node, source.bytes * raw.shape[0] * raw.shape[1] * raw.shape[3] // max(1, attributes.group)
+        ),
         source,
         output,
         tuple(phases),
@@ -178,7 +184,9 @@ def _weights_transposed(lowering: Lowering, node: Node, groups: int) -> IntArray
     inputs, outputs, taps_y, taps_x = data.shape
     grouped = data.astype(np.int64).reshape(groups, inputs // groups, outputs, taps_y, taps_x)
     zero = lowering.quantization(name).zero_point.astype(np.int64)
-    ordered = np.transpose(grouped, (3, 4, 1, 0, 2)).reshape(taps_y, taps_x, inputs // groups, groups * outputs)
+    ordered = np.transpose(grouped, (3, 4, 1, 0, 2)).reshape(
+        taps_y, taps_x, inputs // groups, groups * outputs
+    )
     return ordered - (zero if zero.size == groups * outputs else np.tile(zero, groups * outputs // zero.size))
 
 
@@ -189,9 +197,7 @@ def phase_taps(attributes: ConvAttributes, axis: int, phase: int) -> tuple[list[
     position of the first one for j = 0, and the distance between the inputs of neighbouring taps.
     """
     stride, dilation, pad = attributes.strides[axis], attributes.dilations[axis], attributes.pads[axis]
-    taps = [
-        k for k in range(attributes.kernel[axis]) if (phase + pad - k * dilation) % stride == 0
-    ]
+    taps = [k for k in range(attributes.kernel[axis]) if (phase + pad - k * dilation) % stride == 0]
     taps.reverse()
     step = dilation // gcd(stride, dilation)
     start = (phase + pad - taps[0] * dilation) // stride if taps else 0

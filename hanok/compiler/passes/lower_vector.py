@@ -1,4 +1,4 @@
-"""Lower the operators of the vector unit: element-wise arithmetic, lookups, pooling, means, softmax, resize."""
+"""Lower the vector unit's operators: element-wise arithmetic, lookups, pools, means, softmax, resize."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from hanok.compiler.layers import (
     ChainStep,
     ElementLayer,
     ElementOperand,
-    Origin,
     Output,
     ReduceLayer,
     ResizeLayer,
@@ -20,7 +19,7 @@ from hanok.compiler.layers import (
     WindowLayer,
 )
 from hanok.compiler.layout import Layout
-from hanok.compiler.view import Storage, View
+from hanok.compiler.view import View
 from hanok.graph import (
     AxesAttributes,
     ElementwiseAttributes,
@@ -30,6 +29,7 @@ from hanok.graph import (
     ResizeAttributes,
 )
 from hanok.isa import Operand, Step
+from hanok.numerics.fused import fused_multiply_add
 
 if TYPE_CHECKING:
     from hanok.compiler.passes.lower import Lowering
@@ -39,22 +39,23 @@ ONE = np.float32(1.0)
 OTHER = int(Operand.SOURCE_1)
 
 
-def addition(
-    lowering: Lowering, node: Node, clamp: tuple[int, int]
-) -> tuple[list[np.float32], np.float32, Output]:
-    """Ratios of both operands, the folded zero points, and the rounding.
+def unsigned_offset(lowering: Lowering, node: Node) -> int:
+    """What ONNX's own values exceed the stored ones by."""
+    return 128 if lowering.tensor(node.outputs[0]).unsigned else 0
 
-    The formula of ONNX Runtime's QLinearAdd: round((a * ra + (zc - (ra * za + rb * zb))) + b * rb), every
-    step in float32.
+
+def addition(lowering: Lowering, node: Node) -> tuple[list[np.float32], np.float32]:
+    """Ratios of both operands, and the folded zero points, of ONNX's own values.
+
+    The formula of ONNX Runtime's QLinearAdd with fused multiply-add instructions:
+    round(fma(a, ra, fma(b, rb, zc - fma(ra, za, rb * zb)))), every step in float32.
     """
-    result = lowering.quantization(node.outputs[0])
-    ratios, shares = [], []
-    for name in node.inputs:
-        quantization = lowering.quantization(name)
-        ratios.append(np.float32(quantization.scalar_scale / result.scalar_scale))
-        shares.append(np.float32(ratios[-1] * np.float32(quantization.scalar_zero)))
-    fixed = np.float32(np.float32(result.scalar_zero) - np.float32(shares[0] + shares[1]))
-    return ratios, fixed, Output(0, *clamp)
+    offset = unsigned_offset(lowering, node)
+    first, second, result = (lowering.quantization(name) for name in (*node.inputs, *node.outputs))
+    zeros = [np.float32(item.scalar_zero + offset) for item in (first, second, result)]
+    ratios = [np.float32(item.scalar_scale / result.scalar_scale) for item in (first, second)]
+    share = fused_multiply_add(zeros[0], ratios[0], np.float32(ratios[1] * zeros[1]))
+    return ratios, np.float32(zeros[2] - share)
 
 
 def elementwise(lowering: Lowering, node: Node) -> None:
@@ -68,15 +69,25 @@ def elementwise(lowering: Lowering, node: Node) -> None:
     rounding = Output(result.scalar_zero, *attributes.clamp)
     match node.operator:
         case Operator.ADD:
-            scales, fixed, rounding = addition(lowering, node, attributes.clamp)
-            zeros = [0, 0]
-            steps = [ChainStep(Step.ADD, 0, float(fixed)), ChainStep(Step.ADD, OTHER)]
+            ratios, fixed = addition(lowering, node)
+            offset = unsigned_offset(lowering, node)
+            zeros, scales, rounding = [-offset, -offset], [ONE, ONE], Output(-offset, *attributes.clamp)
+            steps = [
+                ChainStep(Step.SAVE, 0),
+                ChainStep(Step.TAKE, 0, float(fixed)),
+                ChainStep(Step.FUSED_ADD, OTHER, float(ratios[1])),
+                ChainStep(Step.FUSED_ADD, int(Operand.SAVED), float(ratios[0])),
+            ]
         case Operator.MUL:
-            offset = 128 if lowering.tensor(node.outputs[0]).unsigned else 0
+            offset = unsigned_offset(lowering, node)
             factor = np.float32(np.float32(scales[0] * scales[1]) / result.scalar_scale)
             scales = [ONE, ONE]
             zero = float(result.scalar_zero + offset)
-            steps = [ChainStep(Step.MUL, OTHER), ChainStep(Step.MUL, 0, float(factor)), ChainStep(Step.ADD, 0, zero)]
+            steps = [
+                ChainStep(Step.MUL, OTHER),
+                ChainStep(Step.MUL, 0, float(factor)),
+                ChainStep(Step.ADD, 0, zero),
+            ]
             rounding = Output(-offset, *attributes.clamp)
         case _:
             step = Step.SUB if node.operator is Operator.SUB else Step.DIV
@@ -96,7 +107,9 @@ def _emit_elementwise(
     layouts = [_broadcast(lowering.operand_layout(name), shape) for name in node.inputs]
     if len(layouts) == 2 and node.inputs[0] == node.inputs[1]:
         layouts[1] = lowering.moved(layouts[1], layouts[1].order, lowering.origin(node))
-    lead = max(layouts, key=lambda item: int(np.prod([n for n, s in zip(shape, item.strides, strict=True) if s])))
+    lead = max(
+        layouts, key=lambda item: int(np.prod([n for n, s in zip(shape, item.strides, strict=True) if s]))
+    )
     order = _broadcast_order(lead)
     output = lowering.define(node.outputs[0], lowering.fresh(node.outputs[0], order))
     views = _common_views(lowering, node, [*layouts, output], order)
@@ -120,7 +133,9 @@ def _broadcast_order(layout: Layout) -> tuple[int, ...]:
     return layout.order
 
 
-def _common_views(lowering: Lowering, node: Node, layouts: list[Layout], order: tuple[int, ...]) -> list[View]:
+def _common_views(
+    lowering: Lowering, node: Node, layouts: list[Layout], order: tuple[int, ...]
+) -> list[View]:
     """Views of all operands and the output under the same four axes.
 
     Where strides forbid that, operands are gathered as they are, and at last repeated to the full shape.
@@ -149,7 +164,9 @@ def _merged_axes(
     layouts: list[Layout], shape: tuple[int, ...], order: tuple[int, ...]
 ) -> list[tuple[int, tuple[int, ...]]]:
     """(length, stride of every layout) of the loops in order, merged where they exceed four."""
-    axes = [(shape[axis], tuple(layout.strides[axis] for layout in layouts)) for axis in order if shape[axis] > 1]
+    axes = [
+        (shape[axis], tuple(layout.strides[axis] for layout in layouts)) for axis in order if shape[axis] > 1
+    ]
     while len(axes) > 4:
         for index in range(len(axes) - 1):
             outer, inner = axes[index], axes[index + 1]
@@ -361,5 +378,3 @@ def _widen_weights(weights: npt.NDArray[np.float32], count: int) -> npt.NDArray[
     if weights.shape[1] == count:
         return weights
     return np.concatenate([weights, np.zeros_like(weights)], axis=1)
-
-

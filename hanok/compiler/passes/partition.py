@@ -25,7 +25,9 @@ def partition(graph: Graph) -> list[NodeStage]:
     """
     producers = graph.producers()
     reasons = {node.outputs[0]: _reason(graph, node, producers) for node in graph.nodes}
-    available = {name for name, tensor in graph.tensors.items() if name not in producers or tensor.data is not None}
+    available = {
+        name for name, tensor in graph.tensors.items() if name not in producers or tensor.data is not None
+    }
     waiting = list(graph.nodes)
     stages: list[NodeStage] = []
     on_npu = True
@@ -41,6 +43,7 @@ def partition(graph: Graph) -> list[NodeStage]:
 
 
 BORDER = "border"
+ROUNDED = "a value that the host makes and reads back rounded"
 
 
 def _reason(graph: Graph, node: Node, producers: dict[str, Node]) -> str:
@@ -59,13 +62,29 @@ def _reason(graph: Graph, node: Node, producers: dict[str, Node]) -> str:
 def _take_ready(
     waiting: list[Node], available: set[str], reasons: dict[str, str], on_npu: bool
 ) -> tuple[list[Node], list[Node]]:
+    """Take what can run now. A host value that the host itself reads back rounded is rounded in its stage."""
     taken, rest = [], []
+    fresh: dict[str, Node] = {}
     for node in waiting:
         reason = reasons[node.outputs[0]]
         fits = reason == BORDER or (reason == "") == on_npu
-        if fits and all(name in available for name in node.inputs if name):
-            taken.append(node)
-            available.update(node.outputs)
-        else:
+        if not fits or not all(name in available for name in node.inputs if name):
             rest.append(node)
+            continue
+        if not on_npu and reason == BORDER and node.inputs[0] in fresh:
+            fresh[node.outputs[0]] = node
+        elif not on_npu and reason != BORDER:
+            for name in node.inputs:
+                _round_inside(name, fresh, reasons)
+            fresh.update(dict.fromkeys(node.outputs, node))
+        taken.append(node)
+        available.update(node.outputs)
     return taken, rest
+
+
+def _round_inside(name: str, fresh: dict[str, Node], reasons: dict[str, str]) -> None:
+    """Make the borders between a value of this host stage and `name` members of the stage."""
+    node = fresh.get(name)
+    while node is not None and reasons[node.outputs[0]] == BORDER:
+        reasons[node.outputs[0]] = ROUNDED
+        node = fresh.get(node.inputs[0])

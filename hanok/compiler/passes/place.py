@@ -5,7 +5,7 @@ from __future__ import annotations
 from hanok.compiler.layers import Layer
 from hanok.compiler.layout import Layout
 from hanok.compiler.view import Storage
-from hanok.graph import Graph, Tensor
+from hanok.graph import Tensor
 from hanok.isa import Binding, Region, RegionKind
 from hanok.units import align_up
 
@@ -67,14 +67,3 @@ def binding(name: str, tensor: Tensor, layout: Layout) -> Binding:
         quantization.scalar_zero,
         tensor.unsigned,
     )
-
-
-def border_names(graph: Graph) -> dict[str, str]:
-    """Value name -> int8 tensor, for every float value that stands before a Q or behind a DQ at a border."""
-    names: dict[str, str] = {}
-    for node in graph.nodes:
-        if node.operator.value == "QuantizeLinear":
-            names[node.inputs[0]] = node.outputs[0]
-        elif node.operator.value == "DequantizeLinear":
-            names[node.outputs[0]] = node.inputs[0]
-    return names
