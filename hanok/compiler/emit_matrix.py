@@ -288,22 +288,23 @@ class MatrixEmitter:
         epilogue, pixels, width = self.layer.epilogue, self.columns.pixels, self.columns.matrix.columns
         rows, columns = piece.y1 - piece.y0, (piece.x1 - piece.x0) // pixels
         start = chunk.job.first + (first * width if pixels == 1 else 0)
-        chain = Chain(
-            (count, rows, columns),
-            inner,
-            Source.ACCUMULATOR,
-            plain_window(rows, columns, columns * width, width),
-            None,
-            row * width,
-            stride_2=rows * columns * width,
-        )
+        outer, stride_2 = (count, rows, columns), rows * columns * width
+        window = plain_window(rows, columns, columns * width, width)
+        tiles = [target] if other is None else [target, other]
+        apart = pixels > 1 and any(tile.pixel_pitch * pixels != inner for tile in tiles)
+        if apart:
+            assert count == 1, "pixels side by side share one block"
+            inner //= pixels
+            outer, stride_2 = (rows, columns, pixels), columns * width
+            window = plain_window(columns, pixels, width, inner)
+        chain = Chain(outer, inner, Source.ACCUMULATOR, window, None, row * width, stride_2=stride_2)
         if epilogue.scale.size > 1:
             assert self.parameters is not None, "per-channel scales were not loaded"
             place = Location(self.parameters, 4 * start)
             stream = Stream(
                 Source.FLOAT32,
                 place,
-                (4 * width, 0, 0, 4),
+                (0 if apart else 4 * width, 0, 0, 4),
                 _bytes_at(place, 4 * ((count - 1) * width + inner)),
             )
             chain.step(Step.MUL, chain.stream(stream))
@@ -311,15 +312,20 @@ class MatrixEmitter:
             chain.step(Step.MUL, Operand.IMMEDIATE, float(epilogue.scale.reshape(-1)[0]))
         y, x = piece.y0 * phase.step[0] + phase.origin[0], piece.x0 * phase.step[1] + phase.origin[1]
         y_end = (piece.y1 - 1) * phase.step[0] + phase.origin[0] + 1
-        strides = (width, phase.step[0], phase.step[1] * pixels, 1)
+
+        def strides(tile: Tile) -> tuple[int, int, int, int]:
+            high, wide = phase.step[0] * tile.row_pitch, phase.step[1] * tile.pixel_pitch
+            return (high, pixels * wide, wide, 1) if apart else (width, high, pixels * wide, 1)
+
         operand = None
         if other is not None:
-            operand = self._residual_stream(chain, other, (y, x, y_end), start - channel, strides)
+            place = other.place(y, x, start - channel)
+            operand = self._residual_stream(chain, place, strides(other), other.access(y, y_end))
         finish_epilogue(chain, epilogue, operand)
         self.mover.schedule.append(
             chain.operation(
                 target.place(y, x, start - channel),
-                (strides[0], strides[1] * target.row_pitch, strides[2] * target.pixel_pitch, 1),
+                strides(target),
                 target.access(y, y_end),
                 self.mover.layer,
                 epilogue.final,
@@ -328,25 +334,11 @@ class MatrixEmitter:
         )
 
     def _residual_stream(
-        self,
-        chain: Chain,
-        other: Tile,
-        span: tuple[int, int, int],
-        channel: int,
-        strides: tuple[int, int, int, int],
+        self, chain: Chain, place: Location, strides: tuple[int, int, int, int], access: Access
     ) -> Operand:
         residual = self.layer.epilogue.residual
         assert residual is not None, "a second tile without a residual"
-        y, x, y_end = span
-        return chain.stream(
-            Stream(
-                Source.INT8,
-                other.place(y, x, channel),
-                (strides[0], strides[1] * other.row_pitch, strides[2] * other.pixel_pitch, 1),
-                other.access(y, y_end),
-                -residual.offset,
-            )
-        )
+        return chain.stream(Stream(Source.INT8, place, strides, access, -residual.offset))
 
 
 def finish_epilogue(chain: Chain, epilogue: Epilogue, other: Operand | None) -> None:

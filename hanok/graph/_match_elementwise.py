@@ -62,7 +62,7 @@ def _repeats_along_runs(first: tuple[int, ...], second: tuple[int, ...]) -> bool
     lengths = [(shape[::-1] + (1,) * rank)[:rank] for shape in (first, second)]
     axes = list(zip(*lengths, strict=True))
     run = next((axis for axis in axes if max(axis) > 1), axes[-1])
-    return run[0] == 1
+    return bool(run[0] == 1)
 
 
 def match_table(context: Context, match: Match) -> list[Node] | None:

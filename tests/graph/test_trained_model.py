@@ -50,7 +50,7 @@ def test_the_files_agree(clips):
 
 
 def test_the_shipped_model_knows_the_shipped_clips(clips):
-    """44 clips of voices that training never heard, in noise, drawn by chance: four were wrong when shipped."""
+    """44 clips of voices that training never heard, in noise, drawn by chance: 4 were wrong when shipped."""
     model = onnx.load_from_string((ASSETS / "korean_commands.onnx").read_bytes())
     assert (scores(model, clips["features"]).argmax(1) != clips["labels"]).sum() <= 5
 
