@@ -57,11 +57,7 @@ class Allocator:
     def take(self, buffer: Buffer) -> None:
         """Give the buffer banks now."""
         count = self.banks_of(buffer)
-        candidates = [
-            first
-            for first in range(self.banks - count + 1)
-            if all(owner is None for owner in self._owner[first : first + count])
-        ]
+        candidates = self._free_places(count)
         if not candidates:
             raise CompileError(
                 f"SRAM: no {count} consecutive banks of {self.bank_bytes} bytes for '{buffer.name}' "
@@ -75,6 +71,19 @@ class Allocator:
             self._owner[bank] = buffer
         buffer.address = first * self.bank_bytes
         self._live.append((buffer, first, count))
+
+    def _free_places(self, count: int) -> list[int]:
+        """First banks of every run of `count` free banks."""
+        taken = bytes(owner is not None for owner in self._owner)
+        places, first = [], 0
+        while first + count <= self.banks:
+            last_taken = taken.rfind(1, first, first + count)
+            if last_taken < 0:
+                places.append(first)
+                first += 1
+            else:
+                first = last_taken + 1
+        return places
 
     def snapshot(self) -> tuple[list[Buffer | None], list[int], list[tuple[Buffer, int, int]]]:
         """The state, to come back to."""

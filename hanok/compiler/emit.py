@@ -23,7 +23,7 @@ from hanok.compiler.layers import (
 from hanok.compiler.matrix_plan import MatrixPlan
 from hanok.compiler.pack_weights import WeightPacker
 from hanok.compiler.plan_matrix import Planner
-from hanok.compiler.residency import Life
+from hanok.compiler.residency import CrowdedError, Life
 from hanok.compiler.schedule import Buffer, Schedule
 from hanok.compiler.tiles import Mover
 from hanok.compiler.view import Storage
@@ -105,7 +105,10 @@ class StageEmitter:
             if life.first == index:
                 buffer = self.mover.make_resident(life.storage)
                 buffer.pinned, buffer.first_use, buffer.last_use = True, start, start
-                self.allocator.take(buffer)
+                try:
+                    self.allocator.take(buffer)
+                except CompileError as error:
+                    raise CrowdedError(life, str(error)) from None
         banks = self.allocator.free_banks
         state, mark, turn = self.allocator.snapshot(), self.constants.mark(), self.schedule.accumulator_turn
         held = self.packer.held
@@ -118,7 +121,7 @@ class StageEmitter:
             except CompileError as error:
                 banks = banks * 4 // 5
                 if banks < 3:
-                    raise self._too_large(layer, error) from None
+                    raise self._too_large(layer, index, error) from None
                 del self.schedule.operations[start:]
                 self.allocator.restore(state)
                 self.constants.drop(mark)
@@ -131,7 +134,11 @@ class StageEmitter:
             if life.last == index:
                 self.mover.make_resident(life.storage).pinned = False
 
-    def _too_large(self, layer: Layer, error: CompileError) -> CompileError:
+    def _too_large(self, layer: Layer, index: int, error: CompileError) -> CompileError:
+        """Blame the largest resident that lives through the layer, or, without one, the layer itself."""
+        beside = [life for life in self.residents if life.first <= index <= life.last]
+        if beside:
+            return CrowdedError(max(beside, key=lambda life: life.storage.size_bytes), str(error))
         origin, sram = layer.origin, self.chip.core.sram
         return CompileError(
             f"{origin.onnx_type} '{origin.name}' does not fit chip '{self.chip.name}': {error}; its smallest "

@@ -12,12 +12,13 @@ from hanok.compiler.layers import Layer
 from hanok.compiler.passes.elide_copies import elide_copies
 from hanok.compiler.passes.lower import Lowering
 from hanok.compiler.passes.partition import NodeStage, partition
-from hanok.compiler.passes.place import binding, crossing, place_activations
+from hanok.compiler.passes.place import binding, crossing, place_activations, storages_of
 from hanok.compiler.plan_matrix import Planner
 from hanok.compiler.report_layer import describe_layer
-from hanok.compiler.residency import choose_residents, resident
+from hanok.compiler.residency import CrowdedError, Life, choose_residents, resident
 from hanok.compiler.schedule import Operation
 from hanok.compiler.verify import verify_code
+from hanok.compiler.view import Storage
 from hanok.dram import get_standard
 from hanok.errors import CompileError, UnsupportedError
 from hanok.graph import DType, Graph, Operator, host_model
@@ -71,22 +72,10 @@ def compile_graph(
     stored = crossing(lowered) | set(storages)
     lowered = [elide_copies(layers, stored, chip) for layers in lowered]
     residents = [choose_residents(layers, chip, planner, stored) for layers in lowered]
-    kept = {life.storage for lives in residents for life in lives}
-    constants_address, regions = place_activations(lowered, storages, kept, 0)
-    pool = ConstantPool(constants_address)
-    _place_constant_storages(lowered, pool)
-    emitted: list[list[Operation]] = []
-    records: list[LayerRecord] = []
-    for layers, lives in zip(lowered, residents, strict=True):
-        emitter = StageEmitter(chip, planner, pool, lives, measure)
-        with resident(lives):
-            for index, layer in enumerate(layers):
-                emitter.emit(layer, index, len(records))
-                records.append(describe_layer(layer, emitter.mappings[-1], emitter.packings[-1]))
-        emitted.append(emitter.schedule.operations)
+    pool, regions, emitted, records = _emit_with_fitting(lowered, storages, residents, planner, measure)
     image = pool.image
-    regions.append(Region("constants", RegionKind.CONSTANT, constants_address, max(len(image), 1)))
-    address = align_up(constants_address + len(image), ALIGNMENT)
+    regions.append(Region("constants", RegionKind.CONSTANT, pool.address, max(len(image), 1)))
+    address = align_up(pool.address + len(image), ALIGNMENT)
     stages, code_regions, end = _finish_stages(graph, node_stages, emitted, chip, address)
     _refuse_large(graph, chip, end)
     program = Program(
@@ -94,7 +83,7 @@ def compile_graph(
         chip,
         tuple(stages),
         image,
-        constants_address,
+        pool.address,
         end,
         (*regions, *code_regions),
         _bindings(graph, lowering, layouts),
@@ -108,6 +97,50 @@ def compile_graph(
     for stage in program.npu_stages:
         verify_code(stage.code, chip, end, regions=program.regions)
     return program
+
+
+Emitted = tuple[ConstantPool, list[Region], list[list[Operation]], list[LayerRecord]]
+
+
+def _emit_with_fitting(
+    lowered: list[list[Layer]],
+    bound: list[Storage],
+    residents: list[list[Life]],
+    planner: Planner,
+    measure: Callable[[bytes], int] | None,
+) -> Emitted:
+    """Emit every stage; a resident beside which a layer finds no room goes to DRAM, and all begins anew."""
+    while True:
+        try:
+            return _emit(lowered, bound, residents, planner, measure)
+        except CrowdedError as error:
+            residents = [[life for life in lives if life is not error.life] for lives in residents]
+            for storage in (*bound, *storages_of(lowered)):
+                storage.dram_address = -1
+
+
+def _emit(
+    lowered: list[list[Layer]],
+    bound: list[Storage],
+    residents: list[list[Life]],
+    planner: Planner,
+    measure: Callable[[bytes], int] | None,
+) -> Emitted:
+    """Place tensors and emit every stage: constants, activations, instructions, records of layers."""
+    kept = {life.storage for lives in residents for life in lives}
+    constants_address, regions = place_activations(lowered, bound, kept, 0)
+    pool = ConstantPool(constants_address)
+    _place_constant_storages(lowered, pool)
+    emitted: list[list[Operation]] = []
+    records: list[LayerRecord] = []
+    for layers, lives in zip(lowered, residents, strict=True):
+        emitter = StageEmitter(planner.chip, planner, pool, lives, measure)
+        with resident(lives):
+            for index, layer in enumerate(layers):
+                emitter.emit(layer, index, len(records))
+                records.append(describe_layer(layer, emitter.mappings[-1], emitter.packings[-1]))
+        emitted.append(emitter.schedule.operations)
+    return pool, regions, emitted, records
 
 
 def dram_bytes_per_cycle(chip: Chip) -> float:

@@ -10,6 +10,7 @@ from hanok.compiler.layers import Layer, MatrixLayer
 from hanok.compiler.placement import Placement
 from hanok.compiler.plan_matrix import Planner
 from hanok.compiler.view import Storage
+from hanok.errors import CompileError
 from hanok.machine import Chip
 from hanok.units import ceil_div
 
@@ -21,6 +22,14 @@ class Life:
     storage: Storage
     first: int
     last: int
+
+
+class CrowdedError(CompileError):
+    """A layer finds too little room, or too small pieces of it, beside a storage that was to stay in SRAM."""
+
+    def __init__(self, life: Life, found: str) -> None:
+        super().__init__(found)
+        self.life = life
 
 
 def lives(layers: list[Layer]) -> list[Life]:
@@ -99,9 +108,11 @@ def resident(lives: list[Life]) -> Iterator[None]:
     """Mark storages as resident while their stage is emitted; other stages find them in DRAM."""
     for life in lives:
         life.storage.resident = True
-    yield
-    for life in lives:
-        life.storage.resident = False
+    try:
+        yield
+    finally:
+        for life in lives:
+            life.storage.resident = False
 
 
 def _burden(life: Life, bank_bytes: int) -> int:

@@ -98,7 +98,7 @@ STEP_MEANING = {
     Step.FUSED_ADD: "v = o * immediate + v, rounded once (IEEE fusedMultiplyAdd); o is not IMMEDIATE",
 }
 
-STEP_SLOTS = {
+STEP_SLOTS: dict[Step, int] = {
     step: 8 if step in (Step.DIV, Step.REVERSE_DIV) else 1 for step in Step if step is not Step.NONE
 }
 """Pipeline slots that a step takes; division is iterative."""

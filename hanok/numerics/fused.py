@@ -15,19 +15,20 @@ _LEAST_EXPONENT = -149
 _OVERFLOW_EXPONENT = 128
 
 
-def fused_multiply_add(first: Float32Array, second: np.float32, addend: Float32Array) -> Float32Array:
+def fused_multiply_add(
+    first: Float32Array | np.float32, second: np.float32, addend: Float32Array | np.float32
+) -> Float32Array:
     """first * second + addend, rounded once to float32, half to even.
 
     Shapes broadcast; the integers are computed once for each distinct pair of `first` and `addend`.
     """
-    first, addend = np.broadcast_arrays(np.asarray(first, np.float32), np.asarray(addend, np.float32))
-    words = np.ascontiguousarray(first).view(np.uint32).astype(np.uint64) << np.uint64(32)
-    words = words | np.ascontiguousarray(addend).view(np.uint32)
-    pairs, place = np.unique(words.reshape(-1), return_inverse=True)
-    factors = (pairs >> np.uint64(32)).astype(np.uint32).view(np.float32)
-    addends = pairs.astype(np.uint32).view(np.float32)
-    results = [_rounded_once(float(a), float(second), float(c)) for a, c in zip(factors, addends, strict=True)]
-    return np.array(results, np.float32)[place].reshape(first.shape)
+    firsts, addends = np.broadcast_arrays(np.asarray(first, np.float32), np.asarray(addend, np.float32))
+    words = np.ravel(firsts).view(np.uint32).astype(np.uint64) << np.uint64(32)
+    pairs, place = np.unique(words | np.ravel(addends).view(np.uint32), return_inverse=True)
+    halves = (pairs >> np.uint64(32), pairs & np.uint64(0xFFFFFFFF))
+    numbers = zip(*(half.astype(np.uint32).view(np.float32).tolist() for half in halves), strict=True)
+    results = [_rounded_once(factor, float(second), number) for factor, number in numbers]
+    return np.array(results, np.float32)[place].reshape(firsts.shape)
 
 
 def _rounded_once(first: float, second: float, addend: float) -> float:

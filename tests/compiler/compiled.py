@@ -16,7 +16,7 @@ from hanok.graph import Graph, Operator, import_graph, run_onnxruntime, run_refe
 from hanok.graph.oracle import reference_session, run_session
 from hanok.isa import Binding, HostStage, Program
 from hanok.machine import Chip
-from hanok.simulator import Machine
+from hanok.simulator import Machine, simulate
 
 CONTENT: dict[str, Any] = {
     "name": "odd",
@@ -132,10 +132,15 @@ def check(
     mode: Any = "fast",
     trap: bool = False,
     order: str = "program",
+    measured: bool = False,
 ) -> Found:
-    """Compile for a chip, emulate, and count the differences to the reference and to ONNX Runtime."""
-    graph = import_graph(model)
-    program = compile_graph(graph, chip(chip_name))
+    """Compile for a chip, emulate, and count the differences to the reference and to ONNX Runtime.
+
+    `measured`: the compiler tries its best plans on the cycle engine.
+    """
+    graph, target = import_graph(model), chip(chip_name)
+    measure = (lambda code: simulate(code, target).cycles) if measured else None
+    program = compile_graph(graph, target, measure=measure)
     feeds = random_feeds(graph, seed)
     outputs = run_program(program, feeds, mode, trap, order)
     reference = run_reference(graph, feeds)

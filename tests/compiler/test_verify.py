@@ -106,6 +106,8 @@ BROKEN = [
     ("steps", [chain(steps_before=1)]),
     ("operand", [chain(**steps((Step.ADD, Operand.SOURCE_1)))]),
     ("operand", [chain(**steps((Step.MUL, Operand.SOURCE_2)), kind_1=Source.INT8)]),
+    ("operand", [chain(**steps((Step.FUSED_ADD, Operand.IMMEDIATE)))]),
+    ("saved", [chain(**steps((Step.FUSED_ADD, Operand.SAVED)))]),
     ("saved", [chain(**steps((Step.ADD, Operand.SAVED)))]),
     ("saved", [chain(**steps((Step.SELECT, Operand.IMMEDIATE), (Step.SAVE, Operand.IMMEDIATE)))]),
     (

@@ -257,7 +257,8 @@ def test_exact(name: str, unsigned: bool) -> None:
         assert (found.integer_mismatches, found.float_steps <= 1) == (0, True)
 
 
-def _add(q: QdqModel, rng: np.random.Generator) -> None:
+def _add_relu(q: QdqModel, rng: np.random.Generator) -> None:
+    """ONNX Runtime adds in float32 where a Relu cuts above the lowest stored value."""
     _output(q, rng, q.apply("Relu", [q.apply("Add", [_input(q, rng, 3, 50, 41), _input(q, rng, 50, 1)])]))
 
 
@@ -284,7 +285,7 @@ def _softmax_odd_scale(q: QdqModel, rng: np.random.Generator) -> None:
 
 
 NEAR: dict[str, tuple[Build, str]] = {
-    "add": (_add, "ADD"),
+    "add, relu": (_add_relu, "ADD"),
     "convolution with asymmetric weights": (_convolution_asymmetric_weights, "CONV"),
     "matmul, constant first": (_matmul_constant_first, "MATMUL"),
     "convolution transposed": (_convolution_transposed, "CONV_TRANSPOSE"),
@@ -309,6 +310,59 @@ def test_one_step(name: str, unsigned: bool) -> None:
         assert found.integer_steps <= 1
         assert found.float_steps <= 1
         assert found.integer_mismatches <= max(1, found.elements // 100)
+
+
+def _near_tie_scale(rng: np.random.Generator) -> float:
+    """A whole multiple of 2^-12: many real sums lie half way between two steps, and every rounding counts."""
+    return int(rng.integers(1, 300)) * 2.0**-12
+
+
+ADDITIONS = [
+    ((256, 256), (256, 256)),
+    ((16, 100, 41), (100, 1)),
+    ((100, 1), (16, 100, 41)),
+    ((300,), (200, 300)),
+    ((4000, 1), (1,)),
+    ((1,), (4000, 1)),
+    ((60000,), ()),
+    ((), (60000,)),
+    ((300, 1), (1, 300)),
+    ((1, 300), (300, 1)),
+    ((1, 1), (1, 1)),
+]
+
+
+@pytest.mark.parametrize("unsigned", [False, True], ids=["int8", "uint8"])
+@pytest.mark.parametrize(("first", "second"), ADDITIONS)
+def test_additions_are_exact(first: tuple[int, ...], second: tuple[int, ...], unsigned: bool) -> None:
+    """The last bit depends on which operand is added first, so also on ONNX Runtime's loop order."""
+    rng = np.random.default_rng(len(first) + 10 * len(second))
+    for _ in range(4):
+        q = QdqModel(unsigned=unsigned)
+        for _ in range(6):
+            a, b = (q.input(shape, _near_tie_scale(rng), _zero(q, rng, 128)) for shape in (first, second))
+            q.output(q.apply("Add", [a, b]), _near_tie_scale(rng), _zero(q, rng, 128))
+        found = compare(q.model(), int(rng.integers(1000)))
+        assert found.operators() == ["ADD"] * 6
+        assert found.integer_mismatches == 0
+
+
+@pytest.mark.parametrize("unsigned", [False, True], ids=["int8", "uint8"])
+def test_additions_of_constants_are_exact(unsigned: bool) -> None:
+    rng = np.random.default_rng(3)
+    for turn in range(6):
+        q = QdqModel(unsigned=unsigned)
+        shape = ((50, 41), (50, 1), ())[turn % 3]
+        low = 0 if unsigned else -128
+        constant = q.weight(
+            rng.integers(low, low + 256, shape).astype(q.kind), _near_tie_scale(rng), _zero(q, rng)
+        )
+        x = q.input((20, 50, 41), _near_tie_scale(rng), _zero(q, rng))
+        both = [x, constant] if turn < 3 else [constant, x]
+        q.output(q.apply("Relu", [q.apply("Add", both)]), _near_tie_scale(rng), low)
+        found = compare(q.model(), turn)
+        assert found.operators() == ["ADD"]
+        assert found.integer_mismatches == 0
 
 
 UNARY: dict[str, dict[str, object]] = {

@@ -136,7 +136,7 @@ KNOWN = {
     "QLinearMatMul": (_matmul, ["MATMUL"], 0),
     "QGemm": (_gemm, ["MATMUL"], 0),
     "QGemm with alpha": (_gemm_alpha, ["MATMUL"], 1),
-    "QLinearAdd": (_add, ["ADD"], 1),
+    "QLinearAdd": (_add, ["ADD"], 0),
     "QLinearMul": (_multiply, ["MUL"], 0),
     "QLinearGlobalAveragePool": (_global_average, ["AVERAGE_POOL"], 0),
     "QLinearAveragePool": (_average, ["AVERAGE_POOL"], 1),

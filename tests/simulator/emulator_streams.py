@@ -238,6 +238,9 @@ def random_chain(rng: np.random.Generator, chip: Chip) -> bytes:
         "operand": [int(Operand(int(code))) for code in rng.choice(operands, 8)],
         "immediate": [_number(rng) for _ in range(8)],
     }
+    for number, step in enumerate(values["step"]):
+        if step == Step.FUSED_ADD and values["operand"][number] == Operand.IMMEDIATE:
+            values["operand"][number] = int(Operand.SAVED)
     for name in ("address_0", "address_1", "address_2", "address_out"):
         if rng.random() < 0.7:
             values[name] = int(values[name]) & ~3
