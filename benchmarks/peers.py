@@ -135,9 +135,7 @@ def main() -> None:
         if comparison.peer != VELA:
             frames = Chip.load(comparison.chip).clock_mhz * 1e6 / comparison.cycles
             share = comparison.mac_limit / comparison.cycles
-            print(
-                f"ResNet-50 on {comparison.chip}: {frames:.1f} frames/s, {100 * share:.1f} % of its MACs"
-            )
+            print(f"ResNet-50 on {comparison.chip}: {frames:.1f} frames/s, {100 * share:.1f} % of its MACs")
 
 
 if __name__ == "__main__":

@@ -94,7 +94,8 @@ class Layer:
             dequantiser = Operation.make(DEQUANTIZE, inputs, [output], f"{stem}_dequantizer", axis=0)
             graph.operations.insert(graph.operations.index(self.operation), dequantiser)
             self.operation.inputs = [*self.operation.inputs[:2], output]
-        return content * unit.astype(np.float64)
+        stored: FloatArray = content.astype(np.float64) * unit.astype(np.float64)
+        return stored
 
 
 def find_layers(graph: WorkingGraph) -> list[Layer]:

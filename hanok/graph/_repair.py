@@ -277,7 +277,8 @@ def _moderated(squares: FloatArray, freedom: FloatArray) -> FloatArray:
         return np.full_like(squares, np.inf)
     known = np.where(freedom > 0, squares, 0.0)
     pooled = known.sum() / freedom.sum()
-    return (PRIOR_FREEDOM * pooled + known) / (PRIOR_FREEDOM + freedom)
+    moderated: FloatArray = (PRIOR_FREEDOM * pooled + known) / (PRIOR_FREEDOM + freedom)
+    return moderated
 
 
 def _shrunk(estimates: FloatArray, variances: FloatArray, known: npt.NDArray[np.bool_]) -> FloatArray:

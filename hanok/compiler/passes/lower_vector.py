@@ -110,7 +110,7 @@ def _emit_elementwise(
     lead = max(
         layouts, key=lambda item: int(np.prod([n for n, s in zip(shape, item.strides, strict=True) if s]))
     )
-    order = _broadcast_order(lead)
+    order = lead.order
     output = lowering.define(node.outputs[0], lowering.fresh(node.outputs[0], order))
     views = _common_views(lowering, node, [*layouts, output], order)
     operands = tuple(
@@ -126,11 +126,6 @@ def _broadcast(layout: Layout, shape: tuple[int, ...]) -> Layout:
     strides = (0,) * extra + layout.strides
     repeated = tuple(0 if n == 1 else s for n, s in zip(lengths, strides, strict=True))
     return Layout(layout.storage, lengths, repeated, layout.offset)
-
-
-def _broadcast_order(layout: Layout) -> tuple[int, ...]:
-    """Axes of the leading operand from slow to fast; repeated axes stay behind the one before them."""
-    return layout.order
 
 
 def _common_views(
