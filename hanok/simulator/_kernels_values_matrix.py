@@ -198,8 +198,18 @@ def convolve(
 def _depthwise_tap(
     field: Integers, signed: Signed, row: int, x: int, weights: Signed, target: Accumulators
 ) -> None:
-    """Add one tap byte by byte, `pad` outside the limits."""
-    for column in range(len(target)):
+    """Add one tap: all of it inside the limits, all outside (`pad`), or byte by byte."""
+    used, pad = len(target), np.int32(field[PAD])
+    if row >= 0 and x >= 0 and x + used <= field[X_LIMIT]:
+        values = signed[row + x : row + x + used]
+        for column in range(used):
+            target[column] = wrap_int32(target[column] + np.int32(values[column]) * np.int32(weights[column]))
+        return
+    if row < 0 or x + used <= 0 or x >= field[X_LIMIT]:
+        for column in range(used):
+            target[column] = wrap_int32(target[column] + pad * np.int32(weights[column]))
+        return
+    for column in range(used):
         inside = row >= 0 and x + column >= 0 and x + column < field[X_LIMIT]
         value = np.int64(signed[row + x + column]) if inside else field[PAD]
         target[column] = wrap_int32(target[column] + value * np.int64(weights[column]))
