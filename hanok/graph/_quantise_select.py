@@ -45,8 +45,8 @@ def _own_reason(working: WorkingGraph, operation: Operation, ranges: Mapping[str
         if not np.isfinite([low, high]).all() or max(-low, high) > LARGEST_MAGNITUDE:
             return f"tensor '{name}' has values between {low:.4g} and {high:.4g}"
     if operation.op_type == "Clip":
-        bounds = [working.constant(operation.input(i)) for i in (1, 2)]
-        if (bounds[0] is not None and float(bounds[0]) > 0) or (bounds[1] is not None and float(bounds[1]) < 0):
+        lowest, highest = working.constant(operation.input(1)), working.constant(operation.input(2))
+        if (lowest is not None and float(lowest) > 0) or (highest is not None and float(highest) < 0):
             return "its bounds leave out zero"
     return ""
 
