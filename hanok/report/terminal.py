@@ -121,12 +121,13 @@ def _check(record: RunRecord) -> str:
         return "not compared (--no-check)"
     if not record.outputs_mismatched:
         return f"identical: {record.outputs_compared:,} values, 0 mismatches"
-    steps = (
-        ""
-        if record.max_error_steps is None
-        else f", the largest error is {record.max_error_steps} quantisation steps"
-    )
-    return f"{record.outputs_mismatched:,} of {record.outputs_compared:,} values differ{steps}"
+    if record.max_error_steps is None:
+        error = max(check.max_absolute_error for check in record.outputs)
+        largest = f"{error:.3g}, in float outputs of the host"
+    else:
+        largest = f"{record.max_error_steps} quantisation steps"
+    found = f"{record.outputs_mismatched:,} of {record.outputs_compared:,} values differ"
+    return f"{found}, the largest error is {largest}"
 
 
 def _seconds(record: RunRecord) -> str:

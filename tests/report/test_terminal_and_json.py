@@ -101,3 +101,5 @@ def test_numbers() -> None:
     assert [percent(value) for value in (0, 0.0001, 0.052, 0.5, 0.9999, 0.995, 1)] == [
         "0 %", "<0.1 %", "5.2 %", "50 %", ">99.9 %", "99.5 %", "100 %"
     ]  # fmt: skip
+    floats = replace(run[0], max_error_steps=None)
+    assert "the largest error is 0.0625, in float outputs of the host" in _printed(floats, 200)
