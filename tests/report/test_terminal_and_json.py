@@ -58,6 +58,8 @@ def test_check_line(run: tuple[RunRecord, RunTraces]) -> None:
     same = replace(run[0], outputs_mismatched=0, max_error_steps=0)
     assert "identical: 1,000 values, 0 mismatches" in _printed(same)
     assert "not compared (--no-check)" in _printed(replace(run[0], checked=False))
+    floats = replace(run[0], max_error_steps=None)
+    assert "the largest error is 0.0625, in float outputs of the host" in _printed(floats, 200)
 
 
 def test_names_are_not_markup_and_not_escapes(run: tuple[RunRecord, RunTraces]) -> None:
@@ -101,5 +103,3 @@ def test_numbers() -> None:
     assert [percent(value) for value in (0, 0.0001, 0.052, 0.5, 0.9999, 0.995, 1)] == [
         "0 %", "<0.1 %", "5.2 %", "50 %", ">99.9 %", "99.5 %", "100 %"
     ]  # fmt: skip
-    floats = replace(run[0], max_error_steps=None)
-    assert "the largest error is 0.0625, in float outputs of the host" in _printed(floats, 200)
