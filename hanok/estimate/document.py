@@ -21,6 +21,9 @@ sources and the choices below leave open, all erring the same way. They are for 
 that `technology` names; an FPGA takes about 14 times the dynamic energy and 35 times the area (Kuon and Rose,
 'Measuring the Gap Between FPGAs and ASICs', IEEE TCAD 26(2), 2007).
 
+Only the 7 nm SRAM energy and part of the 45 nm energies were checked against a second publication. Check the
+other figures against the sources named beside them before you rely on them.
+
 What is counted: multiplies, idle multipliers, weight preload, accumulators, float32 steps, every byte that a
 unit reads from or writes to SRAM, DRAM commands, standby and refresh, and leakage of the core. What is not:
 DRAM interface (PHY) on the chip, network between cores, clock generation, power supplies, host.

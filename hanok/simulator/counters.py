@@ -59,7 +59,11 @@ class Timing:
     transferred_bytes: Integers
     """DRAM bytes of LOAD and STORE, in whole bursts."""
     useful_macs: Integers
-    """Multiply-accumulates of CONV and DEPTHWISE, without unused array rows and columns."""
+    """Multiply-accumulates of CONV and DEPTHWISE, without unused array rows and columns.
+
+    Zero weights count: neighbouring pixels or groups that share the array are filled up with them, so that
+    the model's own multiply-accumulates can be fewer.
+    """
     stream_cycles_of: Integers
     """Cycles in which the array receives activations."""
     causes: Integers
@@ -81,7 +85,7 @@ class Timing:
 
     @cached_property
     def macs(self) -> int:
-        """Useful multiply-accumulates."""
+        """Multiply-accumulates with a weight, zero or not."""
         return int(self.useful_macs.sum())
 
     @cached_property
@@ -96,7 +100,7 @@ class Timing:
 
     @property
     def utilisation(self) -> float:
-        """Useful MACs over what the array could do in all cycles, 0..1."""
+        """MACs with a weight (zero or not) over what the array could do in all cycles, 0..1."""
         return self.macs / (self.cycles * self.chip.core.matrix.macs) if self.cycles else 0.0
 
     @cached_property
