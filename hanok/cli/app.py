@@ -6,13 +6,14 @@ from typing import Annotated
 
 import typer
 
-from hanok.cli import chips, compile, demo, inspect, run
+from hanok.cli import chips, compile, demo, dram, inspect, run
 from hanok.cli.errors import guarded
 
 _HELP = """Run, time and explain ONNX models on an open NPU.
 
 Start with `hanok demo`, then `hanok run MODEL.onnx`.
 """
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 
 def build_app() -> typer.Typer:
@@ -24,7 +25,7 @@ def build_app() -> typer.Typer:
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+        context_settings=_CONTEXT,
     )
     app.callback()(_root)
     app.command("demo")(guarded(demo.demo))
@@ -32,6 +33,12 @@ def build_app() -> typer.Typer:
     app.command("compile")(guarded(compile.compile_command))
     app.command("inspect")(guarded(inspect.inspect_command))
     app.command("chips")(guarded(chips.chips))
+    memory = typer.Typer(
+        help=dram.HELP, no_args_is_help=True, rich_markup_mode=None, context_settings=_CONTEXT
+    )
+    memory.command("list")(guarded(dram.list_command))
+    memory.command("run")(guarded(dram.run_command))
+    app.add_typer(memory, name="dram")
     return app
 
 

@@ -12,6 +12,7 @@ from hanok.cli.options import (
     PROGRAM_SUFFIX,
     CalibrationOption,
     ChipOption,
+    DramOption,
     NoHostOption,
     SeedOption,
     load_chip,
@@ -23,6 +24,7 @@ from hanok.cli.progress import progress_line
 def compile_command(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="An .onnx model.")],
     chip: ChipOption = DEFAULT_CHIP,
+    dram: DramOption = "",
     output: Annotated[
         Path | None,
         typer.Option(
@@ -43,7 +45,7 @@ def compile_command(
     with progress_line() as progress:
         program = compile_model(
             model,
-            load_chip(chip),
+            load_chip(chip, dram),
             calibration=read_calibration(calibrate),
             no_host=no_host,
             seed=seed,

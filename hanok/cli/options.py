@@ -15,6 +15,15 @@ ChipOption = Annotated[
     str,
     typer.Option("--chip", "-c", metavar="NAME|FILE", help="A preset (see `hanok chips`) or a TOML file."),
 ]
+DramOption = Annotated[
+    str,
+    typer.Option(
+        "--dram",
+        metavar="NAME",
+        help="Another DRAM on the chip's channels, such as LPDDR5X_8533 (see `hanok dram list`).",
+        show_default=False,
+    ),
+]
 CalibrationOption = Annotated[
     Path | None,
     typer.Option(
@@ -30,11 +39,16 @@ DEFAULT_CHIP = "edge"
 PROGRAM_SUFFIX = ".hanok"
 
 
-def load_chip(name: str) -> Chip:
-    """Return the chip of a --chip option."""
+def load_chip(name: str, dram: str = "") -> Chip:
+    """Return the chip of a --chip option, with the DRAM of a --dram option."""
     from hanok.machine import Chip
 
-    return Chip.load(name)
+    chip = Chip.load(name)
+    if not dram:
+        return chip
+    from hanok.flows.dram_swap import swap_dram
+
+    return swap_dram(chip, dram)
 
 
 def read_calibration(path: Path | None) -> Any:

@@ -12,6 +12,7 @@ from hanok.cli.options import (
     DEFAULT_CHIP,
     PROGRAM_SUFFIX,
     CalibrationOption,
+    DramOption,
     NoHostOption,
     SeedOption,
     load_chip,
@@ -42,6 +43,7 @@ def run(
             show_default=DEFAULT_CHIP,
         ),
     ] = "",
+    dram: DramOption = "",
     inputs: Annotated[
         list[str] | None,
         typer.Option(
@@ -74,7 +76,7 @@ def run(
             check_writable(path)
     with progress_line() as progress:
         begin = perf_counter()
-        program = _program(model, chip, calibrate, no_host, seed, progress)
+        program = _program(model, chip, dram, calibrate, no_host, seed, progress)
         compile_seconds = perf_counter() - begin
         from hanok.flows.compile_and_run import run_program
 
@@ -88,7 +90,13 @@ def run(
 
 
 def _program(
-    model: Path, chip: str, calibrate: Path | None, no_host: bool, seed: int, progress: Callable[[str], None]
+    model: Path,
+    chip: str,
+    dram: str,
+    calibrate: Path | None,
+    no_host: bool,
+    seed: int,
+    progress: Callable[[str], None],
 ) -> Program:
     from hanok.flows.compile_and_run import compile_model, load_verified
 
@@ -96,7 +104,7 @@ def _program(
         samples = read_calibration(calibrate)
         return compile_model(
             model,
-            load_chip(chip or DEFAULT_CHIP),
+            load_chip(chip or DEFAULT_CHIP, dram),
             calibration=samples,
             no_host=no_host,
             seed=seed,
@@ -105,6 +113,10 @@ def _program(
     if calibrate is not None:
         raise HanokError(
             f"{model}: is compiled already, so --calibrate has nothing to do; give it to `hanok compile`"
+        )
+    if dram:
+        raise HanokError(
+            f"{model}: was compiled for its chip's DRAM, so --dram cannot change it; compile again with --dram"
         )
     program = load_verified(model)
     if chip and load_chip(chip) != program.chip:

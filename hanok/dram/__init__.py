@@ -1,33 +1,54 @@
-"""DRAM: standards as tables, address mapping, the controller's state, energy, and a checker of traces."""
+"""DRAM: standards as tables, address mapping, the controller, energy, and a checker of command traces."""
 
-from hanok.dram.checker import Violation, check_trace
+from hanok.dram.checker import Checker, CheckReport, Violation, check_commands
+from hanok.dram.commands import COMMAND_DTYPE, Commands
 from hanok.dram.energy import MemoryEnergy, energy_pj
 from hanok.dram.mapping import Mapping, parse_mapping
+from hanok.dram.results import Counters, Loss, RequestRun
+from hanok.dram.simulate import commands_of, new_trace, run_requests
 from hanok.dram.standard import Command, Energy, FlatMemory, Organisation, Rule, Standard
-from hanok.dram.standards import get_standard, standards
-from hanok.dram.state import Counters, State, make_state, read_counters, state_of
-from hanok.dram.trace import TraceCommand, command_trace
+from hanok.dram.standards import (
+    check_standard,
+    densities,
+    families,
+    get_standard,
+    load_standard,
+    standard_by_speed,
+    standards,
+)
+from hanok.dram.state import make_state, read_counters, state_of
 
 __all__ = [
+    "COMMAND_DTYPE",
+    "CheckReport",
+    "Checker",
     "Command",
+    "Commands",
     "Counters",
     "Energy",
     "FlatMemory",
+    "Loss",
     "Mapping",
     "MemoryEnergy",
     "Organisation",
+    "RequestRun",
     "Rule",
     "Standard",
-    "State",
-    "TraceCommand",
     "Violation",
-    "check_trace",
-    "command_trace",
+    "check_commands",
+    "check_standard",
+    "commands_of",
+    "densities",
     "energy_pj",
+    "families",
     "get_standard",
+    "load_standard",
     "make_state",
+    "new_trace",
     "parse_mapping",
     "read_counters",
+    "run_requests",
+    "standard_by_speed",
     "standards",
     "state_of",
 ]

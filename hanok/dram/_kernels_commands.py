@@ -1,4 +1,7 @@
-"""Kernels that find the earliest legal cycle of each DRAM command and keep what follows from it."""
+"""Kernels that send commands: each moves the earliest cycles of all that the rules put behind it.
+
+The rules come from the standard's table, row by row; nothing here knows a particular delay.
+"""
 
 # Elements of arrays and compiled functions are Any to mypy.
 # mypy: disable-error-code="no-any-return"
@@ -11,338 +14,229 @@ from numpy.typing import NDArray
 from hanok.dram._layout import (
     ACT,
     ACT1,
-    B_ACT,
-    B_PRE,
-    B_READ,
+    B_BYPASSED,
+    B_HEAD_READ,
+    B_HIT_READ,
+    B_REFRESHED,
     B_ROW,
+    B_ROW_USED,
     B_SIZE,
-    B_WRITE,
-    BUS_NEWEST,
-    BUS_RING,
-    BUS_SIZE,
-    BUS_SLOTS,
     C_ACTIVATES,
-    C_CONFLICTS,
-    C_HITS,
-    C_MISSES,
+    C_BANK_REFRESHES,
     C_PRECHARGES,
-    C_READS,
     C_REFRESHES,
-    C_STALL,
-    C_TURNAROUNDS,
-    G_ACT,
-    G_READ,
-    G_SIZE,
-    G_WRITE,
-    H_ACT_ACT,
-    H_ACT_GAP,
-    H_BANK_ACT_ACT,
-    H_BANK_ACT_PRE,
-    H_BANK_ACT_RD,
-    H_BANK_ACT_WR,
-    H_BANK_COUNT,
-    H_BANK_PIECES,
-    H_BANK_PRE_ACT,
-    H_BANK_RD_PRE,
-    H_BANK_WR_PRE,
+    COMMANDS,
+    F_ALIGN,
+    F_COLUMN,
+    F_SIZE,
+    F_TAIL,
     H_BANKS,
-    H_BURST_CYCLES,
-    H_BUSES,
-    H_CHANNEL_SHIFT,
-    H_COLUMN_BUS,
-    H_COLUMN_PIECES,
-    H_FAW,
-    H_GROUP_ACT_ACT,
-    H_GROUP_COUNT,
-    H_GROUP_RD_RD,
-    H_GROUP_RD_WR,
+    H_FORMS,
+    H_GAP_LEAST,
+    H_GAP_MOST,
     H_GROUP_SHIFT,
-    H_GROUP_WR_RD,
-    H_GROUP_WR_WR,
-    H_GROUPS,
-    H_HASH_MASK,
-    H_INTERVAL,
-    H_OTHER_RD_RD,
-    H_OTHER_WR_WR,
-    H_PIECES,
-    H_PRE_PRE,
-    H_PREA_REFA,
     H_RANK_SHIFT,
-    H_RD_RD,
-    H_RD_WR,
-    H_READ_LATENCY,
-    H_REFA_ACT,
-    H_ROW_MASK,
-    H_ROW_SHIFT,
-    H_TRACE,
+    H_RANKS,
+    H_REFRESH_CYCLES,
+    H_RULES,
     H_TRACE_COUNT,
-    H_TRACE_SIZE,
-    H_UNIT_PIECES,
-    H_UNITS,
-    H_WR_RD,
-    H_WR_WR,
-    H_WRITE_LATENCY,
-    P_MASK,
-    P_SHIFT,
-    P_SIZE,
-    P_TARGET,
+    L_BANK,
+    L_GROUP,
+    L_OTHER_RANK,
+    L_PSEUDO,
+    L_RANK,
+    LEVELS,
+    O_BANKS,
+    O_GROUPS,
+    O_RANKS,
     PRE,
     PREA,
-    RD,
+    Q_NEXT,
+    Q_ROW,
+    R_SIZE,
     REFA,
+    REFB,
+    RING,
+    ROW_CLOSED,
+    ROW_OPENING,
     T_BANK,
     T_COLUMN,
     T_COMMAND,
     T_CYCLE,
     T_ROW,
-    T_SIZE,
     T_UNIT,
-    U_ACT,
-    U_ACT1,
-    U_DATA_END,
-    U_DUE,
-    U_FAW0,
-    U_FAW_NEXT,
-    U_LAST_COLUMN,
-    U_LAST_KIND,
-    U_LAST_RANK,
-    U_OTHER_READ,
-    U_OTHER_WRITE,
-    U_PRE,
-    U_READ,
-    U_SIZE,
-    U_WRITE,
+    U_DEADLINE,
+    U_EARLIEST,
+    U_HALF,
+    U_HALF_ENTRY,
+    U_HALF_ROW,
+    U_OPEN,
+    U_OWED,
+    U_REFRESHED,
+    U_RING,
+    U_RING_NEXT,
+    U_STRAY_READS,
+    U_TARGET,
 )
-from hanok.numerics._kernels_compile import kernel
+from hanok.numerics._kernels_compile import inner
 
 State = NDArray[np.int64]
+Trace = NDArray[np.int64]
+"""[room, T_SIZE]; commands go there while there is room."""
 
 
-@kernel
-def gather(state: State, address: int, first: int, last: int) -> int:
-    """Collect the address bits that pieces first..last-1 choose."""
-    found = 0
-    for index in range(first, last):
-        piece = state[H_PIECES] + index * P_SIZE
-        found |= ((address >> state[piece + P_SHIFT]) & state[piece + P_MASK]) << state[piece + P_TARGET]
-    return found
-
-
-@kernel
-def locate(state: State, address: int) -> tuple[int, int, int]:
-    """Return unit, bank within the unit, and row of a byte address."""
-    row = (address >> state[H_ROW_SHIFT]) & state[H_ROW_MASK]
-    unit = gather(state, address, 0, state[H_UNIT_PIECES])
-    bank = gather(state, address, state[H_UNIT_PIECES], state[H_BANK_PIECES])
-    return unit, bank ^ (row & state[H_HASH_MASK]), row
-
-
-@kernel
-def _record(state: State, cycle: int, unit: int, command: int, bank: int, row: int, address: int) -> None:
-    """Append a command to the trace, if there is room."""
-    count = state[H_TRACE_COUNT]
-    if count >= state[H_TRACE_SIZE]:
-        return
-    state[H_TRACE_COUNT] = count + 1
-    entry = state[H_TRACE] + count * T_SIZE
-    state[entry + T_CYCLE] = cycle
-    state[entry + T_UNIT] = unit
-    state[entry + T_COMMAND] = command
-    state[entry + T_BANK] = bank
-    state[entry + T_ROW] = row
-    column = -1
-    if address >= 0:
-        column = gather(state, address, state[H_BANK_PIECES], state[H_COLUMN_PIECES])
-    state[entry + T_COLUMN] = column
-
-
-@kernel
-def _free_slot(state: State, bus: int, cycle: int) -> int:
-    """Return the first cycle, not before `cycle`, in which a command bus is free.
-
-    A slot is taken when it holds its own cycle number. Slots further back than the ring are forgotten, so
-    nothing is put there.
-    """
-    cycle = max(cycle, state[bus + BUS_NEWEST] - BUS_RING + 1)
-    slots = bus + BUS_SLOTS
-    while state[slots + (cycle & (BUS_RING - 1))] == cycle:
-        cycle += 1
-    return cycle
-
-
-@kernel
-def _free_pair(state: State, bus: int, first_from: int, second_from: int, gap: int) -> tuple[int, int]:
-    """Return the earliest second, and for it the earliest first, of two free slots at most `gap` apart."""
-    second = max(second_from, first_from + 1, state[bus + BUS_NEWEST] - BUS_RING + 2)
-    while True:
-        second = _free_slot(state, bus, second)
-        first = _free_slot(state, bus, max(first_from, second - gap))
-        if first < second:
-            return first, second
-        second += 1
-
-
-@kernel
-def _take_slot(state: State, bus: int, cycle: int) -> None:
-    """Mark a slot that was found free."""
-    state[bus + BUS_SLOTS + (cycle & (BUS_RING - 1))] = cycle
-    state[bus + BUS_NEWEST] = max(state[bus + BUS_NEWEST], cycle)
-
-
-@kernel
-def refresh_unit(state: State, unit: int) -> None:
-    """Close all banks of a unit and refresh them, at its due cycle or as soon after as is legal."""
-    base = state[H_UNITS] + unit * U_SIZE
-    bus = state[H_BUSES] + (unit >> state[H_CHANNEL_SHIFT]) * 2 * BUS_SIZE
-    first = state[H_BANKS] + unit * state[H_BANK_COUNT] * B_SIZE
-    last = first + state[H_BANK_COUNT] * B_SIZE
-    opened = False
-    precharge = max(state[base + U_DUE], state[base + U_PRE])
-    refresh = max(state[base + U_DUE], state[base + U_ACT1])
-    for bank in range(first, last, B_SIZE):
-        refresh = max(refresh, state[bank + B_ACT])
-        if state[bank + B_ROW] >= 0:
-            opened = True
-            precharge = max(precharge, state[bank + B_PRE])
-            state[bank + B_ROW] = -1
-    if opened:
-        precharge = _free_slot(state, bus, precharge)
-        _take_slot(state, bus, precharge)
-        _record(state, precharge, unit, PREA, -1, -1, -1)
-        state[base + C_PRECHARGES] += 1
-        state[base + U_PRE] = precharge + state[H_PRE_PRE]
-        refresh = max(refresh, precharge + state[H_PREA_REFA])
-    refresh = _free_slot(state, bus, refresh)
-    _take_slot(state, bus, refresh)
-    _record(state, refresh, unit, REFA, -1, -1, -1)
-    state[base + U_ACT1] = refresh + state[H_REFA_ACT]
-    state[base + C_REFRESHES] += 1
-    state[base + U_DUE] += state[H_INTERVAL]
-
-
-@kernel
-def skip_refreshes(state: State, unit: int, cycle: int) -> None:
-    """Count the refreshes of a long idle time at once; the last three are left to be made one by one."""
-    base = state[H_UNITS] + unit * U_SIZE
-    if state[base + U_DUE] + 8 * state[H_INTERVAL] > cycle or state[H_TRACE_SIZE] > 0:
-        return
-    refresh_unit(state, unit)
-    skipped = (cycle - state[base + U_DUE]) // state[H_INTERVAL] - 3
-    state[base + C_REFRESHES] += skipped
-    state[base + U_DUE] += skipped * state[H_INTERVAL]
-
-
-@kernel
-def _open_row(
-    state: State, unit: int, bank: int, row: int, precharge: int, first: int, activate: int
+@inner
+def record(
+    state: State, trace: Trace, number: int, cycle: int, command: int, bank: int, row: int, column: int
 ) -> None:
-    """Make the precharge (if not negative) and the two-cycle activate that were found free and legal."""
-    base = state[H_UNITS] + unit * U_SIZE
-    bus = state[H_BUSES] + (unit >> state[H_CHANNEL_SHIFT]) * 2 * BUS_SIZE
-    group = state[H_GROUPS] + (unit * state[H_GROUP_COUNT] + (bank >> state[H_GROUP_SHIFT])) * G_SIZE
-    slot = state[H_BANKS] + (unit * state[H_BANK_COUNT] + bank) * B_SIZE
-    if precharge >= 0:
-        _take_slot(state, bus, precharge)
-        _record(state, precharge, unit, PRE, bank, state[slot + B_ROW], -1)
-        state[base + C_PRECHARGES] += 1
-        state[base + C_CONFLICTS] += 1
-        state[base + U_PRE] = precharge + state[H_PRE_PRE]
-    else:
-        state[base + C_MISSES] += 1
-    _take_slot(state, bus, first)
-    _take_slot(state, bus, activate)
-    _record(state, first, unit, ACT1, bank, row, -1)
-    _record(state, activate, unit, ACT, bank, row, -1)
-    state[base + C_ACTIVATES] += 1
-    state[base + U_ACT] = activate + state[H_ACT_ACT]
-    oldest = state[base + U_FAW_NEXT]
-    state[base + U_FAW0 + oldest] = activate + state[H_FAW]
-    state[base + U_FAW_NEXT] = (oldest + 1) & 3
-    state[group + G_ACT] = activate + state[H_GROUP_ACT_ACT]
+    """Append a command of unit `number` to the trace, if one is kept."""
+    if trace.shape[0] == 0:
+        return
+    entry = state[H_TRACE_COUNT]
+    state[H_TRACE_COUNT] = entry + 1
+    trace[entry, T_CYCLE] = cycle
+    trace[entry, T_UNIT] = number
+    trace[entry, T_COMMAND] = command
+    trace[entry, T_BANK] = bank
+    trace[entry, T_ROW] = row
+    trace[entry, T_COLUMN] = column
+
+
+@inner
+def _follow(state: State, rules: int, place: int, cycle: int) -> None:
+    """What the rules between rules[0] and rules[1] name comes so many cycles after `cycle` at `place`."""
+    for rule in range(state[rules], state[rules + 1], 2):
+        slot = place + state[rule]
+        when = cycle + state[rule + 1]
+        state[slot] = max(state[slot], when)
+
+
+@inner
+def send(state: State, channel: int, unit: int, command: int, cycle: int, bank: int) -> None:
+    """Put a command on its bus and apply all rules that begin with it; bank -1 is the whole unit."""
+    form = state[H_FORMS] + command * F_SIZE
+    state[channel + state[form + F_COLUMN]] = cycle + state[form + F_TAIL] + 1
+    rules = state[H_RULES] + command * LEVELS * R_SIZE
+    _follow(state, rules + L_PSEUDO * R_SIZE, unit + U_EARLIEST, cycle)
+    if bank < 0:
+        return
+    _follow(state, rules + L_GROUP * R_SIZE, unit + state[O_GROUPS] + (bank >> state[H_GROUP_SHIFT]) * COMMANDS, cycle)
+    _follow(state, rules + L_BANK * R_SIZE, unit + state[O_BANKS] + bank * B_SIZE, cycle)
+    rank = bank >> state[H_RANK_SHIFT]
+    _follow(state, rules + L_RANK * R_SIZE, unit + state[O_RANKS] + rank * COMMANDS, cycle)
+    if state[rules + L_OTHER_RANK * R_SIZE] < state[rules + L_OTHER_RANK * R_SIZE + 1]:
+        for other in range(state[H_RANKS]):
+            if other != rank:
+                _follow(state, rules + L_OTHER_RANK * R_SIZE, unit + state[O_RANKS] + other * COMMANDS, cycle)
+
+
+@inner
+def earliest(state: State, unit: int, bank: int, command: int) -> int:
+    """Return the first cycle in which no rule forbids `command` in `bank`."""
+    cycle = max(
+        state[unit + U_EARLIEST + command],
+        state[unit + state[O_GROUPS] + (bank >> state[H_GROUP_SHIFT]) * COMMANDS + command],
+    )
+    cycle = max(cycle, state[unit + state[O_BANKS] + bank * B_SIZE + command])
+    return max(cycle, state[unit + state[O_RANKS] + (bank >> state[H_RANK_SHIFT]) * COMMANDS + command])
+
+
+@inner
+def aligned(state: State, command: int, cycle: int) -> int:
+    """Return the first cycle from `cycle` on in which the command's form lets it begin."""
+    align = state[state[H_FORMS] + command * F_SIZE + F_ALIGN]
+    return cycle if align == 1 else (cycle + align - 1) // align * align
+
+
+@inner
+def _count_row(state: State, unit: int, bank: int, kind: int) -> int:
+    """Find the bank's first queued request for its open row, and return how many there are."""
+    slot = unit + state[O_BANKS] + bank * B_SIZE
+    row, entry, count = state[slot + B_ROW], state[slot + B_HEAD_READ + kind], 0
+    state[slot + B_HIT_READ + kind] = -1
+    while entry >= 0:
+        if state[entry + Q_ROW] == row:
+            count += 1
+            if count == 1:
+                state[slot + B_HIT_READ + kind] = entry
+        entry = state[entry + Q_NEXT]
+    return count
+
+
+@inner
+def _opened(state: State, unit: int, bank: int, row: int, cycle: int) -> None:
+    slot = unit + state[O_BANKS] + bank * B_SIZE
     state[slot + B_ROW] = row
-    state[slot + B_ACT] = activate + state[H_BANK_ACT_ACT]
-    state[slot + B_PRE] = activate + state[H_BANK_ACT_PRE]
-    state[slot + B_READ] = activate + state[H_BANK_ACT_RD]
-    state[slot + B_WRITE] = activate + state[H_BANK_ACT_WR]
+    state[slot + B_ROW_USED] = 0
+    state[slot + B_BYPASSED] = 0
+    state[unit + U_OPEN] += 1
+    state[unit + C_ACTIVATES] += 1
+    state[unit + U_RING + state[unit + U_RING_NEXT]] = cycle
+    state[unit + U_RING_NEXT] = (state[unit + U_RING_NEXT] + 1) & (RING - 1)
+    for kind in range(2):
+        state[unit + U_STRAY_READS + kind] -= _count_row(state, unit, bank, kind)
 
 
-@kernel
-def _after_column(state: State, unit: int, bank: int, column: int, kind: int) -> None:
-    """Move the earliest cycles of everything that must follow a column command; kind 0 reads, 1 writes."""
-    base = state[H_UNITS] + unit * U_SIZE
-    group = state[H_GROUPS] + (unit * state[H_GROUP_COUNT] + (bank >> state[H_GROUP_SHIFT])) * G_SIZE
-    slot = state[H_BANKS] + (unit * state[H_BANK_COUNT] + bank) * B_SIZE
-    if kind == 0:
-        next_read, next_write, same_read, same_write, until_precharge, latency = (
-            state[H_RD_RD], state[H_RD_WR], state[H_GROUP_RD_RD], state[H_GROUP_RD_WR], state[H_BANK_RD_PRE],
-            state[H_READ_LATENCY],
-        )  # fmt: skip
-        state[base + U_OTHER_READ] = column + state[H_OTHER_RD_RD]
-    else:
-        next_read, next_write, same_read, same_write, until_precharge, latency = (
-            state[H_WR_RD], state[H_WR_WR], state[H_GROUP_WR_RD], state[H_GROUP_WR_WR], state[H_BANK_WR_PRE],
-            state[H_WRITE_LATENCY],
-        )  # fmt: skip
-        state[base + U_OTHER_WRITE] = column + state[H_OTHER_WR_WR]
-    state[base + U_READ] = max(state[base + U_READ], column + next_read)
-    state[base + U_WRITE] = max(state[base + U_WRITE], column + next_write)
-    state[group + G_READ] = max(state[group + G_READ], column + same_read)
-    state[group + G_WRITE] = max(state[group + G_WRITE], column + same_write)
-    state[slot + B_PRE] = max(state[slot + B_PRE], column + until_precharge)
-    state[base + U_DATA_END] = max(state[base + U_DATA_END], column + latency + state[H_BURST_CYCLES])
-    state[base + U_LAST_COLUMN] = column
-    if state[base + U_LAST_KIND] == 1 - kind:
-        state[base + C_TURNAROUNDS] += 1
-    state[base + U_LAST_KIND] = kind
-    state[base + U_LAST_RANK] = bank >> state[H_RANK_SHIFT]
+@inner
+def _closed(state: State, unit: int, bank: int) -> None:
+    slot = unit + state[O_BANKS] + bank * B_SIZE
+    for kind in range(2):
+        if state[slot + B_HIT_READ + kind] >= 0:
+            state[unit + U_STRAY_READS + kind] += _count_row(state, unit, bank, kind)
+            state[slot + B_HIT_READ + kind] = -1
+    state[slot + B_ROW] = ROW_CLOSED
+    state[unit + U_OPEN] -= 1
 
 
-@kernel
-def _plan(
-    state: State, unit: int, bank: int, row: int, kind: int, earliest: int
-) -> tuple[int, int, int, int]:
-    """Find the earliest legal precharge, two-cycle activate (-1: none) and column command of a burst."""
-    base = state[H_UNITS] + unit * U_SIZE
-    row_bus = state[H_BUSES] + (unit >> state[H_CHANNEL_SHIFT]) * 2 * BUS_SIZE
-    group = state[H_GROUPS] + (unit * state[H_GROUP_COUNT] + (bank >> state[H_GROUP_SHIFT])) * G_SIZE
-    slot = state[H_BANKS] + (unit * state[H_BANK_COUNT] + bank) * B_SIZE
-    precharge, first, activate = -1, -1, -1
-    column = max(earliest, state[base + U_READ + kind], state[group + G_READ + kind])
-    column = max(column, state[base + U_LAST_COLUMN] + 1)
-    if state[base + U_LAST_RANK] != bank >> state[H_RANK_SHIFT]:
-        column = max(column, state[base + U_OTHER_READ + kind])
-    if state[slot + B_ROW] == row:
-        column = max(column, state[slot + B_READ + kind])
-    else:
-        ready = max(earliest, state[base + U_ACT1])
-        if state[slot + B_ROW] >= 0:
-            precharge = max(earliest, state[slot + B_PRE], state[base + U_PRE])
-            precharge = _free_slot(state, row_bus, precharge)
-            ready = max(ready, precharge + state[H_BANK_PRE_ACT])
-        activate = max(state[slot + B_ACT], state[group + G_ACT], state[base + U_ACT])
-        activate = max(activate, state[base + U_FAW0 + state[base + U_FAW_NEXT]])
-        first, activate = _free_pair(state, row_bus, ready, activate, state[H_ACT_GAP])
-        column = max(column, activate + state[H_BANK_ACT_RD + kind])
-    return precharge, first, activate, _free_slot(state, row_bus + state[H_COLUMN_BUS], column)
+@inner
+def send_activate(state: State, trace: Trace, channel: int, unit: int, number: int, bank: int, entry: int, start: int) -> None:
+    """Open the row of queue entry `entry`: in one command, in two at once, or its first half of two."""
+    row = state[entry + Q_ROW]
+    if state[H_GAP_MOST] == 0:
+        send(state, channel, unit, ACT, start, bank)
+        record(state, trace, number, start, ACT, bank, row, -1)
+        _opened(state, unit, bank, row, start)
+        return
+    send(state, channel, unit, ACT1, start, bank)
+    record(state, trace, number, start, ACT1, bank, row, -1)
+    state[unit + state[O_BANKS] + bank * B_SIZE + B_ROW] = ROW_OPENING
+    state[unit + U_HALF], state[unit + U_HALF_ENTRY], state[unit + U_HALF_ROW] = bank, entry, row
+    state[unit + U_DEADLINE] = start + state[H_GAP_MOST]
+    if state[H_GAP_LEAST] == state[H_GAP_MOST]:
+        send_second_half(state, trace, channel, unit, number, start + state[H_GAP_LEAST])
 
 
-@kernel
-def issue(state: State, unit: int, bank: int, row: int, kind: int, earliest: int, address: int) -> int:
-    """Make all commands of one burst (kind 0 reads, 1 writes) and return its column command's cycle."""
-    base = state[H_UNITS] + unit * U_SIZE
-    precharge, first, activate, column = _plan(state, unit, bank, row, kind, earliest)
-    without_refresh = column
-    while column >= state[base + U_DUE]:
-        refresh_unit(state, unit)
-        precharge, first, activate, column = _plan(state, unit, bank, row, kind, earliest)
-    state[base + C_STALL] += column - without_refresh
-    if activate >= 0:
-        _open_row(state, unit, bank, row, precharge, first, activate)
-    else:
-        state[base + C_HITS] += 1
-    bus = state[H_BUSES] + (unit >> state[H_CHANNEL_SHIFT]) * 2 * BUS_SIZE
-    _take_slot(state, bus + state[H_COLUMN_BUS], column)
-    _record(state, column, unit, RD + kind, bank, row, address)
-    state[base + C_READS + kind] += 1
-    _after_column(state, unit, bank, column, kind)
-    return column
+@inner
+def send_second_half(state: State, trace: Trace, channel: int, unit: int, number: int, cycle: int) -> None:
+    """Send the ACT that belongs to the last ACT1."""
+    bank, row = state[unit + U_HALF], state[unit + U_HALF_ROW]
+    send(state, channel, unit, ACT, cycle, bank)
+    record(state, trace, number, cycle, ACT, bank, row, -1)
+    state[unit + U_HALF] = -1
+    _opened(state, unit, bank, row, cycle)
+
+
+@inner
+def send_row_command(state: State, trace: Trace, channel: int, unit: int, number: int, command: int, bank: int, start: int) -> None:
+    """Send a PRE, PREA, REFA or REFB."""
+    send(state, channel, unit, command, start, bank)
+    row = -1
+    if command == PRE:
+        row = state[unit + state[O_BANKS] + bank * B_SIZE + B_ROW]
+        _closed(state, unit, bank)
+        state[unit + C_PRECHARGES] += 1
+    elif command == PREA:
+        for other in range(state[H_BANKS]):
+            if state[unit + state[O_BANKS] + other * B_SIZE + B_ROW] >= 0:
+                _closed(state, unit, other)
+        state[unit + C_PRECHARGES] += 1
+    elif command == REFA:
+        state[unit + C_REFRESHES] += 1
+        state[unit + U_OWED] -= 1
+        state[unit + U_REFRESHED] = start + state[H_REFRESH_CYCLES]
+    elif command == REFB:
+        state[unit + C_BANK_REFRESHES] += 1
+        state[unit + U_OWED] -= 1
+        state[unit + state[O_BANKS] + bank * B_SIZE + B_REFRESHED] = start + state[H_REFRESH_CYCLES]
+        state[unit + U_TARGET] = bank + 1 if bank + 1 < state[H_BANKS] else 0
+    record(state, trace, number, start, command, bank, row, -1)

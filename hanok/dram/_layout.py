@@ -1,49 +1,102 @@
-"""Layout of the controller's flat int64 array: header, units, banks, queues; and the queues' sizes."""
+"""Layout of the controller's flat int64 array: header, tables, and one block for each channel.
+
+A channel's block holds its command buses and, for each of its pseudo-channels (units), a block of the same
+shape: scalars, earliest cycles by level, banks, lists of active banks, queue entries, input ports. Everything
+that the controller knows of a channel stands in its block, so a copy of the block is a snapshot.
+"""
 
 from __future__ import annotations
 
-READ_QUEUE = 64
-WRITE_QUEUE = 64
-WRITE_HIGH = 32
-WRITE_LOW = 8
-IDLE_SHORT = 16
-IDLE_LONG = 256
-BUS_RING = 4096
-REFRESH_LAG = 2048
-BUCKETS = 256
-NEVER = 1 << 61
+NEVER = 1 << 60
 
-# Header: offsets of the parts, shape, and delays taken from the standard's rules.
+# Header: shape, policy, offsets of the tables, and offsets of the parts within a unit's block.
 (
-    H_FLAT, H_TCK_FS, H_UNITS, H_GROUPS, H_BANKS, H_BUSES, H_READ_QUEUES, H_WRITE_QUEUES, H_TRACE, H_PIECES,
-    H_UNIT_PIECES, H_BANK_PIECES, H_COLUMN_PIECES, H_ROW_SHIFT, H_ROW_MASK, H_HASH_MASK,
-    H_UNIT_COUNT, H_GROUP_COUNT, H_BANK_COUNT, H_GROUP_SHIFT, H_RANK_SHIFT, H_CHANNEL_SHIFT, H_COLUMN_BUS,
-    H_TRACE_SIZE, H_TRACE_COUNT, H_INTERVAL, H_ACT_GAP,
-    H_READ_LATENCY, H_WRITE_LATENCY, H_BURST_SHIFT, H_BURST_CYCLES, H_FLAT_FS, H_FLAT_LATENCY_FS,
-    H_BANK_ACT_ACT, H_BANK_ACT_RD, H_BANK_ACT_WR, H_BANK_ACT_PRE, H_BANK_PRE_ACT, H_BANK_RD_PRE,
-    H_BANK_WR_PRE,
-    H_GROUP_ACT_ACT, H_GROUP_RD_RD, H_GROUP_WR_WR, H_GROUP_WR_RD, H_GROUP_RD_WR,
-    H_ACT_ACT, H_FAW, H_PRE_PRE, H_RD_RD, H_WR_WR, H_RD_WR, H_WR_RD, H_PREA_REFA, H_REFA_ACT,
-    H_OTHER_RD_RD, H_OTHER_WR_WR,
+    H_FLAT, H_FLAT_FS, H_FLAT_LATENCY_FS,
+    H_TCK_FS, H_BURST, H_READ_LATENCY, H_WRITE_LATENCY,
+    H_UNITS, H_PSEUDO, H_RANKS, H_GROUPS, H_BANKS, H_GROUP_SHIFT, H_RANK_SHIFT,
+    H_PIECES, H_UNIT_PIECES, H_BANK_PIECES, H_ROW_PIECES, H_COLUMN_PIECES,
+    H_RULES, H_FORMS, H_WINDOW, H_WINDOW_ACT, H_WINDOW_REFB,
+    H_GAP_LEAST, H_GAP_MOST, H_FIRST, H_ONE_BUS, H_COLUMN_PERIOD, H_COLUMN_PHASE,
+    H_INTERVAL, H_BANK_INTERVAL, H_REFRESH_CYCLES, H_POSTPONED,
+    H_CLOSED, H_CAP, H_READ_QUEUE, H_WRITE_QUEUE, H_HIGH, H_LOW, H_STREAM,
+    H_PORTS, H_RING_MASK,
+    H_CHANNELS, H_CHANNEL_SIZE, H_UNIT_SIZE,
+    O_RANKS, O_GROUPS, O_BANKS, O_ACTIVE, O_ENTRIES, O_PORTS, O_INPUT,
+    H_TRACE_COUNT,
     H_SIZE,
-) = range(57)  # fmt: skip
+) = range(55)  # fmt: skip
 
-# A unit is a pseudo-channel: earliest legal cycles, queue heads, then counters.
-(
-    U_ACT1, U_ACT, U_PRE, U_READ, U_WRITE, U_OTHER_READ, U_OTHER_WRITE,
-    U_FAW0, U_FAW1, U_FAW2, U_FAW3, U_FAW_NEXT,
-    U_LAST_COLUMN, U_LAST_KIND, U_LAST_RANK, U_DUE, U_DATA_END, U_READ_NEXT, U_WRITE_HEAD, U_WRITE_COUNT,
-    C_READS, C_WRITES, C_HITS, C_MISSES, C_CONFLICTS, C_ACTIVATES, C_PRECHARGES, C_REFRESHES, C_TURNAROUNDS,
-    C_STALL, C_FORWARDS,
-    U_SIZE,
-) = range(32)  # fmt: skip
-G_ACT, G_READ, G_WRITE, G_SIZE = range(4)
-B_ROW, B_ACT, B_PRE, B_READ, B_WRITE, B_SIZE = range(6)
-T_CYCLE, T_UNIT, T_COMMAND, T_BANK, T_ROW, T_COLUMN, T_SIZE = range(7)
+COMMANDS = 8
+ACT, PRE, PREA, RD, WR, REFA, ACT1, REFB = range(COMMANDS)
+L_PSEUDO, L_RANK, L_OTHER_RANK, L_GROUP, L_BANK = range(5)
+LEVELS = 5
+R_SIZE = 2
+"""For each command and level: where its pairs (after, cycles) begin and where they end."""
+F_LEAD, F_TAIL, F_ALIGN, F_COLUMN, F_SIZE = range(5)
+"""For each command: its Form; F_COLUMN is 1 on the column bus of a channel with two."""
 P_SHIFT, P_MASK, P_TARGET, P_SIZE = range(4)
-BUS_NEWEST, BUS_SLOTS = range(2)
-BUS_SIZE = BUS_SLOTS + BUS_RING
-# A write queue: each slot's address, arrival, and when it is free again; then counts by address hash.
-W_ADDRESS, W_CYCLE, W_FREE, W_BUCKETS = 0, WRITE_QUEUE, 2 * WRITE_QUEUE, 3 * WRITE_QUEUE
-W_SIZE = W_BUCKETS + BUCKETS
-ACT, PRE, PREA, RD, WR, REFA, ACT1 = range(7)
+
+CH_ROW_BUS, CH_COLUMN_BUS, CH_LAST, CH_UNITS = range(4)
+"""A channel's block begins with the first free cycle of each command bus, and who sent the last row command."""
+
+READ, WRITE = 0, 1
+ROW_CLOSED, ROW_OPENING = -1, -2
+
+# Scalars of a unit; the earliest cycles of its commands follow at U_EARLIEST.
+(
+    U_NOW,  # nothing can happen before this cycle any more
+    U_NEXT,  # lower bound of the next cycle in which something can happen
+    U_PLANNED,  # 1: the candidates below hold
+    U_MODE,  # READ or WRITE: which queue is served
+    U_READS, U_WRITES,  # queued requests
+    U_ACTIVE_READS, U_ACTIVE_WRITES,  # banks with queued requests
+    U_STRAY_READS, U_STRAY_WRITES,  # queued requests whose row is not open
+    U_FIRST_READ, U_FIRST_WRITE,  # oldest queued request, or -1
+    U_LAST_READ, U_LAST_WRITE,  # youngest one
+    U_FREE,  # first free queue entry, or -1
+    U_SEQUENCE,  # number of the next request
+    U_PORT,  # the port whose turn it is
+    U_DUE,  # next refresh
+    U_OWED,  # refreshes that are due
+    U_TARGET,  # bank of the next REFB
+    U_OPEN,  # open banks
+    U_HALF, U_HALF_ENTRY, U_HALF_ROW, U_DEADLINE,  # bank (or -1) between its ACT1 and ACT
+    U_RING_NEXT, U_PHASE,  # its column commands lie at cycles that leave this rest by the period
+    U_COLUMN_AT, U_COLUMN_ENTRY, U_ROW_AT, U_ROW_BANK, U_ROW_COMMAND,  # candidates
+    U_DATA_END, U_LAST_KIND, U_REFRESHED,
+    C_READS, C_WRITES, C_HITS, C_MISSES, C_CONFLICTS, C_ACTIVATES, C_PRECHARGES, C_REFRESHES,
+    C_BANK_REFRESHES, C_TURNAROUNDS, C_FORWARDS, C_COALESCED,
+    C_LOST, C_LOST_REFRESH, C_LOST_TURNAROUND, C_LOST_ACTIVATE, C_LOST_GROUP, C_LOST_BUS,
+    U_RING,  # cycles of the last eight activates
+) = range(54)  # fmt: skip
+RING = 8
+U_EARLIEST = U_RING + RING
+U_SIZE = U_EARLIEST + COMMANDS
+
+# A bank: earliest cycles of its commands, then these.
+(
+    B_ROW, B_ROW_USED, B_BYPASSED, B_REFRESHED,
+    B_HEAD_READ, B_HEAD_WRITE, B_TAIL_READ, B_TAIL_WRITE, B_HIT_READ, B_HIT_WRITE,
+    B_PLACE_READ, B_PLACE_WRITE,
+    B_SIZE,
+) = range(COMMANDS, COMMANDS + 13)  # fmt: skip
+
+# A queue entry: its number, place, links in its bank's queue and in its unit's, and what it is for.
+(
+    Q_SEQUENCE, Q_BANK, Q_ROW, Q_COLUMN, Q_KIND, Q_SEEN, Q_ADMITTED, Q_HANDLE,
+    Q_NEXT, Q_BEFORE, Q_AFTER,
+    Q_SIZE,
+) = range(12)  # fmt: skip
+
+# A port: how many requests were put in and taken out, and whether more may come at any time.
+I_PUT, I_TAKEN, I_MORE, I_SIZE = range(4)
+# A request at a port.
+N_ARRIVAL, N_KIND, N_BANK, N_ROW, N_COLUMN, N_HANDLE, N_SIZE = range(7)
+
+T_CYCLE, T_UNIT, T_COMMAND, T_BANK, T_ROW, T_COLUMN, T_SIZE = range(7)
+
+# An answer: when the request entered its queue, and when its data were through; -1: not yet.
+A_ADMITTED, A_COMPLETED, A_SIZE = range(3)
+
+# Why `advance` returned.
+REACHED, HUNGRY, TRACE_FULL, ENTERED = range(4)

@@ -2,147 +2,286 @@
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hanok.dram.standard import Bus, Command, Rule, Standard
-from hanok.dram.trace import TraceCommand
+import numpy as np
+from numpy.typing import NDArray
 
-POSTPONED_REFRESHES = 8
-"""Refreshes that may be postponed (JESD235, JESD238, JESD209-5)."""
+from hanok.dram import _kernels_checker as kernels
+from hanok.dram.commands import COMMAND_DTYPE, Commands, describe_command
+from hanok.dram.standard import LEVELS, Bus, Command, Form, Rule, Standard
+from hanok.errors import ChipError, HanokError
+from hanok.machine import MAX_POSTPONED
 
-Place = tuple[int, ...]
+CHUNK_RECORDS = 1 << 20
+_WHOLE = (Command.PREA, Command.REFA)
+_MOST_CHANNELS = np.iinfo(COMMAND_DTYPE["channel"]).max + 1
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """`second` breaks `rule`, because of `first` where two commands are needed for that."""
+    """`second` breaks `rule`, because of `first` where two commands are needed for that.
+
+    Both are records of COMMAND_DTYPE. `rule` is a row of the standard's table, or a sentence of
+    `Checker.sentences`.
+    """
 
     rule: Rule | str
-    first: TraceCommand | None
-    second: TraceCommand
+    first: np.void | None
+    second: np.void
 
     def __str__(self) -> str:
-        because = f" after {self.first}" if self.first else ""
-        return f"{self.second}{because} breaks '{self.rule}'"
+        because = f" after {describe_command(self.first)}" if self.first is not None else ""
+        return f"{describe_command(self.second)}{because} breaks '{self.rule}'"
 
 
-class _Checker:
-    """Replays commands in order; keeps the last few of each kind at each place."""
+@dataclass(frozen=True)
+class CheckReport:
+    """What a checker found in a trace."""
 
-    def __init__(self, standard: Standard, refresh: bool) -> None:
+    commands: int
+    violations: int
+    by_rule: Mapping[Rule | str, int]
+    """Violations of each rule that has any."""
+    found: tuple[Violation, ...]
+    """The first of them, up to the limit asked for."""
+
+    def __str__(self) -> str:
+        lines = [f"{self.commands} commands, {self.violations} violations"]
+        lines += [f"{count} x {rule}" for rule, count in self.by_rule.items()]
+        return "\n".join(lines + [str(violation) for violation in self.found])
+
+
+class Checker:
+    """Checks a trace that comes in pieces, in bounded memory.
+
+    With `refresh`, no bank may go longer than nine refresh intervals without a refresh, from cycle 0 to the
+    last command of its pseudo-channel, and REFBs come in rounds. Raises ChipError for rules that could never
+    be broken as they are written.
+    """
+
+    def __init__(self, standard: Standard, *, refresh: bool = True, limit: int = 100) -> None:
         self.standard = standard
-        self.refresh = refresh
-        self.rules: dict[Command, list[Rule]] = {
-            command: [rule for rule in standard.rules if rule.after is command] for command in Command
-        }
-        depth = max(rule.window for rule in standard.rules)
-        self.history: dict[tuple[str, Place, Command], deque[TraceCommand]] = defaultdict(
-            lambda: deque(maxlen=depth)
+        self.sentences = _sentences(standard)
+        """What is checked besides the table's rules, in the order of the kernel's numbers."""
+        self._refresh = refresh
+        self._table = _table(standard)
+        self._channel_place = np.full(_MOST_CHANNELS, -1, np.int64)
+        self._state = _fresh_state(standard, self._table.refresh_limit, 0)
+        self._found = kernels.Found(
+            _no_records(1),
+            np.zeros(1, np.int64),
+            np.zeros(len(standard.rules) + kernels.CHECKS, np.int64),
+            np.zeros(limit, np.int64),
+            np.zeros(limit, COMMAND_DTYPE),
+            np.zeros(limit, COMMAND_DTYPE),
         )
-        self.on_bus: dict[tuple[int, Bus], TraceCommand] = {}
-        self.opened: dict[Place, int] = {}
-        self.on_data: dict[Place, tuple[int, TraceCommand]] = {}
-        self.refreshed: dict[Place, int] = {}
+        self._commands = 0
+        self._cycle = 0
 
-    def check(self, item: TraceCommand) -> Iterator[Violation]:
-        """Yield what `item` breaks, then remember it."""
-        yield from self._command_bus(item)
-        for rule in self.rules[item.command]:
-            yield from self._timing(rule, item)
-        yield from self._bank_state(item)
-        if item.command in (Command.RD, Command.WR):
-            yield from self._data_bus(item)
-        if self.refresh:
-            yield from self._refresh_interval(item)
-        for level in ("pseudo", "other_rank", "group", "bank"):
-            self.history[level, _place(level, item), item.command].append(item)
+    def feed(self, commands: Commands) -> None:
+        """Check the next `commands`.
 
-    def _command_bus(self, item: TraceCommand) -> Iterator[Violation]:
-        bus = (item.channel, self.standard.bus_of[item.command])
-        last = self.on_bus.get(bus)
-        if last is not None and last.cycle >= item.cycle:
-            yield Violation("one command a cycle on a command bus", last, item)
-        self.on_bus[bus] = item
+        Raises HanokError, with the record's number counted from the first ever fed, for records that go back
+        in time, that the standard does not have, or that lie outside its organisation; what stands before
+        them in `commands` need not have been checked then.
+        """
+        for begin in range(0, len(commands), CHUNK_RECORDS):
+            self._feed_chunk(commands[begin : begin + CHUNK_RECORDS])
 
-    def _timing(self, rule: Rule, item: TraceCommand) -> Iterator[Violation]:
-        places = [_place(rule.level, item)]
-        if rule.level == "other_rank":
-            ranks = range(self.standard.organisation.ranks)
-            places = [(item.channel, item.pseudo, rank) for rank in ranks if rank != item.rank]
-        for place in places:
-            before = self.history.get((rule.level, place, rule.before))
-            if before is None or len(before) < rule.window:
-                continue
-            first = before[-rule.window]
-            if item.cycle - first.cycle < rule.cycles:
-                yield Violation(rule, first, item)
+    def report(self) -> CheckReport:
+        """Return what was found so far. An ACT1 at the end still has its time to get its ACT."""
+        found = self._found
+        rules: tuple[Rule | str, ...] = (*self.standard.rules, *self.sentences)
+        kept = min(int(found.total[0]), len(found.code))
+        violations = [
+            Violation(
+                rules[code],
+                found.first[i].copy() if found.first["command"][i] >= 0 else None,
+                found.second[i].copy(),
+            )
+            for i, code in enumerate(found.code[:kept].tolist())
+        ]
+        counts = found.by_code.copy()
+        half = self._state.half
+        late = half[(half["command"] >= 0) & (half["cycle"] < self._cycle - self._table.gap_high)]
+        counts[len(self.standard.rules) + kernels.HALF] += len(late)
+        room = len(found.code) - kept
+        violations += [Violation(self.sentences[kernels.HALF], None, item.copy()) for item in late[:room]]
+        by_rule: dict[Rule | str, int] = {}
+        for rule, count in zip(rules, counts.tolist(), strict=True):
+            if count:
+                by_rule[rule] = by_rule.get(rule, 0) + count
+        return CheckReport(self._commands, int(counts.sum()), by_rule, tuple(violations))
 
-    def _bank_state(self, item: TraceCommand) -> Iterator[Violation]:
-        place = _place("bank", item)
-        row = self.opened.get(place)
-        match item.command:
-            case Command.ACT:
-                if row is not None:
-                    yield Violation(f"ACT needs a closed bank; row {row} is open", None, item)
-                yield from self._activate_pair(item)
-                self.opened[place] = item.row
-            case Command.RD | Command.WR if row != item.row:
-                yield Violation(f"a column command needs its row open; open is {row}", None, item)
-            case Command.PRE:
-                self.opened.pop(place, None)
-            case Command.PREA:
-                for other in [other for other in self.opened if other[:2] == place[:2]]:
-                    del self.opened[other]
-            case Command.REFA:
-                for other in [other for other in self.opened if other[:2] == place[:2]]:
-                    yield Violation(f"REFA needs all banks closed; {other} is open", None, item)
+    def _feed_chunk(self, commands: Commands) -> None:
+        index, bad = kernels.find_bad_record(commands, self._cycle, self._table)
+        if bad != kernels.RECORD_OK:
+            raise HanokError(
+                f"command trace: record {self._commands + index}: "
+                f"{_complaint(commands[index], bad, self._cycle if index == 0 else None, self.standard)}"
+            )
+        self._make_room(np.unique(commands["channel"]))
+        kernels.check_records(
+            commands, self._channel_place, self._refresh, self._table, self._state, self._found
+        )
+        self._commands += len(commands)
+        self._cycle = int(commands["cycle"][-1])
 
-    def _activate_pair(self, item: TraceCommand) -> Iterator[Violation]:
-        halves = self.history.get(("bank", _place("bank", item), Command.ACT1))
-        gap = self.standard.activate_gap_cycles
-        if not halves or not 1 <= item.cycle - halves[-1].cycle <= gap or halves[-1].row != item.row:
-            yield Violation(f"ACT comes 1..{gap} cycles after its ACT1", halves[-1] if halves else None, item)
-
-    def _data_bus(self, item: TraceCommand) -> Iterator[Violation]:
-        standard = self.standard
-        reads = item.command is Command.RD
-        start = item.cycle + (standard.read_latency_cycles if reads else standard.write_latency_cycles)
-        place = _place("pseudo", item)
-        until, last = self.on_data.get(place, (start, item))
-        if start < until:
-            yield Violation("one burst at a time on the data bus", last, item)
-        self.on_data[place] = (start + standard.burst_cycles, item)
-
-    def _refresh_interval(self, item: TraceCommand) -> Iterator[Violation]:
-        place = _place("pseudo", item)
-        limit = (POSTPONED_REFRESHES + 1) * self.standard.refresh_interval_cycles
-        if item.cycle - self.refreshed.get(place, 0) > limit:
-            yield Violation(f"at most {limit} cycles between refreshes", None, item)
-            self.refreshed[place] = item.cycle
-        if item.command is Command.REFA:
-            self.refreshed[place] = item.cycle
+    def _make_room(self, channels: NDArray[np.int16]) -> None:
+        new = channels[self._channel_place[channels] < 0]
+        if len(new) == 0:
+            return
+        known = len(self._state.bus_end)
+        self._channel_place[new] = np.arange(known, known + len(new))
+        fresh = _fresh_state(self.standard, self._table.refresh_limit, len(new))
+        grown = [np.concatenate(pair) for pair in zip(self._state, fresh, strict=True)]
+        self._state = kernels.State(*grown)
 
 
-def _place(level: str, item: TraceCommand) -> Place:
-    match level:
-        case "pseudo":
-            return (item.channel, item.pseudo)
-        case "other_rank":
-            return (item.channel, item.pseudo, item.rank)
-        case "group":
-            return (item.channel, item.pseudo, item.rank, item.group)
-    return (item.channel, item.pseudo, item.rank, item.group, item.bank)
+def check_commands(
+    commands: Commands, standard: Standard, *, refresh: bool = True, limit: int = 100
+) -> CheckReport:
+    """Hold a whole trace, sorted by cycle, against `standard`; the report keeps up to `limit` violations.
+
+    Raises HanokError and ChipError as Checker does.
+    """
+    checker = Checker(standard, refresh=refresh, limit=limit)
+    checker.feed(commands)
+    return checker.report()
 
 
-def check_trace(
-    commands: Iterable[TraceCommand], standard: Standard, refresh: bool = True
-) -> list[Violation]:
-    """Return every violation in `commands`, which are sorted by cycle here; empty when the trace is legal."""
-    checker = _Checker(standard, refresh)
-    return [
-        violation
-        for item in sorted(commands, key=lambda command: command.cycle)
-        for violation in checker.check(item)
+def _sentences(standard: Standard) -> tuple[str, ...]:
+    low, high = standard.activate_gap_cycles
+    intervals = f"{MAX_POSTPONED + 1} x {standard.refresh_interval_cycles}"
+    texts = {
+        kernels.ON_BUS: "a command bus carries one command at a time",
+        kernels.ON_EDGE: f"a command lies on its clock edge ({_edges(standard)})",
+        kernels.CLOSED: "an activate or refresh needs its banks closed",
+        kernels.OPEN: "a read or write needs its row open",
+        kernels.PAIR: f"ACT comes {low}..{high} cycles after the ACT1 of its bank and row",
+        kernels.HALF: f"ACT1 is followed in its bank by an ACT, within {high} cycles",
+        kernels.ON_DATA: "the data bus carries one burst at a time",
+        kernels.REFRESH: f"a bank is refreshed again within {intervals} cycles",
+        kernels.ROUND: "single banks are refreshed in rounds, each bank once",
+    }
+    return tuple(texts[check] for check in range(kernels.CHECKS))
+
+
+def _edges(standard: Standard) -> str:
+    aligned = [
+        f"{command.name} a multiple of {form.align}"
+        for command, form in standard.forms.items()
+        if form.align > 1
     ]
+    return ", ".join(aligned) or "any cycle"
+
+
+def _complaint(record: np.void, bad: int, after: int | None, standard: Standard) -> str:
+    """Say what find_bad_record found in `record`; `after` is the least cycle, where that is known."""
+    number = int(record["command"])
+    if bad == kernels.BAD_ORDER:
+        least = "that of the record before" if after is None else str(after)
+        return f"cycle {record['cycle']} is too early; allowed: {least} or later"
+    if bad == kernels.BAD_COMMAND:
+        name = Command(number).name if number in list(Command) else str(number)
+        names = ", ".join(f"{command.name} ({int(command)})" for command in sorted(standard.forms))
+        return f"command {name} is not one of {standard.name}; allowed: {names}"
+    shape = standard.organisation
+    part, size = {
+        kernels.BAD_CHANNEL: ("channel", _MOST_CHANNELS),
+        kernels.BAD_PSEUDO: ("pseudo", shape.pseudo_channels),
+        kernels.BAD_RANK: ("rank", shape.ranks),
+        kernels.BAD_GROUP: ("group", shape.groups),
+        kernels.BAD_BANK: ("bank", shape.banks_per_group),
+        kernels.BAD_ROW: ("row", shape.rows),
+        kernels.BAD_COLUMN: ("column", shape.columns),
+    }[bad]
+    whole = number in _WHOLE and part in ("rank", "group", "bank")
+    span = "-1 (it is for a whole pseudo-channel)" if whole else f"0..{size - 1}"
+    return f"{Command(number).name} has {part} {record[part]}; allowed: {span}"
+
+
+def _require_checkable(rules: tuple[Rule, ...], name: str) -> None:
+    for rule in rules:
+        if rule.level not in LEVELS or rule.window < 1:
+            raise ChipError(
+                f"{name}: rule '{rule}' has level '{rule.level}' and window {rule.window}; allowed: "
+                f"{', '.join(LEVELS)}; 1 or more"
+            )
+        whole = [command.name for command in (rule.before, rule.after) if command in _WHOLE]
+        if whole and rule.level != "pseudo":
+            raise ChipError(
+                f"{name}: rule '{rule}' has level '{rule.level}', but {whole[0]} is for a whole "
+                "pseudo-channel; allowed: pseudo"
+            )
+
+
+def _table(standard: Standard) -> kernels.Table:
+    _require_checkable(standard.rules, standard.name)
+    order = sorted(range(len(standard.rules)), key=lambda code: standard.rules[code].after)
+    rules = [standard.rules[code] for code in order]
+    forms = [standard.forms.get(command, Form(Bus.ROW)) for command in Command]
+    shape = standard.organisation
+    return kernels.Table(
+        rule_first=np.searchsorted([rule.after for rule in rules], np.arange(len(Command) + 1)),
+        rule_code=np.array(order, np.int64),
+        rule_level=np.array([LEVELS.index(rule.level) for rule in rules], np.int64),
+        rule_before=np.array([rule.before for rule in rules], np.int64),
+        rule_cycles=np.array([rule.cycles for rule in rules], np.int64),
+        rule_window=np.array([rule.window for rule in rules], np.int64),
+        known=np.array([command in standard.forms for command in Command]),
+        bus=np.array([form.bus for form in forms], np.int64),
+        lead=np.array([form.lead for form in forms], np.int64),
+        tail=np.array([form.tail for form in forms], np.int64),
+        align=np.array([form.align for form in forms], np.int64),
+        latency=np.array((standard.read_latency_cycles, standard.write_latency_cycles), np.int64),
+        pseudo_channels=shape.pseudo_channels,
+        ranks=shape.ranks,
+        groups=shape.groups,
+        banks_per_group=shape.banks_per_group,
+        rows=shape.rows,
+        columns=shape.columns,
+        gap_low=standard.activate_gap_cycles[0],
+        gap_high=standard.activate_gap_cycles[1],
+        burst_cycles=standard.burst_cycles,
+        refresh_limit=(MAX_POSTPONED + 1) * standard.refresh_interval_cycles,
+    )
+
+
+def _fresh_state(standard: Standard, refresh_limit: int, channels: int) -> kernels.State:
+    """Return the memory of `channels` channels to which nothing was sent yet."""
+    shape = standard.organisation
+    units = channels * shape.pseudo_channels
+    groups = shape.ranks * shape.groups
+    places = units * (1 + shape.ranks + groups + shape.banks)
+    deepest = _power_of_two(max((rule.window for rule in standard.rules), default=1))
+    latency = max(standard.read_latency_cycles, standard.write_latency_cycles)
+    reach = _power_of_two(latency + standard.burst_cycles)
+    banks = units * shape.banks
+    return kernels.State(
+        count=np.zeros((places, len(Command)), np.int64),
+        last=_no_records(places, len(Command), deepest),
+        bus_end=np.full((channels, 2), -(1 << 62), np.int64),
+        bus_last=_no_records(channels, 2),
+        open_row=np.full(banks, -1, np.int64),
+        changed=_no_records(banks),
+        half=_no_records(banks),
+        data_cycle=np.full((units, reach), -1, np.int64),
+        data_last=_no_records(units, reach),
+        refreshed=np.zeros(banks, np.int64),
+        refreshed_by=_no_records(banks),
+        in_round=np.zeros(banks, np.bool_),
+        refresh_due=np.full(units, refresh_limit, np.int64),
+    )
+
+
+def _no_records(*shape: int) -> Commands:
+    records = np.zeros(shape, COMMAND_DTYPE)
+    records["command"] = -1
+    return records
+
+
+def _power_of_two(least: int) -> int:
+    return 1 << (least - 1).bit_length()

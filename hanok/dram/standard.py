@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from hanok.numerics.ranges import Range
+
 
 class Command(IntEnum):
-    """Commands on the DRAM's buses, one cycle each; the numbers stand in command traces.
+    """Commands on the DRAM's buses; the numbers stand in command traces.
 
-    An activate takes two cycles: ACT1, then ACT, from which its timings count.
+    An activate may take two commands: ACT1, then ACT, from which its timings count. PREA and REFA are for all
+    banks of a pseudo-channel, REFB refreshes one bank.
     """
 
     ACT = 0
@@ -20,6 +23,7 @@ class Command(IntEnum):
     WR = 4
     REFA = 5
     ACT1 = 6
+    REFB = 7
 
 
 class Bus(IntEnum):
@@ -30,11 +34,28 @@ class Bus(IntEnum):
 
 
 @dataclass(frozen=True)
+class Form:
+    """How a command lies on its bus: at cycle t it holds the cycles from t - `lead` to t + `tail`.
+
+    t is a multiple of `align` (2 for commands that need a rising edge, where a cycle is half a clock).
+    """
+
+    bus: Bus
+    lead: int = 0
+    tail: int = 0
+    align: int = 1
+
+
+LEVELS = ("pseudo", "rank", "other_rank", "group", "bank")
+
+
+@dataclass(frozen=True)
 class Rule:
     """`after` comes at least `cycles` after the `window`-th last `before` in the same `level`.
 
-    level is "pseudo" (pseudo-channel), "group" or "bank"; "other_rank" holds between two ranks (or stack
-    identities) of one pseudo-channel.
+    level is "pseudo" (pseudo-channel), "rank", "group" or "bank"; "other_rank" holds between two ranks (or
+    stack identities) of one pseudo-channel. Commands of a whole pseudo-channel (PREA, REFA) stand in rules of
+    the level "pseudo" alone.
     """
 
     level: str
@@ -103,41 +124,66 @@ class Organisation:
 
 @dataclass(frozen=True)
 class Energy:
-    """Picojoules for each command of one pseudo-channel, milliwatts of background for each channel."""
+    """Picojoules for each command of one pseudo-channel, milliwatts of background for each channel.
 
-    activate_precharge_pj: float
-    read_pj: float
-    write_pj: float
-    refresh_pj: float
-    background_mw: float
+    low and high span what the sources leave open.
+    """
+
+    activate_precharge_pj: Range
+    read_pj: Range
+    write_pj: Range
+    refresh_pj: Range
+    """Of all banks of a pseudo-channel (REFA)."""
+    bank_refresh_pj: Range
+    """Of one bank (REFB); nothing where the standard has none."""
+    background_mw: Range
     source: str
 
 
 @dataclass(frozen=True)
 class Standard:
-    """One speed grade of one standard; times are cycles of its clock `tck_fs` (femtoseconds)."""
+    """One speed grade and density of one standard.
+
+    All times are cycles of `tck_fs` femtoseconds: the command clock, or half of it (`clock_cycles` 2) where
+    row commands take half clocks.
+    """
 
     name: str
+    family: str
+    speed_mbps: int
+    """Mb/s a data pin."""
+    density_gbit: int
+    """Of one channel (HBM) or one die (others), as tRFC depends on it."""
     tck_fs: int
+    clock_cycles: int
     burst_bytes: int
     burst_cycles: int
     read_latency_cycles: int
     write_latency_cycles: int
     refresh_interval_cycles: int
+    bank_refresh_interval_cycles: int
+    """From one REFB of a pseudo-channel to the next, over all its banks in turn; 0: it has none."""
     organisation: Organisation
-    bus_of: Mapping[Command, Bus]
-    activate_gap_cycles: int
-    """ACT comes at most so many cycles after its ACT1."""
+    forms: Mapping[Command, Form]
+    """The commands that the standard has, and how each lies on its bus."""
+    activate_gap_cycles: tuple[int, int]
+    """ACT comes at least and at most so many cycles after its ACT1; (0, 0): an activate is one command."""
     rules: tuple[Rule, ...]
     mapping: str
     energy: Energy
     sources: Mapping[str, str] = field(default_factory=dict)
     derived: str = ""
     """How figures without a public document were made; empty when there are none."""
+    stack_channels: int = 1
+    """Channels of one package: a stack (HBM), a die (others)."""
+    timings: Mapping[str, int] = field(default_factory=dict)
+    """In cycles, by the names that the formulas of `rows` use."""
+    rows: tuple[RuleRow, ...] = ()
+    """What `rules` was built from."""
 
     @property
     def tck_ps(self) -> float:
-        """Clock period in picoseconds."""
+        """Length of a cycle in picoseconds."""
         return self.tck_fs / 1000
 
     @property

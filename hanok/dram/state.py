@@ -1,232 +1,310 @@
-"""Building the controller's state array, and reading counters and command traces out of it."""
+"""Building the controller's state array from a standard's table, and reading counters out of it."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hanok.dram import _layout as k
 from hanok.dram.mapping import Mapping, parse_mapping
-from hanok.dram.standard import Command, FlatMemory, Standard
+from hanok.dram.results import Counters
+from hanok.dram.standard import LEVELS, Bus, Command, FlatMemory, Rule, Standard
 from hanok.dram.standards import get_standard
 from hanok.errors import ChipError
-from hanok.machine import Memory
+from hanok.machine import Memory, Policy
 
 State = NDArray[np.int64]
 
-ACT, PRE, PREA, RD, WR, REFA, ACT1 = Command
-
-_DELAYS = {
-    k.H_BANK_ACT_ACT: ("bank", ACT, ACT, 1),
-    k.H_BANK_ACT_RD: ("bank", ACT, RD, 1),
-    k.H_BANK_ACT_WR: ("bank", ACT, WR, 1),
-    k.H_BANK_ACT_PRE: ("bank", ACT, PRE, 1),
-    k.H_BANK_PRE_ACT: ("bank", PRE, ACT1, 1),
-    k.H_BANK_RD_PRE: ("bank", RD, PRE, 1),
-    k.H_BANK_WR_PRE: ("bank", WR, PRE, 1),
-    k.H_GROUP_ACT_ACT: ("group", ACT, ACT, 1),
-    k.H_GROUP_RD_RD: ("group", RD, RD, 1),
-    k.H_GROUP_WR_WR: ("group", WR, WR, 1),
-    k.H_GROUP_WR_RD: ("group", WR, RD, 1),
-    k.H_GROUP_RD_WR: ("group", RD, WR, 1),
-    k.H_ACT_ACT: ("pseudo", ACT, ACT, 1),
-    k.H_FAW: ("pseudo", ACT, ACT, 4),
-    k.H_PRE_PRE: ("pseudo", PRE, PRE, 1),
-    k.H_RD_RD: ("pseudo", RD, RD, 1),
-    k.H_WR_WR: ("pseudo", WR, WR, 1),
-    k.H_RD_WR: ("pseudo", RD, WR, 1),
-    k.H_WR_RD: ("pseudo", WR, RD, 1),
-    k.H_PREA_REFA: ("pseudo", PREA, REFA, 1),
-    k.H_REFA_ACT: ("pseudo", REFA, ACT1, 1),
-    k.H_OTHER_RD_RD: ("other_rank", RD, RD, 1),
-    k.H_OTHER_WR_WR: ("other_rank", WR, WR, 1),
-}
-"""Header slot -> the rule that the kernels keep there."""
-
-_IMPLIED = {
-    ("pseudo", ACT, PREA, 1): ("bank", ACT, PRE, 1),
-    ("pseudo", RD, PREA, 1): ("bank", RD, PRE, 1),
-    ("pseudo", WR, PREA, 1): ("bank", WR, PRE, 1),
-    ("pseudo", PRE, PREA, 1): ("pseudo", PRE, PRE, 1),
-    ("pseudo", PREA, PRE, 1): ("pseudo", PRE, PRE, 1),
-    ("pseudo", PREA, PREA, 1): ("pseudo", PRE, PRE, 1),
-    ("pseudo", PREA, ACT1, 1): ("pseudo", REFA, ACT1, 1),
-    ("pseudo", PRE, REFA, 1): ("bank", ACT, ACT, 1),
-    ("pseudo", ACT, REFA, 1): ("bank", ACT, ACT, 1),
-    ("pseudo", REFA, PREA, 1): ("pseudo", REFA, ACT1, 1),
-    ("pseudo", REFA, REFA, 1): ("pseudo", REFA, ACT1, 1),
-}
-"""Rules that the kernels keep by keeping another one, of at least as many cycles, in the same place."""
+LONG_AGO = -(1 << 40)
 
 
-@dataclass(frozen=True)
-class Counters:
-    """What the DRAM did; `refresh_stall_ps` sums the delays of column commands by refreshes."""
+def make_state(memory: Memory, *, ports: int = 1, port_depth: int = 256, stream: bool = True) -> State:
+    """Return the state of an idle memory of a chip; see `state_of`.
 
-    reads: int
-    writes: int
-    row_hits: int
-    row_misses: int
-    row_conflicts: int
-    activates: int
-    precharges: int
-    refreshes: int
-    turnarounds: int
-    refresh_stall_ps: int
-    forwarded_reads: int
-    channels: int
-
-
-def make_state(memory: Memory, trace_commands: int = 0) -> State:
-    """Return the state of an idle memory; with `trace_commands`, it keeps that many commands.
-
-    Raises ChipError for an unknown standard or a capacity that the standard's channels do not have.
+    Raises ChipError for an unknown standard, a capacity that the standard's channels do not have, or a mapping
+    that is none.
     """
     standard = get_standard(memory.standard)
     if isinstance(standard, FlatMemory):
-        return _flat_state(standard, memory.channels)
+        return flat_state_of(standard, memory.channels, ports=ports, port_depth=port_depth)
     native_mib = standard.channel_bytes * memory.channels >> 20
     if memory.capacity_mib > native_mib:
         raise ChipError(
             f"memory.capacity_mib: {memory.capacity_mib} MiB; allowed: at most {native_mib} for "
             f"{memory.channels} channels of {standard.name}"
         )
-    return state_of(standard, memory.channels, memory.refresh, trace_commands)
+    return state_of(
+        standard,
+        memory.channels,
+        memory.controller,
+        memory.mapping,
+        ports=ports,
+        port_depth=port_depth,
+        stream=stream,
+    )
 
 
 def state_of(
-    standard: Standard, channels: int, refresh: bool = True, trace_commands: int = 0, mapping: str = ""
+    standard: Standard,
+    channels: int,
+    policy: Policy | None = None,
+    mapping: str = "",
+    *,
+    ports: int = 1,
+    port_depth: int = 256,
+    stream: bool = True,
 ) -> State:
-    """Return the state of `channels` idle channels of `standard`, with its own mapping or another one."""
-    _check_rules(standard)
-    shape = standard.organisation
-    units = channels * shape.pseudo_channels
+    """Return the state of `channels` idle channels of `standard`.
+
+    mapping: text of `hanok.dram.mapping`, by default the standard's own. Each unit has `ports` ports, in each
+    of which `port_depth` requests can wait (rounded up to a power of two). `stream` False turns the stream path
+    off.
+    """
+    policy = policy or Policy()
     table = parse_mapping(mapping or standard.mapping, standard, channels)
-    pieces, ends = _pieces(table, standard)
-    groups = shape.ranks * shape.groups
-    sizes = (
-        (k.H_PIECES, len(pieces) * k.P_SIZE),
-        (k.H_UNITS, units * k.U_SIZE),
-        (k.H_GROUPS, units * groups * k.G_SIZE),
-        (k.H_BANKS, units * shape.banks * k.B_SIZE),
-        (k.H_BUSES, channels * 2 * k.BUS_SIZE),
-        (k.H_READ_QUEUES, units * k.READ_QUEUE),
-        (k.H_WRITE_QUEUES, units * k.W_SIZE),
-        (k.H_TRACE, trace_commands * k.T_SIZE),
-    )
-    state = np.zeros(k.H_SIZE + sum(size for _, size in sizes), np.int64)
+    tables: dict[int, list[int]] = {}
+    tables[k.H_PIECES], ends = _pieces(table, standard)
+    tables[k.H_FORMS] = _forms(standard)
+    header = _header(standard, channels, policy, ports, port_depth) | ends
+    header[k.H_STREAM] = int(stream)
     offset = k.H_SIZE
-    for slot, size in sizes:
-        state[slot] = offset
-        offset += size
-    header = {
-        k.H_TCK_FS: standard.tck_fs,
-        k.H_UNIT_PIECES: ends[0],
-        k.H_BANK_PIECES: ends[1],
-        k.H_COLUMN_PIECES: ends[2],
-        k.H_HASH_MASK: shape.banks_per_group - 1,
-        k.H_UNIT_COUNT: units,
-        k.H_GROUP_COUNT: groups,
-        k.H_BANK_COUNT: shape.banks,
-        k.H_GROUP_SHIFT: _log2(shape.banks_per_group),
-        k.H_RANK_SHIFT: _log2(shape.banks_per_group * shape.groups),
-        k.H_CHANNEL_SHIFT: _log2(shape.pseudo_channels),
-        k.H_COLUMN_BUS: k.BUS_SIZE if standard.bus_of[RD] != standard.bus_of[ACT] else 0,
-        k.H_TRACE_SIZE: trace_commands,
-        k.H_INTERVAL: standard.refresh_interval_cycles,
-        k.H_ACT_GAP: standard.activate_gap_cycles,
-        k.H_READ_LATENCY: standard.read_latency_cycles,
-        k.H_WRITE_LATENCY: standard.write_latency_cycles,
-        k.H_BURST_SHIFT: _log2(standard.burst_bytes),
-        k.H_BURST_CYCLES: standard.burst_cycles,
-    }
-    header |= {slot: standard.delay(*rule) for slot, rule in _DELAYS.items()}
+    for slot, content in tables.items():
+        header[slot] = offset
+        offset += len(content)
+    header[k.H_RULES] = offset
+    tables[k.H_RULES] = _rules(standard, offset)
+    offset += len(tables[k.H_RULES])
+    header |= {k.H_CHANNELS: offset}
+    state = np.zeros(offset + channels * header[k.H_CHANNEL_SIZE], np.int64)
     for slot, value in header.items():
         state[slot] = value
-    row = next(piece for piece in table.pieces if piece.field == "row")
-    state[k.H_ROW_SHIFT], state[k.H_ROW_MASK] = row.address_bit, (1 << row.bits) - 1
-    state[state[k.H_PIECES] : state[k.H_UNITS]] = np.array(pieces, np.int64).ravel()
-    _idle(state, standard.refresh_interval_cycles if refresh else k.NEVER)
+    for slot, content in tables.items():
+        state[header[slot] : header[slot] + len(content)] = content
+    _idle(state)
     return state
 
 
-def _idle(state: State, first_refresh: int) -> None:
-    """Close all banks, empty the buses, and set the first refresh."""
-    unit_table = state[state[k.H_UNITS] : state[k.H_GROUPS]].reshape(-1, k.U_SIZE)
-    unit_table[:, k.U_DUE] = first_refresh
-    unit_table[:, k.U_LAST_COLUMN] = -1
-    unit_table[:, k.U_LAST_KIND] = -1
-    state[state[k.H_BANKS] : state[k.H_BUSES]].reshape(-1, k.B_SIZE)[:, k.B_ROW] = -1
-    state[state[k.H_BUSES] : state[k.H_READ_QUEUES]] = -1
+def _header(standard: Standard, channels: int, policy: Policy, ports: int, port_depth: int) -> dict[int, int]:
+    """Shape, policy and the sizes of a unit's parts."""
+    shape = standard.organisation
+    groups, banks = shape.ranks * shape.groups, shape.banks
+    ring = 1 << max(1, (port_depth - 1).bit_length())
+    offsets, offset = {}, k.U_SIZE
+    for slot, size in (
+        (k.O_RANKS, shape.ranks * k.COMMANDS),
+        (k.O_GROUPS, groups * k.COMMANDS),
+        (k.O_BANKS, banks * k.B_SIZE),
+        (k.O_ACTIVE, 2 * banks),
+        (k.O_ENTRIES, (policy.read_queue + policy.write_queue) * k.Q_SIZE),
+        (k.O_PORTS, ports * k.I_SIZE),
+        (k.O_INPUT, ports * ring * k.N_SIZE),
+    ):
+        offsets[slot] = offset
+        offset += size
+    windows = {rule.after: rule.cycles for rule in standard.rules if rule.window > 1}
+    first = Command.ACT if standard.activate_gap_cycles[1] == 0 else Command.ACT1
+    one_bus = len({form.bus for form in standard.forms.values()}) == 1
+    turns = 1 if one_bus else shape.pseudo_channels * standard.clock_cycles
+    per_bank = policy.refresh == "per_bank"
+    return offsets | {
+        k.H_TCK_FS: standard.tck_fs,
+        k.H_BURST: standard.burst_cycles,
+        k.H_READ_LATENCY: standard.read_latency_cycles,
+        k.H_WRITE_LATENCY: standard.write_latency_cycles,
+        k.H_UNITS: channels * shape.pseudo_channels,
+        k.H_PSEUDO: shape.pseudo_channels,
+        k.H_RANKS: shape.ranks,
+        k.H_GROUPS: groups,
+        k.H_BANKS: banks,
+        k.H_GROUP_SHIFT: _log2(shape.banks_per_group),
+        k.H_RANK_SHIFT: _log2(shape.banks_per_group * shape.groups),
+        k.H_WINDOW: max((rule.window for rule in standard.rules), default=1),
+        k.H_WINDOW_ACT: windows.get(Command.ACT, 0) - standard.activate_gap_cycles[0],
+        k.H_WINDOW_REFB: windows.get(Command.REFB, 0),
+        k.H_GAP_LEAST: standard.activate_gap_cycles[0],
+        k.H_GAP_MOST: standard.activate_gap_cycles[1],
+        k.H_FIRST: first,
+        k.H_ONE_BUS: int(one_bus),
+        k.H_COLUMN_PERIOD: turns,
+        k.H_COLUMN_PHASE: standard.clock_cycles,
+        k.H_INTERVAL: standard.bank_refresh_interval_cycles if per_bank else standard.refresh_interval_cycles,
+        k.H_BANK_INTERVAL: standard.bank_refresh_interval_cycles if per_bank else 0,
+        k.H_REFRESH_CYCLES: _refresh_cycles(standard, per_bank),
+        k.H_POSTPONED: policy.postponed_refreshes if policy.refresh != "none" else -1,
+        k.H_CLOSED: int(policy.page == "closed"),
+        k.H_CAP: policy.row_hit_cap,
+        k.H_READ_QUEUE: policy.read_queue,
+        k.H_WRITE_QUEUE: policy.write_queue,
+        k.H_HIGH: policy.write_high,
+        k.H_LOW: policy.write_low,
+        k.H_PORTS: ports,
+        k.H_RING_MASK: ring - 1,
+        k.H_UNIT_SIZE: offset,
+        k.H_CHANNEL_SIZE: k.CH_UNITS + shape.pseudo_channels * offset,
+    }
 
 
-def _flat_state(flat: FlatMemory, channels: int) -> State:
-    """Return the state of a memory without banks, its bursts spread over the channels in turn."""
-    state = np.zeros(k.H_SIZE + k.P_SIZE + channels * k.U_SIZE, np.int64)
-    state[k.H_FLAT] = 1
-    state[k.H_PIECES] = k.H_SIZE
-    state[k.H_UNITS] = k.H_SIZE + k.P_SIZE
-    state[k.H_UNIT_PIECES] = 1
-    state[k.H_UNIT_COUNT] = channels
-    state[k.H_TCK_FS] = 1000
-    state[k.H_FLAT_FS], state[k.H_FLAT_LATENCY_FS] = flat.burst_fs, flat.latency_ps * 1000
-    state[k.H_SIZE : k.H_SIZE + k.P_SIZE] = (_log2(flat.burst_bytes), channels - 1, 0)
-    return state
+def _refresh_cycles(standard: Standard, per_bank: bool) -> int:
+    """Cycles from a refresh to the first activate of what it refreshed."""
+    if per_bank:
+        return max(standard.delay("bank", Command.REFB, first) for first in (Command.ACT, Command.ACT1))
+    return max(standard.delay("pseudo", Command.REFA, first) for first in (Command.ACT, Command.ACT1))
+
+
+def _forms(standard: Standard) -> list[int]:
+    one_bus = len({form.bus for form in standard.forms.values()}) == 1
+    found = []
+    for command in Command:
+        form = standard.forms.get(command)
+        on_column = form is not None and form.bus is Bus.COLUMN and not one_bus
+        found += [form.lead, form.tail, form.align, int(on_column)] if form else [0, 0, 1, 0]
+    return found
+
+
+def _rules(standard: Standard, offset: int) -> list[int]:
+    """For each command and level the bounds of its pairs, then the pairs (after, cycles).
+
+    Rules of a window wider than 1 are not among them; the activates' ring keeps those. Where an activate takes
+    two commands, what must precede the second precedes the first by as much less as the two are apart at least.
+    """
+    shift = standard.activate_gap_cycles[0]
+    longest: dict[tuple[Command, str], dict[Command, int]] = {}
+    for rule in standard.rules:
+        if rule.window > 1:
+            _check_window(standard, rule)
+            continue
+        pairs = longest.setdefault((rule.before, rule.level), {})
+        after, cycles = rule.after, rule.cycles
+        if after is Command.ACT and shift > 0:
+            after, cycles = Command.ACT1, cycles - shift
+        pairs[after] = max(pairs.get(after, 0), cycles)
+    bounds: list[int] = []
+    pairs_of: list[int] = []
+    first = offset + k.COMMANDS * k.LEVELS * k.R_SIZE
+    for command in Command:
+        for level in LEVELS:
+            begin = first + len(pairs_of)
+            for after, cycles in sorted(longest.get((command, level), {}).items()):
+                pairs_of += [int(after), cycles]
+            bounds += [begin, first + len(pairs_of)]
+    return bounds + pairs_of
+
+
+def _check_window(standard: Standard, rule: Rule) -> None:
+    """Our bug, not the user's: the ring holds activates of a pseudo-channel."""
+    widest = max(other.window for other in standard.rules)
+    fits = rule.level == "pseudo" and rule.before is Command.ACT and rule.after in (Command.ACT, Command.REFB)
+    assert fits and rule.window == widest <= k.RING, f"{standard.name}: the controller cannot keep {rule}"
+
+
+def _idle(state: State) -> None:
+    """Close all banks, empty the queues, and set the first refresh."""
+    units = units_of(state)
+    channels, pseudo, size = units.shape
+    units[..., k.U_NEXT] = k.NEVER
+    units[..., k.U_FIRST_READ : k.U_FREE] = -1
+    units[..., k.U_HALF] = -1
+    units[..., k.U_LAST_KIND] = -1
+    units[..., k.U_DUE] = state[k.H_INTERVAL] if state[k.H_POSTPONED] >= 0 else k.NEVER
+    units[..., k.U_RING : k.U_RING + k.RING] = LONG_AGO
+    units[..., k.U_PHASE] = np.arange(pseudo) * int(state[k.H_COLUMN_PHASE])
+    banks = units[..., state[k.O_BANKS] : state[k.O_ACTIVE]].reshape(channels, pseudo, -1, k.B_SIZE)
+    banks[..., k.B_ROW] = k.ROW_CLOSED
+    banks[..., k.B_HEAD_READ : k.B_PLACE_READ] = -1
+    entries = units[..., state[k.O_ENTRIES] : state[k.O_PORTS]].reshape(channels, pseudo, -1, k.Q_SIZE)
+    starts = int(state[k.H_CHANNELS]) + k.CH_UNITS + np.arange(channels)[:, None] * int(state[k.H_CHANNEL_SIZE])
+    starts = starts + np.arange(pseudo)[None, :] * size
+    places = starts[..., None] + int(state[k.O_ENTRIES]) + np.arange(entries.shape[2]) * k.Q_SIZE
+    entries[..., :-1, k.Q_NEXT] = places[..., 1:]
+    entries[..., -1, k.Q_NEXT] = -1
+    units[..., k.U_FREE] = places[..., 0]
 
 
 def _log2(power: int) -> int:
     return power.bit_length() - 1
 
 
-def _pieces(mapping: Mapping, standard: Standard) -> tuple[list[tuple[int, int, int]], list[int]]:
-    """Return (shift, mask, target bit) of the unit's, the bank's and the column's pieces; where each ends."""
+def _pieces(mapping: Mapping, standard: Standard) -> tuple[list[int], dict[int, int]]:
+    """(shift, mask, target bit) of the unit's, the bank's, the row's and the column's pieces; where each ends."""
     shape = standard.organisation
     bank_bits = _log2(shape.banks_per_group)
     targets = (
-        {"pseudo": 0, "channel": _log2(shape.pseudo_channels)},
-        {"bank": 0, "group": bank_bits, "rank": bank_bits + _log2(shape.groups)},
-        {"column": 0},
+        (k.H_UNIT_PIECES, {"pseudo": 0, "channel": _log2(shape.pseudo_channels)}),
+        (k.H_BANK_PIECES, {"bank": 0, "group": bank_bits, "rank": bank_bits + _log2(shape.groups)}),
+        (k.H_ROW_PIECES, {"row": 0}),
+        (k.H_COLUMN_PIECES, {"column": 0}),
     )
-    found: list[tuple[int, int, int]] = []
-    ends = []
-    for target in targets:
-        found += [
-            (piece.address_bit, (1 << piece.bits) - 1, target[piece.field] + piece.field_bit)
-            for piece in mapping.pieces
-            if piece.field in target
-        ]
-        ends.append(len(found))
+    found: list[int] = []
+    ends = {}
+    for slot, target in targets:
+        for piece in mapping.pieces:
+            if piece.field in target:
+                found += [piece.address_bit, (1 << piece.bits) - 1, target[piece.field] + piece.field_bit]
+        ends[slot] = len(found) // k.P_SIZE
     return found, ends
 
 
-def _check_rules(standard: Standard) -> None:
-    """Our bug, not the user's: every row of the table must be one that the kernels keep."""
-    kept = set(_DELAYS.values())
-    for rule in standard.rules:
-        place = (rule.level, rule.before, rule.after, rule.window)
-        if place in kept:
-            continue
-        assert place in _IMPLIED, f"{standard.name}: the controller does not know the rule {rule}"
-        assert rule.cycles <= standard.delay(*_IMPLIED[place]), f"{standard.name}: {rule} is not implied"
+def units_of(state: State) -> State:
+    """Return a view [channel, pseudo-channel, size] of the blocks of all units."""
+    blocks = state[state[k.H_CHANNELS] :].reshape(-1, int(state[k.H_CHANNEL_SIZE]))
+    return blocks[:, k.CH_UNITS :].reshape(len(blocks), int(state[k.H_PSEUDO]), int(state[k.H_UNIT_SIZE]))
 
 
 def read_counters(state: State) -> Counters:
-    """Sum the counters of all channels."""
-    first = int(state[k.H_UNITS])
-    units = state[first : first + int(state[k.H_UNIT_COUNT]) * k.U_SIZE].reshape(-1, k.U_SIZE).sum(axis=0)
+    """Sum the counters of all units."""
+    units = units_of(state)
+    totals = units.sum(axis=(0, 1))
     return Counters(
-        reads=int(units[k.C_READS]) + int(units[k.C_FORWARDS]),
-        writes=int(units[k.C_WRITES]),
-        row_hits=int(units[k.C_HITS]),
-        row_misses=int(units[k.C_MISSES]),
-        row_conflicts=int(units[k.C_CONFLICTS]),
-        activates=int(units[k.C_ACTIVATES]),
-        precharges=int(units[k.C_PRECHARGES]),
-        refreshes=int(units[k.C_REFRESHES]),
-        turnarounds=int(units[k.C_TURNAROUNDS]),
-        refresh_stall_ps=int(units[k.C_STALL]) * int(state[k.H_TCK_FS]) // 1000,
-        forwarded_reads=int(units[k.C_FORWARDS]),
-        channels=int(state[k.H_UNIT_COUNT]) >> int(state[k.H_CHANNEL_SHIFT]),
+        reads=int(totals[k.C_READS]),
+        writes=int(totals[k.C_WRITES]),
+        row_hits=int(totals[k.C_HITS]),
+        row_misses=int(totals[k.C_MISSES]),
+        row_conflicts=int(totals[k.C_CONFLICTS]),
+        activates=int(totals[k.C_ACTIVATES]),
+        precharges=int(totals[k.C_PRECHARGES]),
+        refreshes=int(totals[k.C_REFRESHES]),
+        bank_refreshes=int(totals[k.C_BANK_REFRESHES]),
+        turnarounds=int(totals[k.C_TURNAROUNDS]),
+        forwarded_reads=int(totals[k.C_FORWARDS]),
+        coalesced_writes=int(totals[k.C_COALESCED]),
+        lost_cycles=tuple(int(cycles) for cycles in totals[k.C_LOST : k.U_RING]),
+        channels=units.shape[0],
+        pseudo_channels=units.shape[0] * units.shape[1],
     )
+
+
+def flat_state_of(flat: FlatMemory, channels: int, *, ports: int = 1, port_depth: int = 256) -> State:
+    """Return the state of a memory without banks, its bursts spread over the channels in turn.
+
+    A cycle of it is a picosecond.
+    """
+    ring = 1 << max(1, (port_depth - 1).bit_length())
+    unit_size = k.U_SIZE + ports * k.I_SIZE + ports * ring * k.N_SIZE
+    pieces = k.H_SIZE
+    channels_at = pieces + k.P_SIZE
+    state = np.zeros(channels_at + channels * (k.CH_UNITS + unit_size), np.int64)
+    header = {
+        k.H_FLAT: 1,
+        k.H_FLAT_FS: flat.burst_fs,
+        k.H_FLAT_LATENCY_FS: flat.latency_ps * 1000,
+        k.H_TCK_FS: 1000,
+        k.H_UNITS: channels,
+        k.H_PSEUDO: 1,
+        k.H_PIECES: pieces,
+        k.H_UNIT_PIECES: 1,
+        k.H_BANK_PIECES: 1,
+        k.H_ROW_PIECES: 1,
+        k.H_COLUMN_PIECES: 1,
+        k.H_PORTS: ports,
+        k.H_RING_MASK: ring - 1,
+        k.H_CHANNELS: channels_at,
+        k.H_CHANNEL_SIZE: k.CH_UNITS + unit_size,
+        k.H_UNIT_SIZE: unit_size,
+        k.O_PORTS: k.U_SIZE,
+        k.O_INPUT: k.U_SIZE + ports * k.I_SIZE,
+    }
+    for slot, value in header.items():
+        state[slot] = value
+    state[pieces : pieces + k.P_SIZE] = (_log2(flat.burst_bytes), channels - 1, 0)
+    units_of(state)[..., k.U_NEXT] = k.NEVER
+    return state

@@ -3,6 +3,6 @@
 from hanok.estimate.activity import ActivityCounts, activity
 from hanok.estimate.area import Area, estimate_area
 from hanok.estimate.energy import Energy, estimate_energy
-from hanok.estimate.ranges import Range
+from hanok.numerics.ranges import Range
 
 __all__ = ["ActivityCounts", "Area", "Energy", "Range", "activity", "estimate_area", "estimate_energy"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from math import ceil, log2
 
-from hanok.estimate.ranges import Range, total
 from hanok.estimate.tables import (
     CONTROL_AREA,
     FLIP_FLOP_UM2,
@@ -19,6 +18,7 @@ from hanok.estimate.tables import (
     sram_um2,
 )
 from hanok.machine import Chip
+from hanok.numerics.ranges import Range, total
 
 _UM2_PER_MM2 = 1e6
 

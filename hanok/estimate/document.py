@@ -10,8 +10,8 @@ from hanok.dram.standard import Standard
 from hanok.estimate import tables
 from hanok.estimate.area import estimate_area
 from hanok.estimate.energy import mac_pj, vector_step_pj
-from hanok.estimate.ranges import Range
 from hanok.machine import Chip, preset_names
+from hanok.numerics.ranges import Range
 
 _INTRODUCTION = """# Energy and area
 
@@ -43,10 +43,39 @@ def _span(value: Range, digits: int = 3) -> str:
     return " .. ".join(f"{number:.{digits}g}" for number in (value.low, value.nominal, value.high))
 
 
+def _whole(value: Range) -> str:
+    return " .. ".join(f"{number:.0f}" for number in (value.low, value.nominal, value.high))
+
+
 def _standard(name: str) -> Standard:
     found = get_standard(name)
     assert isinstance(found, Standard), f"{name} has no commands"
     return found
+
+
+def _dram_lines() -> Iterator[str]:
+    """The energy of each family at its default density, and the sources below the table."""
+    standards_of = {_standard(name).family: _standard(name) for name in standards()}
+    yield (
+        "Picojoules of each command of a pseudo-channel; standby of each channel. The speed grades of a "
+        "family share them; refresh is that of the default density."
+    )
+    yield ""
+    yield from _table(
+        ("family", "activate and precharge", "read", "write", "refresh", "refresh of a bank", "standby mW"),
+        [
+            (
+                family,
+                *map(_whole, (figures.activate_precharge_pj, figures.read_pj, figures.write_pj)),
+                *map(_whole, (figures.refresh_pj, figures.bank_refresh_pj, figures.background_mw)),
+            )
+            for family, figures in ((family, found.energy) for family, found in standards_of.items())
+        ],
+    )
+    for source in dict.fromkeys(found.energy.source for found in standards_of.values()):
+        names = ", ".join(family for family, found in standards_of.items() if found.energy.source == source)
+        yield f"- {names}: {source}."
+    yield ""
 
 
 def document_text() -> str:
@@ -66,23 +95,7 @@ def document_text() -> str:
         ("64-bit access to an SRAM of", "pJ at 45 nm", "pJ at 7 nm"),
         [(f"{row.size_bytes >> 10} KiB", row.old_pj, row.new_pj) for row in tables.SRAM_ENERGY],
     )
-    lines += ["## DRAM", "", "Picojoules of each command of a pseudo-channel; standby of each channel.", ""]
-    names = standards()
-    lines += _table(
-        ("standard", "activate and precharge", "read", "write", "refresh", "standby mW", "source"),
-        [
-            (
-                name,
-                *(
-                    f"{value:.4g}"
-                    for value in (figures.activate_precharge_pj, figures.read_pj, figures.write_pj)
-                ),
-                *(f"{value:.4g}" for value in (figures.refresh_pj, figures.background_mw)),
-                figures.source,
-            )
-            for name, figures in ((name, _standard(name).energy) for name in names)
-        ],
-    )
+    lines += ["## DRAM", "", *_dram_lines()]
     lines += [
         "## Area",
         "",

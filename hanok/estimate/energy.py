@@ -8,10 +8,7 @@ from hanok.dram import get_standard
 from hanok.dram.standard import FlatMemory
 from hanok.estimate.activity import ActivityCounts
 from hanok.estimate.area import estimate_area
-from hanok.estimate.ranges import NOTHING, Range, total
 from hanok.estimate.tables import (
-    DRAM_DERIVED,
-    DRAM_MEASURED,
     FLAT_PJ_PER_BIT,
     FLOAT32_ADD,
     FLOAT32_MULTIPLY,
@@ -27,6 +24,7 @@ from hanok.estimate.tables import (
     sram_pj_per_byte,
 )
 from hanok.machine import Chip, Technology
+from hanok.numerics.ranges import NOTHING, Range, total
 
 _PJ_PER_MJ = 1e9
 
@@ -99,16 +97,14 @@ def _dram(counts: ActivityCounts, chip: Chip, seconds: float) -> tuple[Range, Ra
     if isinstance(standard, FlatMemory):
         return FLAT_PJ_PER_BIT * (8 * (counts.dram_read_bytes + counts.dram_write_bytes)), NOTHING
     figures = standard.energy
-    spread = DRAM_DERIVED if figures.source.startswith("derived") or standard.derived else DRAM_MEASURED
     access = (
-        counts.dram_read_bytes / standard.burst_bytes * figures.read_pj
-        + counts.dram_write_bytes / standard.burst_bytes * figures.write_pj
-        + counts.dram_activates * figures.activate_precharge_pj
+        figures.read_pj * (counts.dram_read_bytes / standard.burst_bytes)
+        + figures.write_pj * (counts.dram_write_bytes / standard.burst_bytes)
+        + figures.activate_precharge_pj * counts.dram_activates
     )
-    shape = standard.organisation
     interval_seconds = standard.refresh_interval_cycles * standard.tck_fs * 1e-15
     refreshes = (
-        seconds / interval_seconds * shape.pseudo_channels * shape.ranks if chip.memory.refresh else 0.0
+        seconds / interval_seconds * standard.organisation.pseudo_channels if chip.memory.controller.refresh != "none" else 0.0
     )
-    channel = figures.background_mw * seconds * _PJ_PER_MJ + refreshes * figures.refresh_pj
-    return spread * access, spread * (channel * chip.memory.channels)
+    channel = figures.background_mw * (seconds * _PJ_PER_MJ) + figures.refresh_pj * refreshes
+    return access, channel * chip.memory.channels

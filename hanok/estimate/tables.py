@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import exp, log
 
-from hanok.estimate.ranges import Range
 from hanok.machine import Technology
+from hanok.numerics.ranges import Range
 
 HOROWITZ = "Horowitz, 'Computing's Energy Problem', ISSCC 2014, figure 1.1.9: 45 nm, 0.9 V"
 JOUPPI = (
@@ -97,8 +97,6 @@ IDLE_SLOT = Range(0.02, 0.1, 0.3)
 PRELOAD = Range(0.5, 1.5, 4.0)
 VECTOR_STEP = Range(1.0, 1.0, 1.3)
 SRAM_WIRES = Range(0.5, 1.0, 2.0)
-DRAM_MEASURED = Range(0.8, 1.0, 1.25)
-DRAM_DERIVED = Range(0.6, 1.0, 1.6)
 FLAT_PJ_PER_BIT = Range(4.0, 15.0, 40.0)
 LEAKAGE_MW_PER_MM2 = Range(1.0, 5.0, 30.0)
 PE_AREA = Range(0.7, 1.0, 1.6)
@@ -124,8 +122,6 @@ CHOICES = (
         "low: an add; nominal: mean of add and multiply; high: multiply times this",
     ),
     ("SRAM_WIRES", SRAM_WIRES, "wide rows amortise decoding (low), wires across the core add to it (high)"),
-    ("DRAM_MEASURED", DRAM_MEASURED, "standards whose figures are published"),
-    ("DRAM_DERIVED", DRAM_DERIVED, "standards whose figures are scaled from an older one"),
     (
         "FLAT_PJ_PER_BIT",
         FLAT_PJ_PER_BIT,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
@@ -11,18 +10,11 @@ from hanok.flows._accounting import TimedStage, bandwidth_of, layer_results, tim
 from hanok.flows._diagnosis import bound_of, verdict
 from hanok.flows._energy import area_of, energy_of
 from hanok.flows._sram_map import sram_map
+from hanok.flows._version import hanok_version
 from hanok.flows.chips import chip_summary
 from hanok.flows.results import HostOperator, MemoryRegion, OutputCheck, RunRecord, RunTraces, Seconds
 from hanok.isa import Program
 from hanok.units import cycles_to_ms
-
-
-def hanok_version() -> str:
-    """Return the installed version."""
-    try:
-        return version("hanok")
-    except PackageNotFoundError:
-        return "from source"
 
 
 def make_record(

@@ -13,14 +13,17 @@ from hanok.machine.chip import (
     chip_toml,
     preset_names,
 )
+from hanok.machine.policy import MAX_POSTPONED, Policy
 
 __all__ = [
+    "MAX_POSTPONED",
     "Chip",
     "Control",
     "Core",
     "Dma",
     "Matrix",
     "Memory",
+    "Policy",
     "Sram",
     "Technology",
     "Vector",

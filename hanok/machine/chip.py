@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from hanok.errors import ChipError
+from hanok.machine.policy import Policy
 
 MAX_CHIP_FILE_BYTES = 1 << 16
 MAX_TOML_DEPTH = 32
@@ -128,7 +129,10 @@ class Memory(_Record):
     latency_cycles: Annotated[
         int, Field(ge=0, le=10_000, description="core cycles of network and controller on each read")
     ] = 20
-    refresh: bool = True
+    mapping: Annotated[
+        str, Field(max_length=200, description="which address bits choose what; empty: the standard's own")
+    ] = ""
+    controller: Policy = Policy()
 
     _channels = field_validator("channels")(_power_of_two)
 

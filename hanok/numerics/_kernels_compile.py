@@ -45,6 +45,15 @@ def kernel(function: Kernel) -> Kernel:
     return compiled
 
 
+def inner(function: Kernel) -> Kernel:
+    """Compile `function` for calls from other kernels alone: without wrappers for Python, which takes longer."""
+    try:
+        compiled: Kernel = njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+    except RuntimeError:
+        compiled = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+    return compiled
+
+
 def part(function: Kernel) -> Kernel:
     """Make `function` a part of every kernel that calls it; it is not compiled on its own.
 

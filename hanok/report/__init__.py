@@ -1,6 +1,6 @@
 """Result records as terminal tables, HTML, Perfetto trace and JSON; nothing is computed here."""
 
-from hanok.report.files import OutputError, check_writable, write_whole
+from hanok.report.files import OutputError, check_writable, write_through, write_whole
 from hanok.report.html import to_html
 from hanok.report.json_result import as_dictionary, to_json
 from hanok.report.terminal import print_record
@@ -14,5 +14,6 @@ __all__ = [
     "to_html",
     "to_json",
     "to_trace",
+    "write_through",
     "write_whole",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from hanok.errors import HanokError
@@ -28,15 +29,20 @@ def check_writable(path: str | Path) -> Path:
 
 def write_whole(path: str | Path, content: bytes | str) -> Path:
     """Write `content` to `path` so that a reader sees the old file or the new one, never a part."""
-    target = check_writable(path)
     data = content.encode("utf-8", "replace") if isinstance(content, str) else content
+    return write_through(path, lambda place: place.write_bytes(data))
+
+
+def write_through(path: str | Path, write: Callable[[Path], object]) -> Path:
+    """Let `write` fill a file beside `path` with the same ending, then put it there as `write_whole` does."""
+    target = check_writable(path)
     temporary = ""
     try:
         handle, temporary = tempfile.mkstemp(
-            prefix=f".{target.name[:40]}.", suffix=".part", dir=target.parent
+            prefix=f".{target.name[:40]}.", suffix=f".part{target.suffix[:10]}", dir=target.parent
         )
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
+        os.close(handle)
+        write(Path(temporary))
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, target)
     except OSError as error:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from functools import cache
-from importlib import resources
 from typing import Any
 
 from hanok.flows.results import LayerResult, RunRecord, RunTraces, SramMap
 from hanok.report import text as _format
+from hanok.report._page import MAX_NAME, environment, script_json, template_text
 from hanok.report._roofline import HEIGHT, WIDTH, lay_out
 from hanok.report._slices import UnitSlices, thin, unit_slices
-from hanok.units import readable_bytes
 
 MAX_SLICES = 20_000
-_MAX_NAME = 400
 _CAUSE_CLASSES = {
     "busy": "busy",
     "waits for load": "load",
@@ -32,15 +28,15 @@ _CAUSE_CLASSES = {
 def to_html(record: RunRecord, traces: RunTraces) -> str:
     """Return the page."""
     return str(
-        _environment()
+        environment()
         .get_template("report.html")
         .render(
             record=record,
             roofline=lay_out(record),
             roofline_size=(WIDTH, HEIGHT),
-            data=_script_json(_page_data(record, traces)),
-            style=_file("report.css"),
-            script=_file("report.js"),
+            data=script_json(_page_data(record, traces)),
+            style=template_text("report.css"),
+            script=template_text("report.js"),
             has_sram=traces.sram is not None,
             causes=_cause_names(record),
             cause_class=lambda cause: _CAUSE_CLASSES.get(cause, "other"),
@@ -48,40 +44,6 @@ def to_html(record: RunRecord, traces: RunTraces) -> str:
             thinned=len(traces.timeline) > MAX_SLICES,
         )
     )
-
-
-def _file(name: str) -> str:
-    return (resources.files("hanok.report") / "templates" / name).read_text("utf-8")
-
-
-@cache
-def _environment() -> Any:
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_file),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        clean=lambda text: _format.clean(str(text))[:_MAX_NAME],
-        count=_format.count,
-        significant=_format.significant,
-        scaled=_format.scaled,
-        milliseconds=lambda value: _format.milliseconds(value).replace(" us", " µs"),
-        energy=lambda value: _format.energy(value).replace(" uJ", " µJ"),
-        percent=_format.percent,
-        bytes=readable_bytes,
-    )
-    return environment
-
-
-def _script_json(content: Any) -> str:
-    """Return JSON that cannot end the script element that holds it."""
-    text = json.dumps(content, ensure_ascii=True, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def _cause_names(record: RunRecord) -> list[str]:
@@ -116,10 +78,10 @@ def _page_data(record: RunRecord, traces: RunTraces) -> dict[str, Any]:
 
 def _layer_data(layer: LayerResult) -> dict[str, Any]:
     return {
-        "name": _format.clean(layer.name)[:_MAX_NAME],
-        "type": _format.clean(layer.onnx_type)[:_MAX_NAME],
-        "nodes": _format.clean(", ".join(layer.onnx_nodes))[:_MAX_NAME],
-        "mapping": _format.clean(layer.mapping)[:_MAX_NAME],
+        "name": _format.clean(layer.name)[:MAX_NAME],
+        "type": _format.clean(layer.onnx_type)[:MAX_NAME],
+        "nodes": _format.clean(", ".join(layer.onnx_nodes))[:MAX_NAME],
+        "mapping": _format.clean(layer.mapping)[:MAX_NAME],
         "start": layer.start_cycle,
         "end": layer.end_cycle,
         "cycles": layer.cycles,

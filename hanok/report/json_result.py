@@ -12,7 +12,7 @@ from hanok.flows.results import LayerResult, RunRecord
 
 def to_json(record: RunRecord) -> str:
     """Return the record as indented JSON; a float that JSON cannot hold becomes null."""
-    return json.dumps(_plain(as_dictionary(record)), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(plain(as_dictionary(record)), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def as_dictionary(record: RunRecord) -> dict[str, Any]:
@@ -33,11 +33,12 @@ def _layer(layer: LayerResult) -> dict[str, Any]:
     return content
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return `value` as what every JSON reader accepts: lists, dictionaries, finite numbers, UTF-8."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, str):

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from hanok.flows.results import HostOperator, LayerResult, RunRecord
 from hanok.report import text as _format
+from hanok.report._tables import plain_text, titled_table
 from hanok.units import readable_bytes
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import Console
     from rich.table import Table
 
 TOP_LAYERS = 12
@@ -30,33 +31,13 @@ def print_record(record: RunRecord, console: Console, top_layers: int = TOP_LAYE
     if record.host_operators:
         console.print(_host(record))
     for warning in record.warnings:
-        console.print(_text(f"note: {warning}", "yellow"))
-    console.print(_text(record.verdict, "bold"))
-
-
-def _text(content: str, style: str = "") -> RenderableType:
-    from rich.text import Text
-
-    return Text(_format.clean(content), style=style)
+        console.print(plain_text(f"note: {warning}", "yellow"))
+    console.print(plain_text(record.verdict, "bold"))
 
 
 def _short(name: str) -> str:
     cleaned = _format.clean(name)
     return cleaned if len(cleaned) <= _MAX_NAME else "…" + cleaned[1 - _MAX_NAME :]
-
-
-def _table(title: str) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    return Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE_HEAD,
-        header_style="dim",
-        pad_edge=False,
-    )
 
 
 def _totals(record: RunRecord) -> Table:
@@ -90,7 +71,7 @@ def _totals(record: RunRecord) -> Table:
         )
     rows.append(("hanok took", _seconds(record)))
     for key, value in rows:
-        table.add_row(key, _text(value, _check_style(record) if key == CHECK_ROW else ""))
+        table.add_row(key, plain_text(value, _check_style(record) if key == CHECK_ROW else ""))
     return table
 
 
@@ -161,13 +142,13 @@ def _layers(record: RunRecord, limit: int, width: int) -> Table:
     ranked = sorted(enumerate(record.layers), key=lambda pair: (-pair[1].cycles, pair[0]))
     rest = [layer for _, layer in ranked[limit:]]
     kept = [n for n in range(len(_COLUMNS)) if width >= _NARROW_COLUMNS or n not in _LEFT_OUT_WHEN_NARROW]
-    table = _table("Layers that take the time")
+    table = titled_table("Layers that take the time")
     for number in kept:
         name, words = _COLUMNS[number]
         table.add_column(name, justify="left" if words else "right", overflow="fold", no_wrap=number > 0)
     for _, layer in ranked[:limit]:
         cells = _layer_cells(layer, record)
-        table.add_row(*(_text(cells[number]) for number in kept))
+        table.add_row(*(plain_text(cells[number]) for number in kept))
     if rest:
         cells = _rest_cells(rest, record)
         table.add_row(*(cells[number] for number in kept), style="dim")
@@ -203,7 +184,7 @@ def _layer_cells(layer: LayerResult, record: RunRecord) -> tuple[str, ...]:
 
 def _units(record: RunRecord) -> Table:
     causes = list(dict.fromkeys(cause for unit in record.units for cause, _ in unit.causes))
-    table = _table("Where each cycle went")
+    table = titled_table("Where each cycle went")
     table.add_column("")
     for unit in record.units:
         table.add_column(unit.unit, justify="right")
@@ -221,7 +202,7 @@ def _host(record: RunRecord) -> Table:
     times = {
         key: sum({one.stage: one.milliseconds for one in group}.values()) for key, group in groups.items()
     }
-    table = _table("On the host")
+    table = titled_table("On the host")
     for name in ("operator", "nodes", "why"):
         table.add_column(name, overflow="fold")
     table.add_column("time", justify="right", no_wrap=True)
@@ -230,7 +211,7 @@ def _host(record: RunRecord) -> Table:
         names = [operator.name for operator in groups[key]]
         shown = _short(names[0]) + (f" and {len(names) - 1} more" if len(names) > 1 else "")
         cells = (key[0], shown, key[1][:_MAX_REASON])
-        table.add_row(*(_text(cell) for cell in cells), _format.milliseconds(times[key]))
+        table.add_row(*(plain_text(cell) for cell in cells), _format.milliseconds(times[key]))
     if len(ranked) > TOP_LAYERS:
         table.add_row(f"{len(ranked) - TOP_LAYERS} more kinds", "", "", "", style="dim")
     return table

@@ -17,16 +17,19 @@ MATRIX, VECTOR = 2, 3
 UNIT, WAIT, POST, CODE_END, RANK, WORK_0, WORK_1, WORK_2 = range(8)
 INSTRUCTION_COLUMNS = 8
 
-# Columns of what is found out about an instruction.
-DISPATCH, START, END, RELEASE, ARRIVED, FETCH_CYCLES, TRANSFERRED = range(7)
-TIME_COLUMNS = 7
+# Columns of what is found out about an instruction. LAST_BURST: bursts of its engine up to its end; POSTED_*: when
+# the post of each unit that it waited for was made.
+DISPATCH, START, END, RELEASE, ARRIVED, FETCH_CYCLES, TRANSFERRED, LAST_BURST, POSTED_0 = range(9)
+TIME_COLUMNS = POSTED_0 + 4
 UNKNOWN = -1
 
 # Columns of a unit's state.
-HEAD, FREE, STREAM_FREE, ENDED, POSTING, POST_LEFT, POST_TIME, POST_BEGIN, STALL, ACTIVE_END, FIRST, COUNT = (
-    range(12)
-)
-UNIT_COLUMNS = 12
+# ACCOUNTED: instructions of which the time before their start has its causes.
+(
+    HEAD, FREE, STREAM_FREE, ENDED, POSTING, POST_LEFT, POST_TIME, POST_BEGIN, STALL, ACTIVE_END, ACCOUNTED,
+    FIRST, COUNT,
+    UNIT_COLUMNS,
+) = range(14)  # fmt: skip
 
 # Causes; after BUSY come the four units whose semaphore is awaited.
 CAUSE_BUSY, CAUSE_LOAD = 0, 1
@@ -34,8 +37,8 @@ CAUSE_DRAM, CAUSE_FULL, CAUSE_FETCH, CAUSE_DISPATCH, CAUSE_END = range(5, 10)
 CAUSES = 10
 
 # Columns of the control's state.
-DISPATCHED, FETCH_NEXT, FETCHED, FETCH_ARRIVED, FETCH_ISSUE, FETCH_BURSTS, ROOM, ARRIVALS = range(8)
-CONTROL_COLUMNS = 8
+DISPATCHED, FETCH_NEXT, FETCHED, FETCH_ARRIVED, FETCH_ISSUE, ROOM, ARRIVALS = range(7)
+CONTROL_COLUMNS = 7
 
 # Columns of the limits.
 QUEUE_DEPTH, SEMAPHORE_LIMIT, FETCH_BUFFER, CODE_ADDRESS, CODE_BYTES, DEPTH_CYCLES = range(6)

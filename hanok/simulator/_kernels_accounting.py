@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from hanok.numerics._kernels_compile import inner
 from hanok.simulator._engine_state import (
+    ACCOUNTED,
     ACTIVE_END,
     ARRIVED,
     CAUSE_BUSY,
@@ -16,15 +18,15 @@ from hanok.simulator._engine_state import (
     ENDED,
     FETCH_CYCLES,
     FIRST,
+    HEAD,
+    POSTED_0,
     RANK,
     RELEASE,
     START,
     UNITS,
-    WAIT,
     Plan,
     Record,
 )
-from hanok.simulator._kernels_transfer import inner
 
 
 @inner
@@ -44,38 +46,45 @@ def _fetch_cycles_before(record: Record, cycle: int) -> int:
 
 
 @inner
-def account_gap(plan: Plan, record: Record, unit: int, index: int, start: int) -> None:
+def _account_gap(plan: Plan, record: Record, unit: int, index: int) -> None:
     """Give each idle cycle of `unit` before instruction `index` starts its cause."""
-    state, cause = record.unit[unit], record.cause[unit]
-    cursor = state[ACTIVE_END]
+    state, cause, times = record.unit[unit], record.cause[unit], record.time[index]
+    cursor, start = state[ACTIVE_END], times[START]
     if start <= cursor:
         return
+    state[ACTIVE_END] = start
     rank = plan.instruction[index, RANK]
     if rank > 0:
         before = record.time[plan.member[state[FIRST] + rank - 1]]
         if before[RELEASE] > cursor:
             cause[CAUSE_FULL] += before[RELEASE] - cursor
             cursor = before[RELEASE]
-    dispatch = record.time[index, DISPATCH]
-    if dispatch > cursor:
-        fetch = record.time[index, FETCH_CYCLES] - _fetch_cycles_before(record, cursor)
+    if times[DISPATCH] > cursor:
+        fetch = times[FETCH_CYCLES] - _fetch_cycles_before(record, cursor)
         cause[CAUSE_FETCH] += fetch
-        cause[CAUSE_DISPATCH] += dispatch - cursor - fetch
-        cursor = dispatch
+        cause[CAUSE_DISPATCH] += times[DISPATCH] - cursor - fetch
+        cursor = times[DISPATCH]
     for source in range(UNITS):
-        if plan.instruction[index, WAIT] >> source & 1:
-            semaphore = source * UNITS + unit
-            number = record.taken[semaphore]
-            available = record.post_time[record.post_first[semaphore] + number]
-            if available > cursor:
-                cause[CAUSE_LOAD + source] += available - cursor
-                cursor = available
+        available = times[POSTED_0 + source]
+        if available > cursor:
+            cause[CAUSE_LOAD + source] += available - cursor
+            cursor = available
     assert cursor == start
+
+
+@inner
+def account_starts(plan: Plan, record: Record, unit: int) -> None:
+    """Account for what comes before each start, once the instruction before it has ended."""
+    state = record.unit[unit]
+    while state[ACCOUNTED] < state[HEAD] and state[ACCOUNTED] <= state[ENDED]:
+        _account_gap(plan, record, unit, plan.member[state[FIRST] + state[ACCOUNTED]])
+        state[ACCOUNTED] += 1
 
 
 @inner
 def finish(plan: Plan, record: Record, unit: int, index: int, end: int) -> None:
     """Record the end of an instruction and what of its time is new active time of the unit."""
+    account_starts(plan, record, unit)
     state, times = record.unit[unit], record.time[index]
     times[END] = end
     state[ENDED] += 1

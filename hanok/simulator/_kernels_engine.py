@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 from numba import njit
 
-from hanok.dram._kernels import flush, read
+from hanok.dram._kernels import finish as memory_finish
+from hanok.dram._layout import A_COMPLETED
+from hanok.numerics._kernels_compile import inner
 from hanok.simulator._engine_state import (
     ACTIVE_END,
     ARRIVALS,
@@ -25,7 +26,6 @@ from hanok.simulator._engine_state import (
     ENDED,
     FETCH_ARRIVED,
     FETCH_BUFFER,
-    FETCH_BURSTS,
     FETCH_CYCLES,
     FETCH_ISSUE,
     FETCH_NEXT,
@@ -33,11 +33,13 @@ from hanok.simulator._engine_state import (
     FIRST,
     FREE,
     HEAD,
+    LAST_BURST,
     MATRIX,
     POST,
     POST_BEGIN,
     POST_LEFT,
     POST_TIME,
+    POSTED_0,
     POSTING,
     QUEUE_DEPTH,
     RANK,
@@ -56,35 +58,50 @@ from hanok.simulator._engine_state import (
     WORK_0,
     WORK_1,
     WORK_2,
-    Integers,
     Plan,
     Record,
 )
-from hanok.simulator._kernels_accounting import account_gap, finish
+from hanok.simulator._kernels_accounting import account_starts, finish
 from hanok.simulator._kernels_transfer import (
     ANSWERED,
+    ANSWERED_BURSTS,
     BURST_SHIFT,
-    BURSTS,
     BUSY,
-    CLOCK_MHZ,
+    CERTAIN,
+    CHECK,
     CURRENT,
+    FETCH,
     FILL,
+    FULL,
     ISSUE,
     LATENCY,
     LOAD,
     MOVER,
     NEVER,
     NEXT,
+    PROGRESS,
+    SENT,
+    STILL,
     STORE,
+    TAKING,
     Engines,
+    accept_burst,
+    answer_to_oldest,
     begin_load,
     begin_store,
-    cycle_of,
+    begin_taking,
+    core_cycle,
     fill,
-    inner,
+    gather_burst,
+    is_answered,
+    issue_of_oldest,
     load_bursts,
-    picosecond_of,
+    memory_cycle,
+    plan_load,
+    run_memory,
+    send,
     store_bursts,
+    take_burst,
 )
 
 
@@ -123,7 +140,18 @@ def _post(plan: Plan, record: Record, unit: int) -> bool:
 
 
 @inner
-def _start_cycle(plan: Plan, record: Record, unit: int, index: int) -> int:
+def _cannot_stall(plan: Plan, record: Record, unit: int) -> bool:
+    """Whether every semaphore that the unit posts to has room for all that its open instructions may post."""
+    state, limit = record.unit[unit], plan.limits[SEMAPHORE_LIMIT]
+    for target in range(UNITS):
+        semaphore = unit * UNITS + target
+        if record.posted[semaphore] - record.taken[semaphore] + state[HEAD] - state[POSTING] > limit:
+            return False
+    return True
+
+
+@inner
+def _start_cycle(plan: Plan, record: Record, engines: Engines, unit: int, index: int) -> int:
     """The cycle at which the unit's head starts, or UNKNOWN when that depends on what is not known yet."""
     state = record.unit[unit]
     cycle = max(record.time[index, DISPATCH], state[FREE])
@@ -138,6 +166,11 @@ def _start_cycle(plan: Plan, record: Record, unit: int, index: int) -> int:
         earlier = record.time[plan.member[state[FIRST] + state[STALL]]]
         if earlier[END] > cycle:
             break
+        if earlier[END] == UNKNOWN:
+            if _cannot_stall(plan, record, unit) or cycle <= engines.state[unit, CERTAIN]:
+                break
+            engines.state[unit, CHECK] = cycle
+            return UNKNOWN
         if earlier[RELEASE] == UNKNOWN:
             return UNKNOWN
         cycle = max(cycle, earlier[RELEASE])
@@ -147,7 +180,7 @@ def _start_cycle(plan: Plan, record: Record, unit: int, index: int) -> int:
 
 @inner
 def _execute(plan: Plan, record: Record, engines: Engines, unit: int, index: int, start: int) -> None:
-    """Time the instruction from its start; a LOAD or STORE ends later, with its last burst."""
+    """Time the instruction from its start; what needs answers of the memory ends later."""
     state, work = record.unit[unit], plan.instruction[index]
     if unit == VECTOR:
         state[FREE] = start + work[WORK_0]
@@ -157,15 +190,30 @@ def _execute(plan: Plan, record: Record, engines: Engines, unit: int, index: int
         state[FREE] = first + work[WORK_1]
         state[STREAM_FREE] = state[FREE] + work[WORK_2]
         finish(plan, record, unit, index, state[STREAM_FREE] + plan.limits[DEPTH_CYCLES] + 1)
+    elif unit == STORE:
+        begin_store(engines, plan.transfer[work[WORK_0]], plan.constants, index, start)
+    elif plan.transfer[work[WORK_0], FILL]:
+        engines.state[LOAD, CURRENT] = index
+        _try_fill(plan, record, engines)
     else:
-        transfer = plan.transfer[work[WORK_0]]
-        if unit == STORE:
-            begin_store(engines, transfer, plan.constants, index, start)
-        elif transfer[FILL]:
-            state[FREE] = fill(engines, transfer, plan.constants, start)
-            finish(plan, record, unit, index, state[FREE])
-        else:
-            begin_load(engines, transfer, plan.constants, index, start)
+        begin_load(engines, plan.transfer[work[WORK_0]], plan.constants, index, start)
+
+
+@inner
+def _try_fill(plan: Plan, record: Record, engines: Engines) -> bool:
+    """Make a FILL that holds the load engine, once all bursts before it are in; True if it did."""
+    engine = engines.state[LOAD]
+    index = engine[CURRENT]
+    if index < 0 or engine[ANSWERED_BURSTS] < engine[SENT]:
+        return False
+    transfer = plan.transfer[plan.instruction[index, WORK_0]]
+    if not transfer[FILL]:
+        return False
+    end = fill(engines, transfer, plan.constants, record.time[index, START])
+    engine[CURRENT] = -1
+    record.unit[LOAD, FREE] = end
+    finish(plan, record, LOAD, index, end)
+    return True
 
 
 @inner
@@ -179,18 +227,19 @@ def _start_unit(plan: Plan, record: Record, engines: Engines, unit: int) -> bool
         index = plan.member[state[FIRST] + state[HEAD]]
         if record.time[index, DISPATCH] == UNKNOWN:
             break
-        start = _start_cycle(plan, record, unit, index)
+        start = _start_cycle(plan, record, engines, unit, index)
         if start == UNKNOWN:
             break
-        account_gap(plan, record, unit, index, start)
         for source in range(UNITS):
             if plan.instruction[index, WAIT] >> source & 1:
                 semaphore = source * UNITS + unit
-                record.take_time[record.take_first[semaphore] + record.taken[semaphore]] = start
+                number = record.taken[semaphore]
+                record.time[index, POSTED_0 + source] = record.post_time[record.post_first[semaphore] + number]
+                record.take_time[record.take_first[semaphore] + number] = start
                 record.taken[semaphore] += 1
         record.time[index, START] = start
         state[HEAD] += 1
-        state[ACTIVE_END] = max(state[ACTIVE_END], start)
+        account_starts(plan, record, unit)
         _execute(plan, record, engines, unit, index, start)
         _post(plan, record, unit)
         moved = True
@@ -255,79 +304,149 @@ def _plan_fetch(plan: Plan, record: Record) -> None:
 
 
 @inner
-def _fetch_burst(plan: Plan, record: Record, memory: Integers) -> bool:
-    """Fetch the next burst of instructions; True when it completes one or the buffer may be full."""
-    control, limits, now = record.control, plan.limits, record.control[FETCH_NEXT]
+def _send_fetches(plan: Plan, record: Record, engines: Engines) -> bool:
+    """Fetch bursts of instructions as long as the buffer is known to have room; True if any was sent."""
+    control, limits, moved = record.control, plan.limits, False
     size = 1 << plan.constants[BURST_SHIFT]
-    address = (limits[CODE_ADDRESS] + control[FETCHED]) & -size
-    ready = read(memory, address, picosecond_of(now, plan.constants[CLOCK_MHZ]))
-    arrived = cycle_of(ready, plan.constants[CLOCK_MHZ]) + plan.constants[LATENCY]
-    control[FETCH_ARRIVED] = max(control[FETCH_ARRIVED], arrived, now + 1)
-    control[FETCHED] = min(limits[CODE_BYTES], address + size - limits[CODE_ADDRESS])
-    control[FETCH_ISSUE], control[FETCH_NEXT] = now, NEVER
-    control[FETCH_BURSTS] += 1
+    while control[FETCH_NEXT] < NEVER:
+        now = control[FETCH_NEXT]
+        burst = (limits[CODE_ADDRESS] + control[FETCHED]) >> plan.constants[BURST_SHIFT]
+        send(engines, plan.constants, FETCH, burst, now, 0)
+        control[FETCHED] = min(limits[CODE_BYTES], (burst + 1) * size - limits[CODE_ADDRESS])
+        control[FETCH_ISSUE], control[FETCH_NEXT] = now, NEVER
+        moved = True
+        _plan_fetch(plan, record)
+    return moved
+
+
+@inner
+def _take_fetch(plan: Plan, record: Record, engines: Engines) -> bool:
+    """Take the oldest fetched burst, and all instructions that it completes; True if there is any."""
+    control, limits, state = record.control, plan.limits, engines.state[FETCH]
+    ready = answer_to_oldest(engines, plan.constants, FETCH, A_COMPLETED)
+    arrived = max(ready + plan.constants[LATENCY], issue_of_oldest(engines, FETCH) + 1)
+    control[FETCH_ARRIVED] = max(control[FETCH_ARRIVED], arrived)
+    state[ANSWERED_BURSTS] += 1
+    shift = plan.constants[BURST_SHIFT]
+    first = limits[CODE_ADDRESS] >> shift
+    there = min(limits[CODE_BYTES], ((first + state[ANSWERED_BURSTS]) << shift) - limits[CODE_ADDRESS])
     before = control[ARRIVALS]
     while control[ARRIVALS] < plan.instruction.shape[0]:
-        if plan.instruction[control[ARRIVALS], CODE_END] > control[FETCHED]:
+        if plan.instruction[control[ARRIVALS], CODE_END] > there:
             break
         record.time[control[ARRIVALS], ARRIVED] = control[FETCH_ARRIVED]
         control[ARRIVALS] += 1
-    _plan_fetch(plan, record)
     return bool(control[ARRIVALS] > before)
 
 
 @inner
-def _finish_transfer(
-    plan: Plan, record: Record, engines: Engines, unit: int, index: int, bursts: int
-) -> None:
-    """A LOAD or STORE has made its last request: record its end and let the next one start."""
-    engine = engines.state[unit]
-    end = engine[MOVER] if unit == LOAD else engine[ANSWERED] + 1
-    record.unit[unit, FREE] = engine[ISSUE] + (1 if unit == LOAD else 0)
-    record.time[index, TRANSFERRED] = engine[BURSTS] - bursts
-    finish(plan, record, unit, index, end)
+def _send_requests(plan: Plan, record: Record, engines: Engines) -> bool:
+    """Send all requests whose cycle is known; True if an instruction has made its last."""
+    ended = False
+    for engine in range(2):
+        state = engines.state[engine]
+        if state[NEXT] == NEVER:
+            continue
+        index, before = state[CURRENT], state[SENT]
+        transfer = plan.transfer[plan.instruction[index, WORK_0]]
+        if engine == LOAD:
+            last = load_bursts(engines, transfer, plan.constants)
+        else:
+            last = store_bursts(engines, transfer, plan.constants)
+        record.time[index, TRANSFERRED] += state[SENT] - before
+        if last:
+            record.time[index, LAST_BURST] = state[SENT]
+            record.unit[engine, FREE] = state[ISSUE] + (1 if engine == LOAD else 0)
+            ended = True
+    return ended
 
 
 @inner
-def _transfer_until_settle(
-    plan: Plan, record: Record, engines: Engines, memory: Integers, marks: Integers
-) -> bool:
-    """Make DRAM requests in time order up to one that may start something; False if there is none."""
-    loads, stores, control = engines.state[LOAD], engines.state[STORE], record.control
+def _take_loads(plan: Plan, record: Record, engines: Engines) -> bool:
+    """Take the load bursts whose answers are known, in order; True if an instruction has ended."""
+    state, unit, ended = engines.state[LOAD], record.unit[LOAD], False
+    while is_answered(engines, LOAD):
+        index = plan.member[unit[FIRST] + unit[ENDED]]
+        transfer = plan.transfer[plan.instruction[index, WORK_0]]
+        if state[TAKING] != index:
+            begin_taking(engines, transfer, index, record.time[index, START])
+        if take_burst(engines, transfer, plan.constants):
+            finish(plan, record, LOAD, index, state[MOVER])
+            ended = True
+    return ended
+
+
+@inner
+def _take_stores(plan: Plan, record: Record, engines: Engines) -> bool:
+    """Note which writes the memory has taken, in order; True if an instruction has ended."""
+    state, unit, ended = engines.state[STORE], record.unit[STORE], False
+    while is_answered(engines, STORE):
+        accept_burst(engines, plan.constants)
+        index = plan.member[unit[FIRST] + unit[ENDED]]
+        if record.time[index, LAST_BURST] == state[ANSWERED_BURSTS]:
+            finish(plan, record, STORE, index, state[ANSWERED] + 1)
+            ended = True
+    return ended
+
+
+@inner
+def _take_answers(plan: Plan, record: Record, engines: Engines) -> bool:
+    """Take all answers that are known and next in their engine's order; True if that moves a unit."""
+    moved = False
+    while is_answered(engines, FETCH):
+        moved |= _take_fetch(plan, record, engines)
+    moved |= _take_loads(plan, record, engines)
+    moved |= _try_fill(plan, record, engines)
+    plan_load(engines, plan.constants)
+    moved |= _take_stores(plan, record, engines)
+    store = engines.state[STORE]
+    if store[CURRENT] >= 0 and store[NEXT] == NEVER:
+        gather_burst(engines, plan.transfer[plan.instruction[store[CURRENT], WORK_0]], plan.constants)
+    return moved
+
+
+@inner
+def _go_on(plan: Plan, record: Record, engines: Engines) -> int:
+    """Send requests, take answers and let the memory run until a unit can move; STILL when none ever can."""
     while True:
-        fetch = control[FETCH_NEXT]
-        if loads[NEXT] <= stores[NEXT] and loads[NEXT] <= fetch:
-            if loads[NEXT] == NEVER:
-                return False
-            unit, index, until = LOAD, loads[CURRENT], min(stores[NEXT], fetch)
-            transfer = plan.transfer[plan.instruction[index, WORK_0]]
-            last = load_bursts(engines, transfer, plan.constants, memory, until)
-        elif stores[NEXT] <= fetch:
-            unit, index, until = STORE, stores[CURRENT], min(loads[NEXT] - 1, fetch)
-            transfer = plan.transfer[plan.instruction[index, WORK_0]]
-            last = store_bursts(engines, transfer, plan.constants, memory, until)
-        else:
-            if _fetch_burst(plan, record, memory):
-                return True
+        _send_fetches(plan, record, engines)
+        if _send_requests(plan, record, engines) or _take_answers(plan, record, engines):
+            return PROGRESS
+        if engines.state[LOAD, NEXT] < NEVER or engines.state[STORE, NEXT] < NEVER:
             continue
-        if last:
-            _finish_transfer(plan, record, engines, unit, index, marks[unit])
-            marks[unit] = engines.state[unit, BURSTS]
-            return True
+        check = min(engines.state[LOAD, CHECK], engines.state[STORE, CHECK])
+        found = run_memory(engines, plan.constants, memory_cycle(engines, plan.constants, check))
+        if found == FULL or (found == STILL and check == NEVER):
+            return found
+        if found == STILL:
+            for engine in range(2):
+                if engines.state[engine, CHECK] == check:
+                    engines.state[engine, CERTAIN] = check
+                    engines.state[engine, CHECK] = NEVER
+            return PROGRESS
+
+
+DEADLOCK, FULL_TRACE = -1, -2
 
 
 @njit(cache=True)
-def run(plan: Plan, record: Record, engines: Engines, memory: Integers) -> int:
-    """Simulate the plan; return its cycles, or -1 for a deadlock (the record says where)."""
-    marks = np.zeros(2, np.int64)
-    _settle(plan, record, engines)
-    while _transfer_until_settle(plan, record, engines, memory, marks):
+def run(plan: Plan, record: Record, engines: Engines) -> int:
+    """Simulate the plan; return its cycles, DEADLOCK (the record says where) or FULL_TRACE."""
+    found = PROGRESS
+    while found == PROGRESS:
+        engines.state[LOAD, CHECK] = engines.state[STORE, CHECK] = NEVER
         _settle(plan, record, engines)
-    total = max(record.control[FETCH_ARRIVED], cycle_of(flush(memory), plan.constants[CLOCK_MHZ]))
+        found = _go_on(plan, record, engines)
+    if found == FULL:
+        return FULL_TRACE
+    last = memory_finish(engines.memory, engines.trace, engines.answers)
+    if last < 0:
+        return FULL_TRACE
+    total = max(record.control[FETCH_ARRIVED], core_cycle(engines, plan.constants, last))
     for unit in range(UNITS):
         state = record.unit[unit]
         if state[POSTING] < state[COUNT]:
-            return -1
+            return DEADLOCK
         total = max(total, state[ACTIVE_END], state[POST_TIME])
     for unit in range(UNITS):
         state = record.unit[unit]

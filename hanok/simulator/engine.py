@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from hanok.dram.standards import get_standard
-from hanok.dram.state import make_state, read_counters
-from hanok.errors import VerifyError
+from hanok.dram import _layout as dram_layout
+from hanok.dram import get_standard, make_state, read_counters
+from hanok.errors import HanokError, VerifyError
 from hanok.isa import Decoded, Opcode, Unit, decode
 from hanok.machine import Chip
 from hanok.simulator import _engine_state as layout
 from hanok.simulator import _kernels_transfer as transfer_kernel
-from hanok.simulator._kernels_engine import run
+from hanok.simulator._kernels_engine import DEADLOCK, FULL_TRACE, run
 from hanok.simulator._work import matrix_work, transfer_work, vector_work
 from hanok.simulator.counters import Timing
 
@@ -20,24 +20,31 @@ Integers = npt.NDArray[np.int64]
 
 
 def simulate(
-    code: bytes | Decoded, chip: Chip, *, code_address: int = 0, dram_state: Integers | None = None
+    code: bytes | Decoded,
+    chip: Chip,
+    *,
+    code_address: int = 0,
+    stream: bool = True,
+    trace: Integers | None = None,
 ) -> Timing:
     """Time the instructions `code` (fetched from `code_address` in DRAM) on `chip`; see docs/timing.md.
 
-    `dram_state` is an idle memory of `hanok.dram.state.make_state`, which is used up (for instance one that
-    keeps a command trace); by default a fresh one. Raises VerifyError for a deadlock, and for instructions
-    that no legal program has; ProgramError for bytes that are no instructions.
+    `stream` False turns the DRAM's stream path off, which changes no cycle. `trace` is an array of
+    `hanok.dram.new_trace`, which the DRAM's commands are written to; `Timing.dram_commands` says how many.
+    Raises VerifyError for a deadlock, and for instructions that no legal program has; ProgramError for bytes
+    that are no instructions; HanokError for a trace that is too small.
     """
     decoded = decode(code) if isinstance(code, bytes) else code
-    memory = make_state(chip.memory) if dram_state is None else dram_state
-    plan, stream, macs = _plan(decoded, chip, code_address)
+    plan, stream_cycles, macs = _plan(decoded, chip, code_address)
     record = _record(decoded, plan)
-    engines = _engines(chip)
-    cycles = int(run(plan, record, engines, memory))
-    if cycles < 0:
+    engines = _engines(chip, stream, trace)
+    cycles = int(run(plan, record, engines))
+    if cycles == FULL_TRACE:
+        raise HanokError(f"command trace: all {len(engines.trace)} places are taken; ask for more")
+    if cycles == DEADLOCK:
         raise VerifyError(_deadlock(decoded, plan, record))
     burst_bytes = 1 << int(plan.constants[transfer_kernel.BURST_SHIFT])
-    bursts = engines.state[:, transfer_kernel.BURSTS]
+    bursts = engines.state[:, transfer_kernel.SENT]
     return Timing(
         chip=chip,
         cycles=cycles,
@@ -45,14 +52,15 @@ def simulate(
         dispatch=record.time[:, layout.DISPATCH],
         start=record.time[:, layout.START],
         end=record.time[:, layout.END],
-        transferred_bytes=np.maximum(record.time[:, layout.TRANSFERRED], 0) * burst_bytes,
+        transferred_bytes=record.time[:, layout.TRANSFERRED] * burst_bytes,
         useful_macs=macs,
-        stream_cycles_of=stream,
+        stream_cycles_of=stream_cycles,
         causes=record.cause,
         load_bytes=int(bursts[transfer_kernel.LOAD]) * burst_bytes,
         store_bytes=int(bursts[transfer_kernel.STORE]) * burst_bytes,
-        fetch_bytes=int(record.control[layout.FETCH_BURSTS]) * burst_bytes,
-        dram=read_counters(memory),
+        fetch_bytes=int(bursts[transfer_kernel.FETCH]) * burst_bytes,
+        dram=read_counters(engines.memory),
+        dram_commands=int(engines.memory[dram_layout.H_TRACE_COUNT]),
     )
 
 
@@ -143,8 +151,10 @@ def _record(decoded: Decoded, plan: layout.Plan) -> layout.Record:
     control = np.zeros(layout.CONTROL_COLUMNS, np.int64)
     control[layout.FETCH_NEXT] = transfer_kernel.NEVER
     control[layout.FETCH_ISSUE] = -1
+    time = np.full((len(decoded), layout.TIME_COLUMNS), layout.UNKNOWN, np.int64)
+    time[:, layout.TRANSFERRED] = 0
     return layout.Record(
-        time=np.full((len(decoded), layout.TIME_COLUMNS), layout.UNKNOWN, np.int64),
+        time=time,
         unit=unit,
         cause=np.zeros((layout.UNITS, layout.CAUSES), np.int64),
         posted=np.zeros(semaphores, np.int64),
@@ -157,16 +167,29 @@ def _record(decoded: Decoded, plan: layout.Plan) -> layout.Record:
     )
 
 
-def _engines(chip: Chip) -> transfer_kernel.Engines:
-    """The DMA engines at cycle 0."""
-    outstanding = chip.core.dma.outstanding
-    state = np.zeros((2, transfer_kernel.ENGINE_COLUMNS), np.int64)
-    state[:, transfer_kernel.NEXT] = transfer_kernel.NEVER
-    state[:, transfer_kernel.CURRENT] = -1
-    state[:, transfer_kernel.ISSUE] = -1
-    slots = np.full((2, outstanding), -1, np.int64)
-    ring = 1 << (outstanding + 1).bit_length()
-    return transfer_kernel.Engines(state, slots, np.zeros((2, ring, 2), np.int64))
+def _engines(chip: Chip, stream: bool, trace: Integers | None) -> transfer_kernel.Engines:
+    """The DMA engines and the memory at cycle 0."""
+    dma, engines = chip.core.dma, transfer_kernel.ENGINES
+    burst_bytes = get_standard(chip.memory.standard).burst_bytes
+    depth = max(dma.outstanding, chip.core.control.fetch_buffer_bytes // burst_bytes + 2)
+    ring = 1 << depth.bit_length()
+    memory = make_state(chip.memory, ports=engines, port_depth=ring, stream=stream)
+    state = np.zeros((engines, transfer_kernel.ring_columns(ring)), np.int64)
+    for column in (transfer_kernel.NEXT, transfer_kernel.CHECK):
+        state[:, column] = transfer_kernel.NEVER
+    for column in (
+        transfer_kernel.CURRENT,
+        transfer_kernel.TAKING,
+        transfer_kernel.ISSUE,
+        transfer_kernel.CERTAIN,
+    ):
+        state[:, column] = -1
+    return transfer_kernel.Engines(
+        state=state,
+        answers=np.full((4 * ring, dram_layout.A_SIZE), -1, np.int64),
+        memory=memory,
+        trace=np.zeros((0, dram_layout.T_SIZE), np.int64) if trace is None else trace,
+    )
 
 
 def _deadlock(decoded: Decoded, plan: layout.Plan, record: layout.Record) -> str:

@@ -1,169 +1,198 @@
-"""The checker finds every planted violation: illegal at t-1, legal at t."""
+"""The checker finds every planted violation of the tables' rules: illegal at t-1, legal at t."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections import Counter
 
 import numpy as np
 import pytest
-from traffic import Traffic, play
-
-from hanok.dram import (
-    Command,
-    Rule,
-    Standard,
-    TraceCommand,
-    check_trace,
-    command_trace,
-    get_standard,
-    standards,
-    state_of,
+from plain_checker import (
+    PREA,
+    REFA,
+    Broken,
+    LegalTraffic,
+    PlainChecker,
+    Record,
+    as_commands,
+    broken_rules,
+    check,
+    record,
+    same,
 )
-from hanok.errors import HanokError
+from small_standards import NAMES, ONE_OF_FAMILY, standard_of, whole_clocks
 
-ACT, PRE, PREA, RD, WR, REFA, ACT1 = Command
+from hanok.dram.checker import Checker, check_commands
+from hanok.dram.commands import describe_command
+from hanok.dram.standard import Command, Rule, Standard
 
-
-def standard_of(name: str) -> Standard:
-    found = get_standard(name)
-    assert isinstance(found, Standard)
-    return found
+UNITS = [(0, 0), (5, 0)]
 
 
 def all_rules() -> list[tuple[str, int]]:
-    return [(name, index) for name in standards() for index in range(len(standard_of(name).rules))]
+    return [(name, index) for name in NAMES for index in range(len(standard_of(name).rules))]
 
 
-def at_place(rule: Rule, command: Command, cycle: int, second: bool) -> TraceCommand:
+def at_place(standard: Standard, rule: Rule, command: Command, cycle: int, second: bool) -> Record:
     """A command in the place of `rule`; the second one as far from the first as the rule's level allows."""
     if command in (PREA, REFA):
-        return TraceCommand(cycle, command, 0, 0)
+        return record(cycle, command, 0, 0)
+    shape = standard.organisation
     rank, group, bank = 0, 0, 0
     if second:
-        rank = int(rule.level == "other_rank")
-        group = int(rule.level in ("other_rank", "pseudo"))
+        rank = int(rule.level in ("other_rank", "pseudo") and shape.ranks > 1)
+        group = int(rule.level in ("other_rank", "rank", "pseudo"))
         bank = int(rule.level != "bank")
-    return TraceCommand(cycle, command, 0, 0, rank, group, bank, row=0, column=0)
+    return record(cycle, command, 0, 0, rank, group, bank, 7, 0)
+
+
+def planted(standard: Standard, rule: Rule, start: int, early: int) -> tuple[list[Record], Record] | None:
+    """The commands before, and the one after, `early` cycles too early; None where that cannot be."""
+    firsts = [at_place(standard, rule, rule.before, start + i, second=False) for i in range(rule.window)]
+    second = at_place(standard, rule, rule.after, start + rule.cycles - early, second=True)
+    if second["cycle"] < firsts[-1]["cycle"] or (
+        rule.level == "other_rank" and standard.organisation.ranks == 1
+    ):
+        return None
+    return firsts, second
 
 
 @pytest.mark.parametrize(("name", "index"), all_rules())
 def test_each_rule_is_illegal_one_cycle_early_and_legal_in_time(name: str, index: int) -> None:
     standard = standard_of(name)
     rule = standard.rules[index]
-    firsts = [at_place(rule, rule.before, cycle, second=False) for cycle in range(rule.window)]
-    for early, expected in ((1, 1), (0, 0)):
-        second = at_place(rule, rule.after, rule.cycles - early, second=True)
-        if second.cycle < rule.window:
-            continue  # a delay shorter than its window's commands cannot be broken on one bus
-        broken = [
-            item for item in check_trace([*firsts, second], standard, refresh=False) if item.rule == rule
-        ]
-        assert len(broken) == expected
-        if broken:
-            assert (broken[0].first, broken[0].second) == (firsts[0], second)
-            assert rule.formula in str(broken[0])
+    for early in (1, 0):
+        commands = planted(standard, rule, 0, early)
+        if commands is None:
+            assert rule.cycles <= rule.window or rule.level == "other_rank"
+            continue
+        firsts, second = commands
+        found = [item for item in check([*firsts, second], standard).found if item.rule == rule]
+        assert len(found) == early
+        if found:
+            assert found[0].first is not None
+            assert found[0].first == as_commands(firsts)[0]
+            assert found[0].second == as_commands([second])[0]
+            one, two = describe_command(found[0].first), describe_command(found[0].second)
+            assert str(found[0]) == f"{two} after {one} breaks '{rule}'"
 
 
-@pytest.mark.parametrize("name", standards())
+@pytest.mark.parametrize("name", NAMES)
 def test_a_rule_does_not_reach_beyond_its_place(name: str) -> None:
     standard = standard_of(name)
+    shape = standard.organisation
+    parts = {
+        "pseudo": ("pseudo", shape.pseudo_channels),
+        "rank": ("rank", shape.ranks),
+        "group": ("group", shape.groups),
+        "bank": ("bank", shape.banks_per_group),
+    }
     for rule in standard.rules:
-        first = at_place(rule, rule.before, 0, second=False)
-        away = replace(at_place(rule, rule.after, 1, second=True), channel=1)
-        assert not [item for item in check_trace([first, away], standard) if item.rule == rule]
+        commands = planted(standard, rule, 0, 1)
+        if commands is None:
+            continue
+        firsts, second = commands
+        away = [second | {"channel": 9}]
+        if rule.level == "other_rank":
+            away.append(second | {"rank": 0})
+        elif parts[rule.level][1] > 1:
+            part = parts[rule.level][0]
+            away.append(second | {part: 1 - second[part]})
+        for item in away:
+            assert str(rule) not in broken_rules([*firsts, item], standard)
 
 
-def opened(standard: Standard, row: int = 3) -> list[TraceCommand]:
-    return [
-        TraceCommand(0, ACT1, 0, 0, 0, 0, 0, row),
-        TraceCommand(1, ACT, 0, 0, 0, 0, 0, row),
-    ]
-
-
-def messages(commands: list[TraceCommand], standard: Standard) -> str:
-    return "\n".join(str(item) for item in check_trace(commands, standard))
-
-
-@pytest.mark.parametrize("name", standards())
-def test_bank_state_bus_and_refresh_violations_are_found(name: str) -> None:
+@pytest.mark.parametrize("name", ONE_OF_FAMILY)
+def test_violations_of_every_rule_planted_in_a_long_trace_are_all_found(name: str) -> None:
+    """Between pieces of random legal traffic, each rule is broken once; nothing else may be found."""
     standard = standard_of(name)
-    start = opened(standard)
-    assert messages(start, standard) == ""
-    far = standard.refresh_interval_cycles
-    read = TraceCommand(far, RD, 0, 0, 0, 0, 0, 3, 0)
-    assert messages([*start, read], standard) == ""
-    assert "needs its row open; open is 3" in messages([*start, replace(read, row=4)], standard)
-    assert "needs its row open; open is None" in messages([read], standard)
-    closed = TraceCommand(far - 200, PRE, 0, 0, 0, 0, 0, 3)
-    assert "open is None" in messages([*start, closed, read], standard)
-    closed_all = TraceCommand(far - 200, PREA, 0, 0)
-    assert "open is None" in messages([*start, closed_all, read], standard)
-    again = [replace(item, cycle=item.cycle + far) for item in start]
-    assert "ACT needs a closed bank; row 3 is open" in messages([*start, *again], standard)
-    assert "REFA needs all banks closed" in messages([*start, TraceCommand(far, REFA, 0, 0)], standard)
-    assert "after its ACT1" in messages([start[1]], standard)
-    late = replace(start[1], cycle=1 + standard.activate_gap_cycles)
-    assert "after its ACT1" in messages([start[0], late], standard)
-    other_row = replace(start[1], row=4)
-    assert "after its ACT1" in messages([start[0], other_row], standard)
-    twin = replace(start[0], bank=1)
-    assert "one command a cycle on a command bus" in messages([start[0], twin], standard)
-    forgotten = replace(read, cycle=9 * far + 1)
-    assert f"at most {9 * far} cycles between refreshes" in messages([*start, forgotten], standard)
-    in_time = TraceCommand(9 * far, PREA, 0, 0)
-    assert messages([*start, in_time], standard) == ""
+    traffic = LegalTraffic(standard, Checker(standard).sentences, seed=3, units=UNITS)
+    quiet = 2 * max(rule.cycles for rule in standard.rules)
+    quiet += quiet % 2
+    expected: list[tuple[Rule, Record, Record]] = []
+    planted_records: list[Record] = []
+    for rule in standard.rules:
+        traffic.run(8)
+        for unit in UNITS:
+            traffic.close(unit)
+        start = traffic.cycle + quiet
+        commands = planted(standard, rule, start + start % 2, 1)
+        if commands is None:
+            continue
+        firsts, second = commands
+        for item in (*firsts, second):
+            traffic.keep(item)
+        expected.append((rule, firsts[0], second))
+        traffic.cycle += quiet
+        traffic.close(UNITS[0])  # an activate without its other half is noticed here at the latest
+        planted_records += [*firsts, second, traffic.records[-1]]
+        traffic.cycle += quiet
+    report = check(traffic.records, standard)
+    for rule, first, second in expected:
+        assert [
+            item
+            for item in report.found
+            if item.rule == rule and same(item.first, first) and same(item.second, second)
+        ], str(rule)
+    allowed = {tuple(item.values()) for item in planted_records}
+    assert [str(item) for item in report.found if item.second.item() not in allowed] == []
+    assert report.commands == len(traffic.records)
 
 
-def test_overlapping_bursts_on_the_data_bus_are_found() -> None:
-    standard = standard_of("HBM2_2000")
-    bare = replace(standard, rules=standard.rules[:1])
-    gap = standard.read_latency_cycles + standard.burst_cycles - standard.write_latency_cycles
-    read = TraceCommand(100, RD, 0, 0, 0, 0, 0, 3, 0)
-    write = TraceCommand(100 + gap - 1, WR, 0, 0, 0, 0, 0, 3, 0)
-    assert "one burst at a time" in messages([*opened(bare), read, write], bare)
-    assert messages([*opened(bare), read, replace(write, cycle=100 + gap)], bare) == ""
-
-
-@pytest.mark.parametrize("name", standards())
-def test_a_controller_with_a_shorter_delay_is_caught(name: str) -> None:
-    """The traffic of a controller built on a table with one rule less breaks that rule of the whole table."""
+@pytest.mark.parametrize("name", ONE_OF_FAMILY)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_random_legal_and_damaged_traces_agree_with_the_plain_checker(name: str, seed: int) -> None:
     standard = standard_of(name)
-    generator = np.random.default_rng(1)
-    blocks = generator.integers(0, 1 << 16, 400).repeat(4) * 4 + np.tile(np.arange(4), 400)
-    traffic = Traffic(blocks * 64, generator.random(1600) < 0.4, np.zeros(1600, np.int64))
-    missed = []
-    for before, after, level in (
-        (ACT, RD, "bank"),
-        (PRE, ACT1, "bank"),
-        (RD, PRE, "bank"),
-        (WR, PRE, "bank"),
-        (ACT, ACT, "pseudo"),
-        (RD, WR, "pseudo"),
-        (WR, RD, "group"),
-        (REFA, ACT1, "pseudo"),
-    ):
-        weak = tuple(
-            replace(rule, cycles=max(1, rule.cycles - 2))
-            if (rule.before, rule.after, rule.level) == (before, after, level)
-            else rule
-            for rule in standard.rules
-            if rule.after is not PREA and (rule.before, rule.after) != (REFA, REFA)  # these lean on others
-        )
-        state = state_of(replace(standard, rules=weak), 1, trace_commands=20_000)
-        play(state, traffic)
-        found = {
-            (item.rule.before, item.rule.after)
-            for item in check_trace(command_trace(state, standard), standard)
-            if isinstance(item.rule, Rule)
-        }
-        if (before, after) not in found:
-            missed.append((before.name, after.name, level))
-    assert missed == []
+    sentences = Checker(standard).sentences
+    traffic = LegalTraffic(standard, sentences, seed, units=UNITS)
+    traffic.run(250)
+    assert broken_rules(traffic.records, standard) == []
+
+    random = np.random.default_rng(seed)
+    shape = standard.organisation
+    damaged = []
+    for item in traffic.records:
+        chance = random.random()
+        if chance < 0.05:
+            continue
+        if chance < 0.15:
+            item = item | {"cycle": max(0, item["cycle"] - int(random.integers(1, 40)))}
+        if chance > 0.95 and item["bank"] >= 0:
+            item = item | {"bank": int(random.integers(shape.banks_per_group)), "rank": shape.ranks - 1}
+        if 0.92 < chance < 0.95:
+            item = item | {
+                "cycle": item["cycle"] + int(random.integers(12 * standard.refresh_interval_cycles))
+            }
+        damaged.append(item)
+    damaged.sort(key=lambda item: item["cycle"])
+    plain = PlainChecker(standard, sentences, refresh=True)
+    broken = [broken for item in damaged for broken in plain.check(item)]
+    expected = Counter(key(item) for item in [*broken, *plain.finish()])
+    report = check(damaged, standard, refresh=True)
+    found = Counter(
+        (str(item.rule), item.first.item() if item.first is not None else None, item.second.item())
+        for item in report.found
+    )
+    assert found - expected == expected - found == Counter()
+    assert report.violations == sum(expected.values()) > 20
 
 
-def test_a_full_trace_is_refused() -> None:
-    standard = standard_of("HBM2_2000")
-    state = state_of(standard, 1, trace_commands=10)
-    play(state, Traffic(np.arange(10) * 4096, np.zeros(10, bool), np.zeros(10, np.int64)))
-    with pytest.raises(HanokError, match="all 10 places are taken; ask for more"):
-        command_trace(state, standard)
+def key(broken: Broken) -> tuple[str, tuple[int, ...] | None, tuple[int, ...]]:
+    rule, first, second = broken
+    return str(rule), tuple(first.values()) if first else None, tuple(second.values())
+
+
+def test_a_trace_in_pieces_gives_the_same_report() -> None:
+    standard = whole_clocks()
+    traffic = LegalTraffic(standard, Checker(standard).sentences, 4, units=[(0, 0), (3, 1), (1, 0)])
+    traffic.run(400)
+    traffic.records = [item for item in traffic.records if item["cycle"] % 7]
+    commands = as_commands(traffic.records)
+    whole = check_commands(commands, standard, limit=30)
+    checker = Checker(standard, limit=30)
+    for begin in range(0, len(commands), 13):
+        checker.feed(commands[begin : begin + 13])
+    checker.feed(commands[:0])
+    assert str(checker.report()) == str(whole)
+    assert whole.violations > 30 == len(whole.found)
+    assert whole.violations == sum(whole.by_rule.values())
+    assert str(whole).startswith(f"{len(commands)} commands, {whole.violations} violations\n")

@@ -1,116 +1,123 @@
-"""HBM2: 8 channels of two 64-bit pseudo-channels in a stack, burst 4, one burst = 32 bytes."""
+"""HBM2 and HBM2E: 8 channels of two 64-bit pseudo-channels in a stack, burst 4, one burst = 32 bytes."""
 
 from __future__ import annotations
 
-from hanok.dram.standard import Bus, Command, Energy, Organisation, RuleRow, Standard, build_rules
-from hanok.dram.standards._timing import cycles_of
+from hanok.dram.standard import Bus, Command, Form, Organisation, RuleRow, Standard
+from hanok.dram.standards._energy import hbm_energy
+from hanok.dram.standards._family import STREAM_MAPPING, Family, Frame
+from hanok.dram.standards._rules import bank_refresh_rows, common_rows
+from hanok.dram.standards._timing import clock_fs, cycles_of, cycles_within, rescale
 
-ACT, PRE, PREA, RD, WR, REFA, ACT1 = Command
+ACT, PRE, PREA, RD, WR, REFA, ACT1, REFB = Command
 
-# JESD235 structure, as laid out in Ramulator 2's HBM2 table and DRAMSys' CheckerHBM2. An activate
-# takes two cycles of the row bus: what must precede it precedes ACT1, what follows it counts from ACT.
-RULES = (
-    RuleRow("pseudo", (RD,), (RD,), "nBL"),
-    RuleRow("pseudo", (WR,), (WR,), "nBL"),
-    RuleRow("pseudo", (RD,), (RD,), "nCCDS"),
-    RuleRow("pseudo", (WR,), (WR,), "nCCDS"),
+# JESD235 structure: Ramulator 2.1's HBM2 table, with the rows for REFSB that DRAMSys' CheckerHBM2 has beyond
+# it. An activate takes two cycles of the row bus: what must precede it precedes ACT1, what follows it counts
+# from ACT.
+HBM2_ROWS = (
+    *common_rows(ACT1),
     RuleRow("pseudo", (RD,), (WR,), "nCL + nBL + 2 - nCWL"),
-    RuleRow("pseudo", (WR,), (RD,), "nCWL + nBL + nWTRS"),
-    RuleRow("pseudo", (ACT,), (ACT,), "nRRDS"),
-    RuleRow("pseudo", (ACT,), (ACT,), "nFAW", window=4),
-    RuleRow("pseudo", (ACT,), (PREA,), "nRAS"),
-    RuleRow("pseudo", (RD,), (PREA,), "nRTP"),
-    RuleRow("pseudo", (WR,), (PREA,), "nCWL + nBL + nWR"),
-    RuleRow("pseudo", (PREA,), (ACT1, REFA), "nRP"),
-    RuleRow("pseudo", (PRE,), (REFA,), "nRP"),
-    RuleRow("pseudo", (ACT,), (REFA,), "nRC"),
-    RuleRow("pseudo", (REFA,), (ACT1, PREA, REFA), "nRFC"),
-    RuleRow("group", (RD,), (RD,), "nCCDL"),
-    RuleRow("group", (WR,), (WR,), "nCCDL"),
-    RuleRow("group", (WR,), (RD,), "nCWL + nBL + nWTRL"),
-    RuleRow("group", (ACT,), (ACT,), "nRRDL"),
-    RuleRow("bank", (ACT,), (ACT,), "nRC"),
-    RuleRow("bank", (ACT,), (RD,), "nRCDRD"),
-    RuleRow("bank", (ACT,), (WR,), "nRCDWR"),
-    RuleRow("bank", (ACT,), (PRE,), "nRAS"),
-    RuleRow("bank", (PRE,), (ACT1,), "nRP"),
-    RuleRow("bank", (RD,), (PRE,), "nRTP"),
-    RuleRow("bank", (WR,), (PRE,), "nCWL + nBL + nWR"),
+    *bank_refresh_rows(ACT1),
 )
+HBM2E_ROWS = (*HBM2_ROWS, RuleRow("other_rank", (RD,), (RD,), "nCCDR"))
 
-BUS_OF = {
-    ACT1: Bus.ROW,
-    ACT: Bus.ROW,
-    PRE: Bus.ROW,
-    PREA: Bus.ROW,
-    REFA: Bus.ROW,
-    RD: Bus.COLUMN,
-    WR: Bus.COLUMN,
+FORMS = {
+    **dict.fromkeys((ACT1, ACT, PRE, PREA, REFA, REFB), Form(Bus.ROW)),
+    **dict.fromkeys((RD, WR), Form(Bus.COLUMN)),
 }
 
-_TCK_FS = 1_000_000
-TIMINGS_2000 = {
-    "nBL": 2,
-    "nCL": 14,
-    "nCWL": 5,
-    "nRCDRD": 14,
-    "nRCDWR": 12,
-    "nRP": 14,
-    "nRAS": 34,
-    "nRC": 48,
-    "nWR": 16,
-    "nRTP": 5,
-    "nCCDS": 2,
-    "nCCDL": 4,
-    "nWTRS": 6,
-    "nWTRL": 8,
-    "nRRDS": cycles_of(4, _TCK_FS, at_least=4),
-    "nRRDL": cycles_of(4, _TCK_FS, at_least=4),
-    "nFAW": cycles_of(15, _TCK_FS, at_least=8),
-    "nRFC": cycles_of(350, _TCK_FS),
-    "nREFI": cycles_of(3900, _TCK_FS),
+# Clocks of Ramulator 2.1's presets at 1600, 2000 and 2400 Mb/s; nRRD, nFAW and refresh are times, below.
+_CLOCKS = {
+    "nCL": (10, 14, 17),
+    "nRCDRD": (10, 14, 17),
+    "nRCDWR": (8, 12, 14),
+    "nRP": (10, 14, 17),
+    "nRAS": (24, 34, 40),
+    "nRC": (34, 48, 57),
+    "nWR": (12, 16, 19),
+    "nRTP": (4, 5, 6),
+    "nCWL": (4, 5, 6),
+    "nWTRS": (5, 6, 8),
+    "nWTRL": (6, 8, 10),
 }
+CLOCKS = {
+    speed: {name: clocks[grade] for name, clocks in _CLOCKS.items()}
+    for grade, speed in enumerate((1600, 2000, 2400))
+}
+# Counted in clocks by the standard at every speed; all else is a time.
+IN_CLOCKS = {"nBL": 2, "nCCDS": 2, "nCCDL": 4, "nCCDR": 3}
 
-ENERGY = Energy(
-    activate_precharge_pj=909.0,
-    read_pj=256 * (1.51 + 1.17 + 0.80),
-    write_pj=256 * (1.51 + 1.17 + 0.80),
-    refresh_pj=(250 - 55) * 1.2 * 350 / 2,
-    background_mw=55 * 1.2,
-    source=(
-        "commands: O'Connor et al., Fine-Grained DRAM, MICRO 2017 (909 pJ a row of 1 KiB; 1.51 + 1.17 + 0.80 "
-        "pJ/bit); refresh (IDD5AB - IDD3N) VDD tRFC and background IDD3N VDD: DRAMsim3 HBM2_8Gb_x128.ini"
-    ),
-)
+# Gbit a channel -> rows a bank, ranks (stack identities), tRFCab ns, tRFCsb ns.
+DENSITIES = {2: (1 << 13, 1, 160, 160), 4: (1 << 14, 1, 260, 160), 8: (1 << 15, 1, 350, 160)}
+HBM2E_DENSITIES = {8: (1 << 15, 1, 350, 160), 16: (1 << 15, 2, 450, 200)}
 
 SOURCES = {
     "timings": (
-        "Ramulator 2.1 python/ramulator/dram/hbm2.py, HBM2_2000Mbps and its JESD235D table for tRFC (8 Gb)"
+        "Ramulator 2.1 python/ramulator/dram/hbm2.py: presets, and its JESD235D tables for tRFC, tRFCsb and "
+        "tRREFD"
     ),
     "second": (
-        "DRAMsim3 configs/HBM2_8Gb_x128.ini agrees on CL, tRCDRD, tRP, tRAS, tRRD_S, tWTR, tWR, tREFI; it "
-        "has tRCDWR 14, tRRD_L 6, tFAW 30, CWL 4, tRFC 260. DRAMSys configs/memspec/HBM2.json agrees on tRP, "
-        "tRRD_S, tRTP, tREFI; it has tFAW 16, tRRD_L 6, tCCD_L 3, RL 17, WL 7, tRAS 28"
+        "DRAMsim3 configs/HBM2_8Gb_x128.ini, DRAMSys configs/memspec/HBM2.json, gem5 HBM_2000_4H_1x64: "
+        "compared figure by figure in tests/dram/test_standards.py"
     ),
 }
 
-HBM2_2000 = Standard(
-    name="HBM2_2000",
-    tck_fs=_TCK_FS,
-    burst_bytes=32,
-    burst_cycles=TIMINGS_2000["nBL"],
-    read_latency_cycles=TIMINGS_2000["nCL"],
-    write_latency_cycles=TIMINGS_2000["nCWL"],
-    refresh_interval_cycles=TIMINGS_2000["nREFI"],
-    organisation=Organisation(
-        pseudo_channels=2, ranks=1, groups=4, banks_per_group=4, rows=1 << 15, columns=32
-    ),
-    bus_of=BUS_OF,
-    activate_gap_cycles=1,
-    rules=build_rules(RULES, TIMINGS_2000),
-    mapping="row rank bank group column channel pseudo group:1",
-    energy=ENERGY,
-    sources=SOURCES,
+
+def _refresh(tck_fs: int, all_bank_ns: int, bank_ns: int, banks: int) -> dict[str, int]:
+    """Activates between banks and refresh, from times (JESD235D as Ramulator 2.1 has it)."""
+    return {
+        "nRRDS": cycles_of(4, tck_fs, at_least=4),
+        "nRRDL": cycles_of(4, tck_fs, at_least=4),
+        "nFAW": cycles_of(15, tck_fs, at_least=8),
+        "nRREFD": cycles_of(8, tck_fs, at_least=4),
+        "nRREFR": cycles_of(8, tck_fs, at_least=4),
+        "nRFC": cycles_of(all_bank_ns, tck_fs),
+        "nRFCpb": cycles_of(bank_ns, tck_fs),
+        "nREFI": cycles_within(3900, tck_fs),
+        "nREFIpb": cycles_within(3900 / banks, tck_fs),
+    }
+
+
+def _make(speed_mbps: int, density_gbit: int) -> Standard:
+    family = "HBM2" if speed_mbps in CLOCKS else "HBM2E"
+    rows, ranks, all_bank_ns, bank_ns = (DENSITIES if family == "HBM2" else HBM2E_DENSITIES)[density_gbit]
+    tck_fs = clock_fs(speed_mbps, 2)
+    if family == "HBM2":
+        clocks, sources, derived = CLOCKS[speed_mbps], SOURCES, ""
+    else:
+        clocks = rescale(CLOCKS[2000], (), clock_fs(2000, 2), tck_fs)
+        sources, derived = HBM2E_SOURCES, HBM2E_DERIVED
+    shape = Organisation(pseudo_channels=2, ranks=ranks, groups=4, banks_per_group=4, rows=rows, columns=32)
+    return Frame(
+        family=family,
+        burst_bytes=32,
+        clock_cycles=1,
+        forms=FORMS,
+        activate_gap_cycles=(1, 1),
+        rows=HBM2_ROWS if family == "HBM2" else HBM2E_ROWS,
+        mapping=STREAM_MAPPING,
+        stack_channels=8,
+    ).table(
+        speed_mbps,
+        density_gbit,
+        tck_fs,
+        shape,
+        IN_CLOCKS | clocks | _refresh(tck_fs, all_bank_ns, bank_ns, shape.banks),
+        hbm_energy(1.2, all_bank_ns, shape.banks),
+        sources,
+        derived,
+    )
+
+
+HBM2E_SOURCES = {
+    "speed": "3.2 and 3.6 Gb/s a pin, stacks of 16 GB: vendors' HBM2E product pages",
+    "timings": "derived",
+    "second": "none: no second public set of HBM2E timings was found",
+}
+HBM2E_DERIVED = (
+    "no public HBM2E timings: every time of HBM2-2000 keeps its nanoseconds, rounded up to the new clock; "
+    "nBL, nCCDS and nCCDL keep their clock counts; nCCDR (two stack identities) is the 3 clocks of HBM3; "
+    "tRFC 450 and tRFCsb 200 ns for more than 8 Gb a channel, as Ramulator 2.1's HBM2 table goes on"
 )
 
-STANDARDS = (HBM2_2000,)
+HBM2 = Family("HBM2", tuple(CLOCKS), tuple(DENSITIES), 8, _make)
+HBM2E = Family("HBM2E", (3200, 3600), tuple(HBM2E_DENSITIES), 16, _make)

@@ -2,138 +2,113 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from hanok.dram.standard import Bus, Command, Form, Organisation, RuleRow, Standard
+from hanok.dram.standards._energy import lpddr5_energy
+from hanok.dram.standards._family import STREAM_MAPPING, Family, Frame
+from hanok.dram.standards._rules import PRECHARGE_ROW, bank_refresh_rows, common_rows
+from hanok.dram.standards._timing import clock_fs, cycles_of, cycles_within
 
-from hanok.dram.standard import Bus, Command, Energy, Organisation, RuleRow, Standard, build_rules
-from hanok.dram.standards._timing import cycles_of, rescale
+ACT, PRE, PREA, RD, WR, REFA, ACT1, REFB = Command
 
-ACT, PRE, PREA, RD, WR, REFA, ACT1 = Command
-
-# JESD209-5B structure, as laid out in Ramulator 2's LPDDR5 table. ACT is ACT-2: timings count from it,
-# as in gem5 (Ramulator counts from ACT-1, a cycle or more less); it comes at most tAAD = 8 cycles after it.
-# The write clock WCK is always on, so CAS commands are not needed.
-RULES = (
-    RuleRow("pseudo", (RD,), (RD,), "nBL"),
-    RuleRow("pseudo", (WR,), (WR,), "nBL"),
-    RuleRow("pseudo", (RD,), (RD,), "nCCDS"),
-    RuleRow("pseudo", (WR,), (WR,), "nCCDS"),
-    RuleRow("pseudo", (RD,), (WR,), "nCL + nBL + 2 - nCWL"),
-    RuleRow("pseudo", (WR,), (RD,), "nCWL + nBL + nWTRS"),
-    RuleRow("pseudo", (ACT,), (ACT,), "nRRDS"),
-    RuleRow("pseudo", (ACT,), (ACT,), "nFAW", window=4),
-    RuleRow("pseudo", (ACT,), (PREA,), "nRAS"),
-    RuleRow("pseudo", (RD,), (PREA,), "nRTP"),
-    RuleRow("pseudo", (WR,), (PREA,), "nCWL + nBL + nWR"),
-    RuleRow("pseudo", (PREA,), (ACT1, REFA), "nRPab"),
-    RuleRow("pseudo", (PRE,), (REFA,), "nRP"),
-    RuleRow("pseudo", (ACT,), (REFA,), "nRC"),
-    RuleRow("pseudo", (REFA,), (ACT1, PREA, REFA), "nRFC"),
-    RuleRow("pseudo", (PRE, PREA), (PRE, PREA), "nPPD"),
-    RuleRow("group", (RD,), (RD,), "nCCDL"),
-    RuleRow("group", (WR,), (WR,), "nCCDL"),
-    RuleRow("group", (WR,), (RD,), "nCWL + nBLmax + nWTRL"),
-    RuleRow("group", (ACT,), (ACT,), "nRRDL"),
-    RuleRow("bank", (ACT,), (ACT,), "nRC"),
-    RuleRow("bank", (ACT,), (RD, WR), "nRCD"),
-    RuleRow("bank", (ACT,), (PRE,), "nRAS"),
-    RuleRow("bank", (PRE,), (ACT1,), "nRP"),
-    RuleRow("bank", (RD,), (PRE,), "nRTP"),
-    RuleRow("bank", (WR,), (PRE,), "nCWL + nBL + nWR"),
+# JESD209-5B structure: Ramulator 2.1's LPDDR5 table, with the rows for REFpb that it lacks and with data-bus
+# rows between ranks that keep the data apart (its own let a write of another rank meet a read's data). ACT is
+# ACT-2: timings count from it, as in gem5 (Ramulator counts from ACT-1, a cycle or more less); it comes at
+# most tAAD = 8 cycles after it. The write clock WCK is always on, so CAS commands are not needed. A read of
+# another rank after a write needs no row: its data come long after the write's.
+ROWS = (
+    *common_rows(ACT1, level="rank", precharge_all="nRPab", group_write_read="nCWL + nBLmax + nWTRL"),
+    RuleRow("rank", (RD,), (WR,), "nCL + nBL + 2 - nCWL"),
+    RuleRow("other_rank", (RD,), (RD,), "nBL + nCS"),
+    RuleRow("other_rank", (WR,), (WR,), "nBL + nCS"),
+    RuleRow("other_rank", (RD,), (WR,), "nCL + nBL + nCS - nCWL"),
+    PRECHARGE_ROW,
+    *bank_refresh_rows(ACT1, level="rank", precharge_all="nRPab"),
 )
+FORMS = dict.fromkeys(Command, Form(Bus.ROW))
+# Counted in clocks by the standard at every speed; all else is a time. nBLmax: BL/n_max, the column array's
+# cycle time in bank-group mode.
+IN_CLOCKS = {"nBL": 2, "nBLmax": 4, "nCCDS": 2, "nCCDL": 4, "nPPD": 2, "nCS": 2}
 
-BUS_OF = dict.fromkeys(Command, Bus.ROW)
+# Mb/s -> read and write latency in clocks, tRRD ns, tFAW ns.
+GRADES = {
+    5500: (16, 8, 5.0, 20.0),
+    6400: (17, 9, 5.0, 20.0),
+    7500: (22, 11, 3.75, 15.0),
+    8533: (25, 12, 3.75, 15.0),
+}
+# Gbit a die -> rows a bank, tRFCab ns, tRFCpb ns (JESD209-5B table 235, as Ramulator 2.1 has it).
+DENSITIES = {4: (1 << 14, 180, 90), 8: (1 << 15, 210, 120), 16: (1 << 16, 280, 140), 32: (1 << 17, 380, 190)}
 
-_TCK_FS = 1_250_000
-TIMINGS_6400 = {
-    "nBL": 2,
-    "nBLmax": 4,
-    "nCL": 17,
-    "nCWL": 9,
-    "nRCD": 15,
-    "nRP": 15,
-    "nRPab": 17,
-    "nRAS": 34,
-    "nRC": 49,
-    "nWR": 28,
-    "nRTP": 8,
-    "nPPD": 2,
-    "nCCDS": 2,
-    "nCCDL": 4,
-    "nWTRS": 5,
-    "nWTRL": 10,
-    "nRRDS": cycles_of(5, _TCK_FS, at_least=4),
-    "nRRDL": cycles_of(5, _TCK_FS, at_least=4),
-    "nFAW": cycles_of(20, _TCK_FS, at_least=16),
-    "nRFC": cycles_of(280, _TCK_FS),
-    "nREFI": cycles_of(3906, _TCK_FS),
+_COMMON_SOURCES = (
+    "times in ns: gem5 src/mem/DRAMInterface.py LPDDR5_5500/6400_1x16_BG_BL16 and the defaults of AMD's "
+    "LPDDR5 controller (PG456, DDRMC5_CONFIG of public block designs); refresh by density, tpbR2pbR 90 ns "
+    "and tpbR2act 7.5 ns: Ramulator 2.1 python/ramulator/dram/lpddr5.py after JESD209-5B table 235"
+)
+_SECOND = (
+    "Ramulator 2.1 LPDDR5_6400: every figure equals the times above, rounded up to its clock "
+    "(tests/dram/test_standards.py)"
+)
+_DERIVED = {
+    5500: "nCWL: the 11.25 ns of LPDDR5-6400, rounded up to the clock; tWR, tWTR: LPDDR5's times",
+    7500: "nCL and nCWL keep the nanoseconds of LPDDR5X-8533, rounded up; tWR, tWTR: LPDDR5's times",
+    8533: "tWR, tWTR_S and tWTR_L keep the nanoseconds of LPDDR5, rounded up; all else is public",
 }
 
-# Counted in clocks by the standard at every speed; all else is a time.
-IN_CLOCKS = ("nBL", "nBLmax", "nCCDS", "nCCDL", "nPPD")
 
-# LPDDR4 currents in mA (DRAMsim3 LPDDR4_8Gb_x16_2400.ini: IDD0 80, IDD2N 34, IDD3N 47, IDD4R 243, IDD4W 228,
-# IDD5AB 280, 1.2 V, tRAS 32, tRP 15, tRFC 392 cycles of 0.83 ns), one x16 channel, to picojoules.
-_SCALE = (1.05 / 1.2) ** 2
-ENERGY = Energy(
-    activate_precharge_pj=(80 * 47 - 47 * 32 - 34 * 15) * 0.83 * 1.2 * _SCALE,
-    read_pj=(243 - 47) * 1.2 * 8 * 0.83 * _SCALE,
-    write_pj=(228 - 47) * 1.2 * 8 * 0.83 * _SCALE,
-    refresh_pj=(280 - 47) * 1.2 * 280 * _SCALE,
-    background_mw=47 * 1.2 * _SCALE,
-    source=(
-        "derived: LPDDR4 currents of DRAMsim3 LPDDR4_8Gb_x16_2400.ini, times (1.05 V / 1.2 V)^2; no LPDDR5 "
-        "datasheet currents are public without registration"
-    ),
-)
+def _timings(speed_mbps: int, density_gbit: int, banks: int) -> dict[str, int]:
+    tck = clock_fs(speed_mbps, 8)
+    read_latency, write_latency, activate_ns, window_ns = GRADES[speed_mbps]
+    _, all_bank_ns, bank_ns = DENSITIES[density_gbit]
+    active, precharge = cycles_of(42, tck, at_least=3), cycles_of(18, tck, at_least=2)
+    return IN_CLOCKS | {
+        "nCL": read_latency,
+        "nCWL": write_latency,
+        "nRCDRD": cycles_of(18, tck, at_least=2),
+        "nRCDWR": cycles_of(18, tck, at_least=2),
+        "nRP": precharge,
+        "nRPab": cycles_of(21, tck, at_least=2),
+        "nRAS": active,
+        "nRC": active + precharge,
+        "nWR": cycles_of(34, tck, at_least=3),
+        # BL/n_max + nRBTP: 7.5 ns less two clocks, after the column array's cycle.
+        "nRTP": IN_CLOCKS["nBLmax"] + cycles_of(7.5, tck, at_least=2) - 2,
+        "nWTRS": cycles_of(6.25, tck, at_least=4),
+        "nWTRL": cycles_of(12, tck, at_least=4),
+        "nRRDS": cycles_of(activate_ns, tck, at_least=4),
+        "nRRDL": cycles_of(activate_ns, tck, at_least=4),
+        "nFAW": cycles_of(window_ns, tck, at_least=16),
+        "nRFC": cycles_of(all_bank_ns, tck),
+        "nRFCpb": cycles_of(bank_ns, tck),
+        "nRREFD": cycles_of(7.5, tck),
+        "nRREFR": cycles_of(90, tck),
+        "nREFI": cycles_within(3906, tck),
+        "nREFIpb": cycles_within(3906 / banks, tck),
+    }
 
-SOURCES = {
-    "timings": (
-        "Ramulator 2.1 python/ramulator/dram/lpddr5.py, LPDDR5_6400 (it cites JESD209-5B tables "
-        "235, 330-333, 372)"
-    ),
-    "second": (
-        "gem5 src/mem/DRAMInterface.py LPDDR5_6400_1x16_BG_BL16 agrees on tCK, tCL, tCCD, tRRD, tFAW, "
-        "tWTR_S, tPPD, tRFC (8 Gb: 210 ns); it has tRCD and tRP 18 ns, tRAS 42 ns, tWR 34 ns, tWTR_L 12 ns, "
-        "all of which round up to the cycles used here, and tRTP 7.5 ns minus 2 clocks, less than the 10 "
-        "ns used here"
-    ),
-}
 
-LPDDR5_6400 = Standard(
-    name="LPDDR5_6400",
-    tck_fs=_TCK_FS,
-    burst_bytes=32,
-    burst_cycles=TIMINGS_6400["nBL"],
-    read_latency_cycles=TIMINGS_6400["nCL"],
-    write_latency_cycles=TIMINGS_6400["nCWL"],
-    refresh_interval_cycles=TIMINGS_6400["nREFI"],
-    organisation=Organisation(
-        pseudo_channels=1, ranks=1, groups=4, banks_per_group=4, rows=1 << 16, columns=64
-    ),
-    bus_of=BUS_OF,
-    activate_gap_cycles=8,
-    rules=build_rules(RULES, TIMINGS_6400),
-    mapping="row rank bank group column channel pseudo group:1",
-    energy=ENERGY,
-    sources=SOURCES,
-)
+def _make(speed_mbps: int, density_gbit: int) -> Standard:
+    rows, all_bank_ns, _ = DENSITIES[density_gbit]
+    shape = Organisation(pseudo_channels=1, ranks=1, groups=4, banks_per_group=4, rows=rows, columns=64)
+    return Frame(
+        family="LPDDR5" if speed_mbps <= 6400 else "LPDDR5X",
+        burst_bytes=32,
+        clock_cycles=1,
+        forms=FORMS,
+        activate_gap_cycles=(1, 8),
+        rows=ROWS,
+        mapping=STREAM_MAPPING,
+        stack_channels=1,
+    ).table(
+        speed_mbps,
+        density_gbit,
+        clock_fs(speed_mbps, 8),
+        shape,
+        _timings(speed_mbps, density_gbit, shape.banks),
+        lpddr5_energy(all_bank_ns, shape.banks),
+        {"timings": _COMMON_SOURCES, "second": _SECOND},
+        _DERIVED.get(speed_mbps, ""),
+    )
 
-_TCK_8533_FS = 937_500
-TIMINGS_8533 = rescale(TIMINGS_6400, IN_CLOCKS, _TCK_FS, _TCK_8533_FS)
 
-LPDDR5X_8533 = replace(
-    LPDDR5_6400,
-    name="LPDDR5X_8533",
-    tck_fs=_TCK_8533_FS,
-    read_latency_cycles=TIMINGS_8533["nCL"],
-    write_latency_cycles=TIMINGS_8533["nCWL"],
-    refresh_interval_cycles=TIMINGS_8533["nREFI"],
-    rules=build_rules(RULES, TIMINGS_8533),
-    sources={"speed": "8.533 Gb/s a pin: JEDEC's announcement of JESD209-5B", "timings": "derived"},
-    derived=(
-        "no public LPDDR5X timings: every time of LPDDR5-6400 keeps its nanoseconds, rounded up to the 937.5 "
-        "ps clock; nBL, nBLmax, nCCDS, nCCDL and nPPD keep their clock counts"
-    ),
-)
-
-STANDARDS = (LPDDR5_6400, LPDDR5X_8533)
+LPDDR5 = Family("LPDDR5", (5500, 6400), tuple(DENSITIES), 16, _make)
+LPDDR5X = Family("LPDDR5X", (7500, 8533), tuple(DENSITIES), 16, _make)

@@ -1,0 +1,409 @@
+"""Kernels that find a unit's candidates: the column command and the row command that would go next.
+
+FR-FCFS: of all column commands that a queue holds, the one that can go first; of those that can go at the same
+cycle, the oldest. The same for row commands, which never close a row that an older request wants, and close a
+row that younger ones want only after H_CAP of them have passed. A candidate is kept until something changes
+that it depends on.
+"""
+
+# Elements of arrays and compiled functions are Any to mypy.
+# mypy: disable-error-code="no-any-return"
+
+from __future__ import annotations
+
+from hanok.dram._kernels_commands import State, aligned, earliest
+from hanok.dram._layout import (
+    B_BYPASSED,
+    B_HEAD_READ,
+    B_HEAD_WRITE,
+    B_HIT_READ,
+    B_HIT_WRITE,
+    B_ROW,
+    B_ROW_USED,
+    B_SIZE,
+    CH_ROW_BUS,
+    COMMANDS,
+    F_LEAD,
+    F_SIZE,
+    H_BANK_INTERVAL,
+    H_BANKS,
+    H_CAP,
+    H_CLOSED,
+    H_COLUMN_PERIOD,
+    H_FIRST,
+    H_FORMS,
+    H_GROUP_SHIFT,
+    H_HIGH,
+    H_LOW,
+    H_ONE_BUS,
+    H_POSTPONED,
+    H_RANK_SHIFT,
+    H_WINDOW,
+    H_WINDOW_ACT,
+    H_WINDOW_REFB,
+    NEVER,
+    O_ACTIVE,
+    O_BANKS,
+    O_GROUPS,
+    O_RANKS,
+    PRE,
+    PREA,
+    Q_BANK,
+    Q_KIND,
+    Q_SEQUENCE,
+    RD,
+    READ,
+    REFA,
+    REFB,
+    RING,
+    U_ACTIVE_READS,
+    U_COLUMN_AT,
+    U_COLUMN_ENTRY,
+    U_EARLIEST,
+    U_HALF,
+    U_MODE,
+    U_NOW,
+    U_OPEN,
+    U_OWED,
+    U_PHASE,
+    U_PLANNED,
+    U_READS,
+    U_RING,
+    U_RING_NEXT,
+    U_ROW_AT,
+    U_ROW_BANK,
+    U_ROW_COMMAND,
+    U_STRAY_READS,
+    U_TARGET,
+    U_WRITES,
+    WRITE,
+)
+from hanok.numerics._kernels_compile import inner
+
+COLUMNS, ROWS, BOTH = 1, 2, 3
+"""Bits of U_PLANNED: which candidates hold."""
+AGE_BITS = 40
+"""Requests are numbered below 2**40, and candidates lie less than 2**20 cycles ahead."""
+
+
+@inner
+def _rank(now: int, cycle: int, age: int) -> int:
+    """Order candidates by cycle and then by age, in one number, which needs no branches to compare."""
+    return ((cycle - now) << AGE_BITS) | age
+
+
+@inner
+def _choose_queue(state: State, unit: int) -> int:
+    """Reads go first; a drain of the writes begins at the high mark or without reads, and ends at the low."""
+    reads, writes = state[unit + U_READS], state[unit + U_WRITES]
+    mode = state[unit + U_MODE]
+    if mode == READ:
+        if writes >= state[H_HIGH] or (reads == 0 and writes > 0):
+            mode = WRITE
+    elif reads > 0 and (writes < state[H_LOW] or writes == 0):
+        mode = READ
+    state[unit + U_MODE] = mode
+    return mode
+
+
+@inner
+def _window(state: State, unit: int, cycles: int) -> int:
+    """Return the cycle `cycles` after the activate that is the window's oldest."""
+    return state[unit + U_RING + ((state[unit + U_RING_NEXT] - state[H_WINDOW]) & (RING - 1))] + cycles
+
+
+@inner
+def _row_floor(state: State, channel: int, unit: int, command: int) -> int:
+    """Return the first cycle in which anything but a bank and its group lets a row command begin."""
+    floor = max(state[unit + U_EARLIEST + command], state[unit + U_NOW], state[channel + CH_ROW_BUS])
+    if command == state[H_FIRST]:
+        return max(floor, _window(state, unit, state[H_WINDOW_ACT]))
+    if command == REFB:
+        return max(floor, _window(state, unit, state[H_WINDOW_REFB]))
+    return floor
+
+
+@inner
+def _offer_row(state: State, unit: int, bank: int, command: int, floor: int, age: int, best: int) -> int:
+    """Take a row command of one bank as the unit's candidate when it is earlier, or as early and older.
+
+    best: the present candidate's age; returns the age of what is the candidate then.
+    """
+    cycle = aligned(state, command, max(floor, earliest(state, unit, bank, command)))
+    if cycle < state[unit + U_ROW_AT] or (cycle == state[unit + U_ROW_AT] and age < best):
+        state[unit + U_ROW_AT] = cycle
+        state[unit + U_ROW_BANK] = bank
+        state[unit + U_ROW_COMMAND] = command
+        return age
+    return best
+
+
+@inner
+def _plan_refresh_of_all(state: State, channel: int, unit: int) -> None:
+    """Candidates of a unit whose refresh is wanted: requests whose row is new go first, then PREA, REFA."""
+    if state[unit + U_COLUMN_AT] < NEVER or state[unit + U_HALF] >= 0:
+        return
+    command = PREA if state[unit + U_OPEN] > 0 else REFA
+    cycle = max(state[unit + U_EARLIEST + command], state[unit + U_NOW], state[channel + CH_ROW_BUS])
+    state[unit + U_ROW_AT] = aligned(state, command, cycle)
+    state[unit + U_ROW_BANK] = -1
+    state[unit + U_ROW_COMMAND] = command
+
+
+@inner
+def _plan_refresh_of_bank(state: State, channel: int, unit: int, bank: int, best: int) -> int:
+    """Offer the PRE or the REFB of a bank that must be refreshed, before other row commands of that cycle."""
+    slot = unit + state[O_BANKS] + bank * B_SIZE
+    command = REFB
+    if state[slot + B_ROW] >= 0:
+        if state[slot + B_ROW_USED] == 0 and state[slot + B_HIT_READ + state[unit + U_MODE]] >= 0:
+            return best
+        command = PRE
+    elif state[unit + U_HALF] >= 0:
+        return best
+    return _offer_row(state, unit, bank, command, _row_floor(state, channel, unit, command), -1, best)
+
+
+@inner
+def _plan_closing(state: State, channel: int, unit: int, best: int) -> None:
+    """Closed pages: a row that no queued request wants is closed when nothing else can be done."""
+    floor = _row_floor(state, channel, unit, PRE)
+    for bank in range(state[H_BANKS]):
+        slot = unit + state[O_BANKS] + bank * B_SIZE
+        if state[slot + B_ROW] < 0 or state[slot + B_ROW_USED] == 0:
+            continue
+        if state[slot + B_HIT_READ] < 0 and state[slot + B_HIT_WRITE] < 0:
+            best = _offer_row(state, unit, bank, PRE, floor, NEVER - 1, best)
+
+
+@inner
+def _wanted_bank(state: State, unit: int) -> int:
+    """Return the bank whose REFB is wanted now, or -1."""
+    owed = state[unit + U_OWED]
+    if owed == 0 or state[H_BANK_INTERVAL] == 0:
+        return -1
+    bank = state[unit + U_TARGET]
+    slot = unit + state[O_BANKS] + bank * B_SIZE
+    idle = state[slot + B_HEAD_READ] < 0 and state[slot + B_HEAD_WRITE] < 0
+    if idle or owed > state[H_POSTPONED] * state[H_BANKS]:
+        return bank
+    return -1
+
+
+@inner
+def _plan_columns(state: State, channel: int, unit: int, mode: int, target: int, all_banks: bool) -> None:
+    """Find the queue's best column command: the earliest, and the oldest of those.
+
+    target: a bank that must be refreshed; all_banks: all of them must. There, only what a row was opened for
+    may still go.
+    """
+    command = RD + mode
+    lead = state[state[H_FORMS] + command * F_SIZE + F_LEAD]
+    floor = max(state[unit + U_NOW] + lead, state[unit + U_EARLIEST + command])
+    if state[H_ONE_BUS]:
+        floor = max(floor, state[channel + CH_ROW_BUS] + lead)
+    groups, ranks, banks = unit + state[O_GROUPS] + command, unit + state[O_RANKS] + command, unit + state[O_BANKS]
+    group_shift, rank_shift, cap = state[H_GROUP_SHIFT], state[H_RANK_SHIFT], state[H_CAP]
+    turn, phase = state[H_COLUMN_PERIOD] - 1, state[unit + U_PHASE]
+    now, best, best_entry = state[unit + U_NOW], NEVER, -1
+    active = unit + state[O_ACTIVE] + mode * state[H_BANKS]
+    for index in range(active, active + state[unit + U_ACTIVE_READS + mode]):
+        bank = state[index]
+        slot = banks + bank * B_SIZE
+        hit = state[slot + B_HIT_READ + mode]
+        if hit < 0 or (hit != state[slot + B_HEAD_READ + mode] and state[slot + B_BYPASSED] >= cap):
+            continue
+        if (all_banks or bank == target) and state[slot + B_ROW_USED]:
+            continue
+        cycle = max(floor, state[slot + command])
+        cycle = max(cycle, state[groups + (bank >> group_shift) * COMMANDS])
+        cycle = max(cycle, state[ranks + (bank >> rank_shift) * COMMANDS])
+        cycle += (phase - cycle) & turn
+        rank = _rank(now, cycle, state[hit + Q_SEQUENCE])
+        best_entry = hit if rank < best else best_entry
+        best = min(best, rank)
+    state[unit + U_COLUMN_AT] = now + (best >> AGE_BITS) - lead if best_entry >= 0 else NEVER
+    state[unit + U_COLUMN_ENTRY] = best_entry
+
+
+@inner
+def _plan_rows(state: State, channel: int, unit: int, mode: int, target: int) -> int:
+    """Find the best row command for the queue's requests whose row is not open; return its request's number."""
+    first = state[H_FIRST]
+    opening, closing = _row_floor(state, channel, unit, first), _row_floor(state, channel, unit, PRE)
+    groups, ranks, banks = unit + state[O_GROUPS], unit + state[O_RANKS], unit + state[O_BANKS]
+    group_shift, rank_shift, cap = state[H_GROUP_SHIFT], state[H_RANK_SHIFT], state[H_CAP]
+    half = state[unit + U_HALF]
+    now, best, best_bank = state[unit + U_NOW], NEVER, -1
+    active = unit + state[O_ACTIVE] + mode * state[H_BANKS]
+    for index in range(active, active + state[unit + U_ACTIVE_READS + mode]):
+        bank = state[index]
+        slot = banks + bank * B_SIZE
+        hit, head = state[slot + B_HIT_READ + mode], state[slot + B_HEAD_READ + mode]
+        closed = state[slot + B_ROW] < 0
+        command = first if closed else PRE
+        idle = hit == head or bank == target or bank == half
+        held = half >= 0 if closed else hit >= 0 and state[slot + B_BYPASSED] < cap
+        cycle = max(opening if closed else closing, state[slot + command])
+        cycle = max(cycle, state[groups + (bank >> group_shift) * COMMANDS + command])
+        cycle = max(cycle, state[ranks + (bank >> rank_shift) * COMMANDS + command])
+        rank = NEVER if idle or held else _rank(now, cycle, state[head + Q_SEQUENCE])
+        best_bank = bank if rank < best else best_bank
+        best = min(best, rank)
+    if best_bank < 0:
+        return NEVER
+    closed = state[banks + best_bank * B_SIZE + B_ROW] < 0
+    command = first if closed else PRE
+    state[unit + U_ROW_AT] = aligned(state, command, now + (best >> AGE_BITS))
+    state[unit + U_ROW_BANK] = best_bank
+    state[unit + U_ROW_COMMAND] = command
+    return best & ((1 << AGE_BITS) - 1)
+
+
+@inner
+def _plan_all(state: State, channel: int, unit: int, mode: int) -> None:
+    """Find both candidates where refreshes are due or rows are closed early."""
+    state[unit + U_ROW_AT], state[unit + U_ROW_COMMAND] = NEVER, -1
+    owed = state[unit + U_OWED]
+    waiting = state[unit + U_READS] + state[unit + U_WRITES]
+    all_banks = (
+        owed > 0 and state[H_BANK_INTERVAL] == 0 and (owed > state[H_POSTPONED] or waiting == 0)
+    )
+    target = _wanted_bank(state, unit)
+    _plan_columns(state, channel, unit, mode, target, all_banks)
+    if all_banks:
+        _plan_refresh_of_all(state, channel, unit)
+    else:
+        age = NEVER
+        if state[unit + U_STRAY_READS + mode] > 0:
+            age = _plan_rows(state, channel, unit, mode, target)
+        if target >= 0:
+            age = _plan_refresh_of_bank(state, channel, unit, target, age)
+        if state[H_CLOSED]:
+            _plan_closing(state, channel, unit, age)
+
+
+@inner
+def plan(state: State, channel: int, unit: int) -> None:
+    """Find the unit's next column command and its next row command, as if nothing else arrived."""
+    before = state[unit + U_MODE]
+    mode = _choose_queue(state, unit)
+    if mode != before:
+        state[unit + U_PLANNED] = 0
+    owed = state[unit + U_OWED]
+    if owed == 0 and not state[H_CLOSED]:
+        if not state[unit + U_PLANNED] & COLUMNS:
+            _plan_columns(state, channel, unit, mode, -1, False)
+        if not state[unit + U_PLANNED] & ROWS:
+            state[unit + U_ROW_AT], state[unit + U_ROW_COMMAND] = NEVER, -1
+            if state[unit + U_STRAY_READS + mode] > 0:
+                _plan_rows(state, channel, unit, mode, -1)
+    elif state[unit + U_PLANNED] != BOTH:
+        _plan_all(state, channel, unit, mode)
+    state[unit + U_PLANNED] = BOTH
+
+
+@inner
+def _offer_column(state: State, channel: int, unit: int, mode: int, bank: int) -> None:
+    """Take a bank's row hit as the unit's column candidate when it is earlier, or as early and older."""
+    slot = unit + state[O_BANKS] + bank * B_SIZE
+    hit = state[slot + B_HIT_READ + mode]
+    if hit != state[slot + B_HEAD_READ + mode] and state[slot + B_BYPASSED] >= state[H_CAP]:
+        return
+    command = RD + mode
+    lead = state[state[H_FORMS] + command * F_SIZE + F_LEAD]
+    floor = state[unit + U_NOW] + lead
+    if state[H_ONE_BUS]:
+        floor = max(floor, state[channel + CH_ROW_BUS] + lead)
+    cycle = max(earliest(state, unit, bank, command), floor)
+    cycle += (state[unit + U_PHASE] - cycle) & (state[H_COLUMN_PERIOD] - 1)
+    at, entry = state[unit + U_COLUMN_AT], state[unit + U_COLUMN_ENTRY]
+    if cycle - lead < at or (cycle - lead == at and state[hit + Q_SEQUENCE] < state[entry + Q_SEQUENCE]):
+        state[unit + U_COLUMN_AT], state[unit + U_COLUMN_ENTRY] = cycle - lead, hit
+
+
+@inner
+def _offer_bank_row(state: State, channel: int, unit: int, mode: int, bank: int) -> None:
+    """Take what a bank's oldest request needs as the unit's row candidate, if its row is not open."""
+    slot = unit + state[O_BANKS] + bank * B_SIZE
+    hit, head = state[slot + B_HIT_READ + mode], state[slot + B_HEAD_READ + mode]
+    half = state[unit + U_HALF]
+    if hit == head or bank == half:
+        return
+    command = state[H_FIRST]
+    if state[slot + B_ROW] >= 0:
+        if hit >= 0 and state[slot + B_BYPASSED] < state[H_CAP]:
+            return
+        command = PRE
+    elif half >= 0:
+        return
+    best = NEVER
+    if state[unit + U_ROW_AT] < NEVER:
+        other = unit + state[O_BANKS] + state[unit + U_ROW_BANK] * B_SIZE
+        best = state[state[other + B_HEAD_READ + mode] + Q_SEQUENCE]
+    floor = _row_floor(state, channel, unit, command)
+    _offer_row(state, unit, bank, command, floor, state[head + Q_SEQUENCE], best)
+
+
+@inner
+def after_admission(state: State, channel: int, unit: int, entry: int) -> None:
+    """Keep the candidates right when a request has entered a queue."""
+    if state[unit + U_PLANNED] != BOTH or state[unit + U_OWED] > 0 or state[H_CLOSED]:
+        state[unit + U_PLANNED] = 0
+        return
+    mode, bank = state[unit + U_MODE], state[entry + Q_BANK]
+    if state[entry + Q_KIND] != mode:
+        return
+    slot = unit + state[O_BANKS] + bank * B_SIZE
+    if state[slot + B_HIT_READ + mode] == entry:
+        _offer_column(state, channel, unit, mode, bank)
+    elif state[slot + B_HEAD_READ + mode] == entry:
+        _offer_bank_row(state, channel, unit, mode, bank)
+
+
+@inner
+def _row_holds(state: State, channel: int, unit: int) -> bool:
+    """Whether the row candidate can still begin when it was to begin."""
+    if state[unit + U_ROW_AT] == NEVER:
+        return True
+    command, bank = state[unit + U_ROW_COMMAND], state[unit + U_ROW_BANK]
+    cycle = max(_row_floor(state, channel, unit, command), earliest(state, unit, bank, command))
+    return cycle <= state[unit + U_ROW_AT]
+
+
+@inner
+def after_column(state: State, channel: int, unit: int, bank: int) -> None:
+    """Keep the row candidate after a column command in `bank`, if it can be kept."""
+    if state[unit + U_OWED] > 0 or state[H_CLOSED]:
+        state[unit + U_PLANNED] = 0
+        return
+    holds = state[unit + U_PLANNED] & ROWS and state[unit + U_ROW_BANK] != bank and _row_holds(state, channel, unit)
+    state[unit + U_PLANNED] = 0
+    if holds:
+        state[unit + U_PLANNED] = ROWS
+        mode = state[unit + U_MODE]
+        if state[unit + state[O_BANKS] + bank * B_SIZE + B_HEAD_READ + mode] >= 0:
+            _offer_bank_row(state, channel, unit, mode, bank)
+
+
+@inner
+def after_row(state: State, channel: int, unit: int, bank: int) -> None:
+    """Keep the column candidate after a row command in `bank` (-1: in all), if it can be kept."""
+    if bank < 0 or state[unit + U_OWED] > 0 or state[H_CLOSED] or not state[unit + U_PLANNED] & COLUMNS:
+        state[unit + U_PLANNED] = 0
+        return
+    mode = state[unit + U_MODE]
+    state[unit + U_PLANNED] = 0
+    entry = state[unit + U_COLUMN_ENTRY]
+    if entry >= 0:
+        command = RD + mode
+        lead = state[state[H_FORMS] + command * F_SIZE + F_LEAD]
+        cycle = earliest(state, unit, state[entry + Q_BANK], command) - lead
+        if state[H_ONE_BUS]:
+            cycle = max(cycle, state[channel + CH_ROW_BUS])
+        if cycle > state[unit + U_COLUMN_AT]:
+            return
+    state[unit + U_PLANNED] = COLUMNS
+    slot = unit + state[O_BANKS] + bank * B_SIZE
+    if state[slot + B_HIT_READ + mode] >= 0 and state[slot + B_ROW_USED] == 0:
+        _offer_column(state, channel, unit, mode, bank)

@@ -1,0 +1,350 @@
+"""Kernels of the scheduler: requests come in, commands go out; one channel from event to event."""
+
+# Elements of arrays and compiled functions are Any to mypy.
+# mypy: disable-error-code="no-any-return"
+
+from __future__ import annotations
+
+from hanok.dram._kernels_commands import State, Trace, send_activate, send_row_command, send_second_half
+from hanok.dram._kernels_plan import ROWS, after_admission, after_column, after_row, plan
+from hanok.dram._kernels_queues import Answers, insert, is_queued, see, serve
+from hanok.dram._layout import (
+    A_ADMITTED,
+    A_COMPLETED,
+    B_HEAD_READ,
+    B_HIT_READ,
+    B_SIZE,
+    C_BANK_REFRESHES,
+    C_COALESCED,
+    C_FORWARDS,
+    C_READS,
+    C_REFRESHES,
+    CH_LAST,
+    CH_ROW_BUS,
+    CH_UNITS,
+    ENTERED,
+    F_LEAD,
+    F_SIZE,
+    F_TAIL,
+    H_BANK_INTERVAL,
+    H_BANKS,
+    H_BURST,
+    H_CHANNEL_SIZE,
+    H_CHANNELS,
+    H_FLAT,
+    H_FLAT_FS,
+    H_FLAT_LATENCY_FS,
+    H_FORMS,
+    H_GAP_LEAST,
+    H_GAP_MOST,
+    H_INTERVAL,
+    H_PORTS,
+    H_PSEUDO,
+    H_READ_LATENCY,
+    H_READ_QUEUE,
+    H_RING_MASK,
+    H_TRACE_COUNT,
+    H_UNIT_SIZE,
+    HUNGRY,
+    I_MORE,
+    I_PUT,
+    I_SIZE,
+    I_TAKEN,
+    N_ARRIVAL,
+    N_BANK,
+    N_COLUMN,
+    N_HANDLE,
+    N_KIND,
+    N_ROW,
+    N_SIZE,
+    NEVER,
+    O_BANKS,
+    O_INPUT,
+    O_PORTS,
+    PRE,
+    PREA,
+    Q_BANK,
+    RD,
+    REACHED,
+    READ,
+    REFA,
+    REFB,
+    TRACE_FULL,
+    U_COLUMN_AT,
+    U_COLUMN_ENTRY,
+    U_DATA_END,
+    U_DEADLINE,
+    U_DUE,
+    U_HALF,
+    U_MODE,
+    U_NEXT,
+    U_NOW,
+    U_OPEN,
+    U_OWED,
+    U_PLANNED,
+    U_PORT,
+    U_READS,
+    U_ROW_AT,
+    U_ROW_BANK,
+    U_ROW_COMMAND,
+    U_WRITES,
+)
+from hanok.numerics._kernels_compile import inner
+
+MOST_COMMANDS = 4
+"""The trace has room for so many commands when a step begins."""
+FLAT_QUEUE = 64
+"""Bursts that wait in a memory without banks before a write is kept from entering."""
+
+
+@inner
+def _take(state: State, channel: int, unit: int, index: int, answers: Answers, now: int) -> bool:
+    """Let a port's first request in, if its queue has room or knows the answer."""
+    port = unit + state[O_PORTS] + index * I_SIZE
+    taken, ring = state[port + I_TAKEN], state[H_RING_MASK]
+    request = unit + state[O_INPUT] + (index * (ring + 1) + (taken & ring)) * N_SIZE
+    kind, bank, handle = state[request + N_KIND], state[request + N_BANK], state[request + N_HANDLE]
+    slot = handle & (answers.shape[0] - 1)
+    if is_queued(state, unit, bank, state[request + N_ROW], state[request + N_COLUMN]):
+        answers[slot, A_ADMITTED] = now
+        answers[slot, A_COMPLETED] = now + (state[H_READ_LATENCY] + state[H_BURST] if kind == READ else 0)
+        state[unit + (C_FORWARDS if kind == READ else C_COALESCED)] += 1
+    elif state[unit + U_READS + kind] < state[H_READ_QUEUE + kind]:
+        answers[slot, A_ADMITTED] = now
+        after_admission(state, channel, unit, insert(state, unit, request, now))
+    else:
+        return False
+    state[port + I_TAKEN] = taken + 1
+    return True
+
+
+@inner
+def admit(state: State, channel: int, unit: int, answers: Answers, now: int) -> int:
+    """Let in what has arrived by `now`, port by port in turn; return the next arrival that is known, or NEVER."""
+    ports = state[H_PORTS]
+    while True:
+        soonest, moved = NEVER, False
+        for turn in range(ports):
+            index = state[unit + U_PORT] + turn
+            if index >= ports:
+                index -= ports
+            port = unit + state[O_PORTS] + index * I_SIZE
+            taken = state[port + I_TAKEN]
+            if taken == state[port + I_PUT]:
+                continue
+            ring = state[H_RING_MASK]
+            arrival = state[unit + state[O_INPUT] + (index * (ring + 1) + (taken & ring)) * N_SIZE + N_ARRIVAL]
+            if arrival > now:
+                soonest = min(soonest, arrival)
+            elif _take(state, channel, unit, index, answers, now):
+                state[unit + U_PORT] = index + 1 if index + 1 < ports else 0
+                moved = True
+                break
+        if not moved:
+            return soonest
+
+
+@inner
+def _half_start(state: State, channel: int, unit: int) -> int:
+    """Return the first cycle for the ACT that an ACT1 waits for, or NEVER."""
+    if state[unit + U_HALF] < 0:
+        return NEVER
+    soonest = state[unit + U_DEADLINE] - state[H_GAP_MOST] + state[H_GAP_LEAST]
+    return max(soonest, state[unit + U_NOW], state[channel + CH_ROW_BUS])
+
+
+@inner
+def _send_row(state: State, trace: Trace, channel: int, unit: int, number: int) -> None:
+    """Send the unit's row candidate."""
+    command, bank, start = state[unit + U_ROW_COMMAND], state[unit + U_ROW_BANK], state[unit + U_ROW_AT]
+    if command in (REFA, PREA, REFB):
+        send_row_command(state, trace, channel, unit, number, command, bank, start)
+        return
+    entry = state[unit + state[O_BANKS] + bank * B_SIZE + B_HEAD_READ + state[unit + U_MODE]]
+    if command == PRE:
+        slot = unit + state[O_BANKS] + bank * B_SIZE
+        if entry >= 0 and entry != state[slot + B_HIT_READ + state[unit + U_MODE]]:
+            see(state, unit, entry, True)
+        send_row_command(state, trace, channel, unit, number, PRE, bank, start)
+    else:
+        see(state, unit, entry, False)
+        send_activate(state, trace, channel, unit, number, bank, entry, start)
+
+
+@inner
+def _skip_idle_refreshes(state: State, trace: Trace, unit: int, until: int) -> None:
+    """Make the refreshes of a long idle time at once, all but the last ones, which leave the state they leave."""
+    if state[unit + U_READS] + state[unit + U_WRITES] + state[unit + U_OPEN] + state[unit + U_OWED] > 0:
+        return
+    if trace.shape[0] > 0 or state[unit + U_HALF] >= 0 or until >= NEVER:
+        return
+    interval = state[H_INTERVAL]
+    rounds = (until - state[unit + U_DUE]) // interval - 2
+    if state[H_BANK_INTERVAL]:
+        rounds = (rounds - state[H_BANKS]) // state[H_BANKS] * state[H_BANKS]
+    if rounds > 0:
+        state[unit + U_DUE] += rounds * interval
+        state[unit + (C_BANK_REFRESHES if state[H_BANK_INTERVAL] else C_REFRESHES)] += rounds
+
+
+@inner
+def _is_hungry(state: State, unit: int) -> bool:
+    """Whether a port is empty that gets more."""
+    for index in range(state[H_PORTS]):
+        port = unit + state[O_PORTS] + index * I_SIZE
+        if state[port + I_MORE] and state[port + I_TAKEN] == state[port + I_PUT]:
+            return True
+    return False
+
+
+COLUMN, ROW, HALF = 0, 1, 2
+
+
+@inner
+def _choose(state: State, column: int, row: int, half: int, deadline: int, mode: int) -> tuple[int, int]:
+    """Return the start and the kind of what goes first: a column command, the ACT of an ACT1, a row command."""
+    if half < column and half <= row:
+        return half, HALF
+    if column <= row:
+        form = state[H_FORMS] + (RD + mode) * F_SIZE
+        if half <= deadline and column + state[form + F_LEAD] + state[form + F_TAIL] >= deadline:
+            return half, HALF
+        return column, COLUMN
+    return row, ROW
+
+
+@inner
+def step(
+    state: State, trace: Trace, answers: Answers, channel: int, unit: int, number: int, until: int, other: int,
+    awaited: int,
+) -> int:  # fmt: skip
+    """Go on with a unit until cycle `until`, or until a row command of it would come after cycle `other`."""
+    while True:
+        now = state[unit + U_NOW]
+        if now >= until:
+            state[unit + U_NEXT] = now
+            return REACHED
+        if _is_hungry(state, unit):
+            return HUNGRY
+        if trace.shape[0] > 0 and state[H_TRACE_COUNT] + MOST_COMMANDS > trace.shape[0]:
+            return TRACE_FULL
+        soonest = admit(state, channel, unit, answers, now)
+        if awaited >= 0 and answers[awaited, A_ADMITTED] >= 0:
+            state[unit + U_NEXT] = now
+            return ENTERED
+        if state[unit + U_ROW_AT] < state[channel + CH_ROW_BUS]:
+            state[unit + U_PLANNED] &= ~ROWS
+        plan(state, channel, unit)
+        half = _half_start(state, channel, unit)
+        start, kind = _choose(
+            state, state[unit + U_COLUMN_AT], state[unit + U_ROW_AT], half, state[unit + U_DEADLINE],
+            state[unit + U_MODE],
+        )  # fmt: skip
+        event = min(start, soonest)
+        if state[unit + U_DUE] <= event:
+            if event == NEVER and until == NEVER:
+                state[unit + U_NEXT] = NEVER
+                return REACHED
+            _skip_idle_refreshes(state, trace, unit, min(event, until))
+            due = state[unit + U_DUE]
+            state[unit + U_NEXT] = due
+            if due >= until:
+                return REACHED
+            state[unit + U_NOW] = max(now, due)
+            state[unit + U_OWED] += 1
+            state[unit + U_DUE] += state[H_INTERVAL]
+            state[unit + U_PLANNED] = 0
+            continue
+        state[unit + U_NEXT] = event
+        if event >= until:
+            return REACHED
+        if soonest <= start:
+            state[unit + U_NOW] = soonest
+            continue
+        if kind != COLUMN:
+            if start > other or (start == other and state[channel + CH_LAST] == number):
+                return REACHED
+            state[channel + CH_LAST] = number
+        state[unit + U_NOW] = start
+        if kind == COLUMN:
+            entry = state[unit + U_COLUMN_ENTRY]
+            cycle = start + state[state[H_FORMS] + (RD + state[unit + U_MODE]) * F_SIZE + F_LEAD]
+            bank = state[entry + Q_BANK]
+            serve(state, trace, answers, channel, unit, number, entry, cycle)
+            after_column(state, channel, unit, bank)
+        elif kind == HALF:
+            bank = state[unit + U_HALF]
+            send_second_half(state, trace, channel, unit, number, start)
+            after_row(state, channel, unit, bank)
+        else:
+            _send_row(state, trace, channel, unit, number)
+            after_row(state, channel, unit, state[unit + U_ROW_BANK])
+
+
+@inner
+def _step_flat(state: State, answers: Answers, unit: int, until: int) -> int:
+    """A memory without banks: each burst holds its channel for a fixed time, in order of arrival."""
+    ring = state[H_RING_MASK]
+    while True:
+        least, first = NEVER, -1
+        for index in range(state[H_PORTS]):
+            port = unit + state[O_PORTS] + index * I_SIZE
+            taken = state[port + I_TAKEN]
+            if taken < state[port + I_PUT]:
+                request = unit + state[O_INPUT] + (index * (ring + 1) + (taken & ring)) * N_SIZE
+                if state[request + N_ARRIVAL] < least:
+                    least, first = state[request + N_ARRIVAL], index
+        state[unit + U_NEXT] = least
+        if least >= until or first < 0:
+            return REACHED
+        port = unit + state[O_PORTS] + first * I_SIZE
+        request = unit + state[O_INPUT] + (first * (ring + 1) + (state[port + I_TAKEN] & ring)) * N_SIZE
+        state[port + I_TAKEN] += 1
+        kind, handle = state[request + N_KIND], state[request + N_HANDLE]
+        start = max(state[unit + U_DATA_END], least * 1000)
+        end = start + state[H_FLAT_FS]
+        state[unit + U_DATA_END] = end
+        state[unit + C_READS + kind] += 1
+        entry = max(least * 1000, start - FLAT_QUEUE * state[H_FLAT_FS])
+        slot = handle & (answers.shape[0] - 1)
+        answers[slot, A_ADMITTED] = (entry + 999) // 1000
+        answers[slot, A_COMPLETED] = (end + state[H_FLAT_LATENCY_FS] + 999) // 1000
+
+
+@inner
+def advance(
+    state: State, trace: Trace, answers: Answers, index: int, until: int, awaited: int = -1
+) -> int:
+    """Let channel `index` make everything that begins before cycle `until`.
+
+    Stops early when the request `awaited` (or -1) has entered its queue, when a port that gets more is empty,
+    or when the trace is nearly full; returns which. What has been put into the ports must be all that arrives before `until`.
+    """
+    channel = state[H_CHANNELS] + index * state[H_CHANNEL_SIZE]
+    units = state[H_PSEUDO]
+    if state[H_FLAT]:
+        return _step_flat(state, answers, channel + CH_UNITS, until)
+    while True:
+        first, least, other = 0, NEVER, NEVER
+        for position in range(units):
+            following = state[channel + CH_UNITS + position * state[H_UNIT_SIZE] + U_NEXT]
+            if following < least or (following == least and state[channel + CH_LAST] == index * units + first):
+                first, least, other = position, following, least
+            else:
+                other = min(other, following)
+        if least >= until:
+            return REACHED
+        unit = channel + CH_UNITS + first * state[H_UNIT_SIZE]
+        why = step(state, trace, answers, channel, unit, index * units + first, until, other, awaited)
+        if why != REACHED:
+            return why
+
+
+@inner
+def next_event(state: State, index: int) -> int:
+    """Return a cycle before which nothing happens in channel `index`, or NEVER."""
+    channel = state[H_CHANNELS] + index * state[H_CHANNEL_SIZE]
+    soonest = NEVER
+    for position in range(state[H_PSEUDO]):
+        soonest = min(soonest, state[channel + CH_UNITS + position * state[H_UNIT_SIZE] + U_NEXT])
+    return soonest

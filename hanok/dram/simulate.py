@@ -1,0 +1,123 @@
+"""Requests through the controller: from arrays of addresses to cycles, counters and commands."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hanok.dram import _layout as k
+from hanok.dram._kernels import feed_channel
+from hanok.dram.commands import COMMAND_DTYPE, Commands
+from hanok.dram.mapping import parse_mapping
+from hanok.dram.results import RequestRun
+from hanok.dram.standard import Standard
+from hanok.dram.state import read_counters, state_of
+from hanok.errors import HanokError
+from hanok.machine import Policy
+
+TRACE_CHUNK = 1 << 16
+NO_TRACE = np.zeros((0, k.T_SIZE), np.int64)
+
+
+def new_trace(room: int) -> NDArray[np.int64]:
+    """Return an array in which the controller can note `room` commands, for `commands_of`."""
+    return np.zeros((room, k.T_SIZE), np.int64)
+
+
+def run_requests(
+    standard: Standard,
+    writes: NDArray[np.bool_],
+    addresses: NDArray[np.int64],
+    arrivals: NDArray[np.int64],
+    *,
+    channels: int = 1,
+    policy: Policy | None = None,
+    mapping: str = "",
+    trace: bool = False,
+    stream: bool = True,
+) -> RequestRun:
+    """Run requests through `channels` idle channels; each pseudo-channel takes its own in the order given.
+
+    writes, addresses (bytes), arrivals (cycles of the standard, at least 0): arrays of one length. A request
+    enters its queue no earlier than its arrival and than the one before it on its pseudo-channel. Raises
+    HanokError for arrays that do not fit together or an address beyond the capacity, ChipError for a mapping
+    or a policy that cannot be.
+    """
+    policy = policy or Policy()
+    writes, addresses, arrivals = _checked(standard, channels, writes, addresses, arrivals)
+    state = state_of(standard, channels, policy, mapping, stream=stream)
+    located = parse_mapping(mapping or standard.mapping, standard, channels).locate_all(addresses)
+    shape = standard.organisation
+    units = located["channel"] * shape.pseudo_channels + located["pseudo"]
+    banks = (located["rank"] * shape.groups + located["group"]) * shape.banks_per_group + located["bank"]
+    requests = np.stack([arrivals, writes.astype(np.int64), banks, located["row"], located["column"]])
+    order = np.argsort(units, kind="stable")
+    ends = np.cumsum(np.bincount(units, minlength=channels * shape.pseudo_channels))
+    cursor = np.concatenate([[0], ends[:-1]])
+    answers = np.full((1 << max(1, (len(addresses) - 1).bit_length()), k.A_SIZE), -1, np.int64)
+    chunks: list[NDArray[np.int64]] = []
+    buffer = new_trace(TRACE_CHUNK) if trace else NO_TRACE
+    for channel in range(channels):
+        while True:
+            why = feed_channel(state, buffer, answers, channel, requests, order, cursor, ends)
+            if trace:
+                chunks.append(buffer[: state[k.H_TRACE_COUNT]].copy())
+                state[k.H_TRACE_COUNT] = 0
+            if why != k.TRACE_FULL:
+                break
+    admitted = answers[: len(addresses), k.A_ADMITTED]
+    completed = answers[: len(addresses), k.A_COMPLETED]
+    assert (completed >= 0).all(), "the controller answers every request"
+    return RequestRun(
+        standard=standard,
+        policy=policy,
+        channels=channels,
+        mapping=mapping or standard.mapping,
+        writes=writes,
+        addresses=addresses,
+        arrivals=arrivals,
+        admitted=admitted,
+        completed=completed,
+        cycles=int(completed.max(initial=0)),
+        counters=read_counters(state),
+        commands=commands_of(np.concatenate(chunks), standard) if trace else None,
+    )
+
+
+def _checked(
+    standard: Standard,
+    channels: int,
+    writes: NDArray[np.bool_],
+    addresses: NDArray[np.int64],
+    arrivals: NDArray[np.int64],
+) -> tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64]]:
+    writes = np.asarray(writes, np.bool_)
+    addresses, arrivals = np.asarray(addresses, np.int64), np.asarray(arrivals, np.int64)
+    if not writes.shape == addresses.shape == arrivals.shape or addresses.ndim != 1:
+        raise HanokError(
+            f"requests: arrays of shapes {writes.shape}, {addresses.shape} and {arrivals.shape}; allowed: three "
+            "of one dimension and one length"
+        )
+    capacity = standard.channel_bytes * channels
+    for name, values, limit in (("address", addresses, capacity), ("arrival", arrivals, k.NEVER >> 10)):
+        wrong = (values < 0) | (values >= limit)
+        if wrong.any():
+            index = int(np.argmax(wrong))
+            raise HanokError(f"request {index}: {name} {int(values[index])}; allowed: 0..{limit - 1}")
+    return writes, addresses, arrivals
+
+
+def commands_of(raw: NDArray[np.int64], standard: Standard) -> Commands:
+    """Return what was noted in a trace, in the order of the cycles, with each part of the commands' places."""
+    raw = raw[raw[:, k.T_CYCLE].argsort(kind="stable")]
+    shape = standard.organisation
+    found = np.zeros(len(raw), COMMAND_DTYPE)
+    found["cycle"], found["command"] = raw[:, k.T_CYCLE], raw[:, k.T_COMMAND]
+    found["channel"], found["pseudo"] = np.divmod(raw[:, k.T_UNIT], shape.pseudo_channels)
+    group, bank = np.divmod(raw[:, k.T_BANK], shape.banks_per_group)
+    rank, group = np.divmod(group, shape.groups)
+    whole = raw[:, k.T_BANK] < 0
+    for name, values in (("rank", rank), ("group", group), ("bank", bank)):
+        found[name] = np.where(whole, -1, values)
+    found["row"], found["column"] = raw[:, k.T_ROW], raw[:, k.T_COLUMN]
+    return found
