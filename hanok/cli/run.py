@@ -116,7 +116,7 @@ def _program(
         )
     if dram:
         raise HanokError(
-            f"{model}: was compiled for its chip's DRAM, so --dram cannot change it; compile again with --dram"
+            f"{model}: was compiled for its chip's DRAM, which --dram cannot change; compile again with it"
         )
     program = load_verified(model)
     if chip and load_chip(chip) != program.chip:

@@ -194,3 +194,35 @@ def feed_channel(
         why = advance(state, trace, answers, index, NEVER)
         if why != HUNGRY:
             return why
+
+
+@kernel
+def feed_in_order(
+    state: State, trace: Trace, answers: Answers, requests: Integers, units: Integers, window: int, cursor: Integers
+) -> int:
+    """Run requests that come one after the other: request n when n - `window` has entered its queue, if not later.
+
+    requests: rows as of `feed_channel`; units: of each, over all channels. cursor: next request and the cycle
+    of the last one put in; they move, so that the call can be repeated when the trace is nearly full.
+    """
+    count, pseudo = units.shape[0], state[H_PSEUDO]
+    while True:
+        while cursor[0] < count:
+            handle = cursor[0]
+            cycle = max(cursor[1], requests[0, handle])
+            if handle >= window:
+                entered = answers[handle - window, A_ADMITTED]
+                if entered < 0:
+                    break
+                cycle = max(cycle, entered)
+            put(
+                state, unit_block(state, units[handle]), 0, cycle, requests[1, handle], requests[2, handle],
+                requests[3, handle], requests[4, handle], handle,
+            )  # fmt: skip
+            cursor[0], cursor[1] = handle + 1, cycle
+        if cursor[0] == count:
+            return advance_all(state, trace, answers, NEVER)
+        awaited = cursor[0] - window
+        why = advance(state, trace, answers, units[awaited] // pseudo, NEVER, awaited)
+        if why == TRACE_FULL:
+            return why

@@ -17,17 +17,18 @@ from hanok.dram._layout import (
     B_BYPASSED,
     B_HEAD_READ,
     B_HIT_READ,
+    B_OWNER,
     B_REFRESHED,
     B_ROW,
-    B_ROW_USED,
     B_SIZE,
     C_ACTIVATES,
     C_BANK_REFRESHES,
     C_PRECHARGES,
     C_REFRESHES,
+    CH_BUSES,
     COMMANDS,
     F_ALIGN,
-    F_COLUMN,
+    F_BUS,
     F_SIZE,
     F_TAIL,
     H_BANKS,
@@ -51,6 +52,7 @@ from hanok.dram._layout import (
     O_RANKS,
     PRE,
     PREA,
+    Q_KIND,
     Q_NEXT,
     Q_ROW,
     R_SIZE,
@@ -69,9 +71,9 @@ from hanok.dram._layout import (
     U_EARLIEST,
     U_HALF,
     U_HALF_ENTRY,
-    U_HALF_ROW,
     U_OPEN,
     U_OWED,
+    U_OWNED_READS,
     U_REFRESHED,
     U_RING,
     U_RING_NEXT,
@@ -115,7 +117,7 @@ def _follow(state: State, rules: int, place: int, cycle: int) -> None:
 def send(state: State, channel: int, unit: int, command: int, cycle: int, bank: int) -> None:
     """Put a command on its bus and apply all rules that begin with it; bank -1 is the whole unit."""
     form = state[H_FORMS] + command * F_SIZE
-    state[channel + state[form + F_COLUMN]] = cycle + state[form + F_TAIL] + 1
+    state[channel + CH_BUSES + state[form + F_BUS]] = cycle + state[form + F_TAIL] + 1
     rules = state[H_RULES] + command * LEVELS * R_SIZE
     _follow(state, rules + L_PSEUDO * R_SIZE, unit + U_EARLIEST, cycle)
     if bank < 0:
@@ -164,10 +166,11 @@ def _count_row(state: State, unit: int, bank: int, kind: int) -> int:
 
 
 @inner
-def _opened(state: State, unit: int, bank: int, row: int, cycle: int) -> None:
+def _opened(state: State, unit: int, bank: int, entry: int, cycle: int) -> None:
     slot = unit + state[O_BANKS] + bank * B_SIZE
-    state[slot + B_ROW] = row
-    state[slot + B_ROW_USED] = 0
+    state[slot + B_ROW] = state[entry + Q_ROW]
+    state[slot + B_OWNER] = entry
+    state[unit + U_OWNED_READS + state[entry + Q_KIND]] += 1
     state[slot + B_BYPASSED] = 0
     state[unit + U_OPEN] += 1
     state[unit + C_ACTIVATES] += 1
@@ -186,6 +189,10 @@ def _closed(state: State, unit: int, bank: int) -> None:
             state[slot + B_HIT_READ + kind] = -1
     state[slot + B_ROW] = ROW_CLOSED
     state[unit + U_OPEN] -= 1
+    owner = state[slot + B_OWNER]
+    if owner >= 0:
+        state[slot + B_OWNER] = -1
+        state[unit + U_OWNED_READS + state[owner + Q_KIND]] -= 1
 
 
 @inner
@@ -195,12 +202,12 @@ def send_activate(state: State, trace: Trace, channel: int, unit: int, number: i
     if state[H_GAP_MOST] == 0:
         send(state, channel, unit, ACT, start, bank)
         record(state, trace, number, start, ACT, bank, row, -1)
-        _opened(state, unit, bank, row, start)
+        _opened(state, unit, bank, entry, start)
         return
     send(state, channel, unit, ACT1, start, bank)
     record(state, trace, number, start, ACT1, bank, row, -1)
     state[unit + state[O_BANKS] + bank * B_SIZE + B_ROW] = ROW_OPENING
-    state[unit + U_HALF], state[unit + U_HALF_ENTRY], state[unit + U_HALF_ROW] = bank, entry, row
+    state[unit + U_HALF], state[unit + U_HALF_ENTRY] = bank, entry
     state[unit + U_DEADLINE] = start + state[H_GAP_MOST]
     if state[H_GAP_LEAST] == state[H_GAP_MOST]:
         send_second_half(state, trace, channel, unit, number, start + state[H_GAP_LEAST])
@@ -209,11 +216,11 @@ def send_activate(state: State, trace: Trace, channel: int, unit: int, number: i
 @inner
 def send_second_half(state: State, trace: Trace, channel: int, unit: int, number: int, cycle: int) -> None:
     """Send the ACT that belongs to the last ACT1."""
-    bank, row = state[unit + U_HALF], state[unit + U_HALF_ROW]
+    bank, entry = state[unit + U_HALF], state[unit + U_HALF_ENTRY]
     send(state, channel, unit, ACT, cycle, bank)
-    record(state, trace, number, cycle, ACT, bank, row, -1)
+    record(state, trace, number, cycle, ACT, bank, state[entry + Q_ROW], -1)
     state[unit + U_HALF] = -1
-    _opened(state, unit, bank, row, cycle)
+    _opened(state, unit, bank, entry, cycle)
 
 
 @inner

@@ -18,24 +18,24 @@ from hanok.dram._layout import (
     B_HEAD_WRITE,
     B_HIT_READ,
     B_HIT_WRITE,
+    B_OWNER,
     B_ROW,
-    B_ROW_USED,
     B_SIZE,
-    CH_ROW_BUS,
+    CH_BUSES,
     COMMANDS,
+    F_ALIGN,
+    F_BUS,
     F_LEAD,
     F_SIZE,
     H_BANK_INTERVAL,
     H_BANKS,
     H_CAP,
     H_CLOSED,
-    H_COLUMN_PERIOD,
     H_FIRST,
     H_FORMS,
     H_GROUP_SHIFT,
     H_HIGH,
     H_LOW,
-    H_ONE_BUS,
     H_POSTPONED,
     H_RANK_SHIFT,
     H_WINDOW,
@@ -65,7 +65,8 @@ from hanok.dram._layout import (
     U_NOW,
     U_OPEN,
     U_OWED,
-    U_PHASE,
+    U_OWNED_READS,
+    U_OWNED_WRITES,
     U_PLANNED,
     U_READS,
     U_RING,
@@ -95,7 +96,8 @@ def _rank(now: int, cycle: int, age: int) -> int:
 @inner
 def _choose_queue(state: State, unit: int) -> int:
     """Reads go first; a drain of the writes begins at the high mark or without reads, and ends at the low."""
-    reads, writes = state[unit + U_READS], state[unit + U_WRITES]
+    reads = state[unit + U_READS] - state[unit + U_OWNED_READS]
+    writes = state[unit + U_WRITES] - state[unit + U_OWNED_WRITES]
     mode = state[unit + U_MODE]
     if mode == READ:
         if writes >= state[H_HIGH] or (reads == 0 and writes > 0):
@@ -115,7 +117,7 @@ def _window(state: State, unit: int, cycles: int) -> int:
 @inner
 def _row_floor(state: State, channel: int, unit: int, command: int) -> int:
     """Return the first cycle in which anything but a bank and its group lets a row command begin."""
-    floor = max(state[unit + U_EARLIEST + command], state[unit + U_NOW], state[channel + CH_ROW_BUS])
+    floor = max(state[unit + U_EARLIEST + command], state[unit + U_NOW], state[channel + CH_BUSES])
     if command == state[H_FIRST]:
         return max(floor, _window(state, unit, state[H_WINDOW_ACT]))
     if command == REFB:
@@ -144,7 +146,7 @@ def _plan_refresh_of_all(state: State, channel: int, unit: int) -> None:
     if state[unit + U_COLUMN_AT] < NEVER or state[unit + U_HALF] >= 0:
         return
     command = PREA if state[unit + U_OPEN] > 0 else REFA
-    cycle = max(state[unit + U_EARLIEST + command], state[unit + U_NOW], state[channel + CH_ROW_BUS])
+    cycle = max(state[unit + U_EARLIEST + command], state[unit + U_NOW], state[channel + CH_BUSES])
     state[unit + U_ROW_AT] = aligned(state, command, cycle)
     state[unit + U_ROW_BANK] = -1
     state[unit + U_ROW_COMMAND] = command
@@ -156,7 +158,7 @@ def _plan_refresh_of_bank(state: State, channel: int, unit: int, bank: int, best
     slot = unit + state[O_BANKS] + bank * B_SIZE
     command = REFB
     if state[slot + B_ROW] >= 0:
-        if state[slot + B_ROW_USED] == 0 and state[slot + B_HIT_READ + state[unit + U_MODE]] >= 0:
+        if state[slot + B_OWNER] >= 0:
             return best
         command = PRE
     elif state[unit + U_HALF] >= 0:
@@ -170,7 +172,7 @@ def _plan_closing(state: State, channel: int, unit: int, best: int) -> None:
     floor = _row_floor(state, channel, unit, PRE)
     for bank in range(state[H_BANKS]):
         slot = unit + state[O_BANKS] + bank * B_SIZE
-        if state[slot + B_ROW] < 0 or state[slot + B_ROW_USED] == 0:
+        if state[slot + B_ROW] < 0 or state[slot + B_OWNER] >= 0:
             continue
         if state[slot + B_HIT_READ] < 0 and state[slot + B_HIT_WRITE] < 0:
             best = _offer_row(state, unit, bank, PRE, floor, NEVER - 1, best)
@@ -191,39 +193,60 @@ def _wanted_bank(state: State, unit: int) -> int:
 
 
 @inner
-def _plan_columns(state: State, channel: int, unit: int, mode: int, target: int, all_banks: bool) -> None:
-    """Find the queue's best column command: the earliest, and the oldest of those.
+def _bus_free(state: State, channel: int, command: int) -> int:
+    """Return the first cycle in which the bus of `command` is free."""
+    return state[channel + CH_BUSES + state[state[H_FORMS] + command * F_SIZE + F_BUS]]
 
-    target: a bank that must be refreshed; all_banks: all of them must. There, only what a row was opened for
-    may still go.
+
+@inner
+def _best_column(
+    state: State, channel: int, unit: int, kind: int, other: bool, target: int, all_banks: bool, best: int
+) -> int:
+    """Offer the column commands of one queue to the unit's candidate, whose rank is `best`; return its rank.
+
+    other: it is not the queue that is served, so only what a row was opened for may go. target: a bank that
+    must be refreshed; all_banks: all of them must; there too.
     """
-    command = RD + mode
-    lead = state[state[H_FORMS] + command * F_SIZE + F_LEAD]
-    floor = max(state[unit + U_NOW] + lead, state[unit + U_EARLIEST + command])
-    if state[H_ONE_BUS]:
-        floor = max(floor, state[channel + CH_ROW_BUS] + lead)
+    command, now = RD + kind, state[unit + U_NOW]
+    form = state[H_FORMS] + command * F_SIZE
+    lead, align = state[form + F_LEAD], state[form + F_ALIGN] - 1
+    floor = max(now, _bus_free(state, channel, command)) + lead
+    floor = max(floor, state[unit + U_EARLIEST + command])
     groups, ranks, banks = unit + state[O_GROUPS] + command, unit + state[O_RANKS] + command, unit + state[O_BANKS]
     group_shift, rank_shift, cap = state[H_GROUP_SHIFT], state[H_RANK_SHIFT], state[H_CAP]
-    turn, phase = state[H_COLUMN_PERIOD] - 1, state[unit + U_PHASE]
-    now, best, best_entry = state[unit + U_NOW], NEVER, -1
-    active = unit + state[O_ACTIVE] + mode * state[H_BANKS]
-    for index in range(active, active + state[unit + U_ACTIVE_READS + mode]):
+    best_entry = -1
+    active = unit + state[O_ACTIVE] + kind * state[H_BANKS]
+    for index in range(active, active + state[unit + U_ACTIVE_READS + kind]):
         bank = state[index]
         slot = banks + bank * B_SIZE
-        hit = state[slot + B_HIT_READ + mode]
-        if hit < 0 or (hit != state[slot + B_HEAD_READ + mode] and state[slot + B_BYPASSED] >= cap):
+        hit = state[slot + B_HIT_READ + kind]
+        if hit < 0 or (hit != state[slot + B_HEAD_READ + kind] and state[slot + B_BYPASSED] >= cap):
             continue
-        if (all_banks or bank == target) and state[slot + B_ROW_USED]:
+        if (other or all_banks or bank == target) and hit != state[slot + B_OWNER]:
             continue
         cycle = max(floor, state[slot + command])
         cycle = max(cycle, state[groups + (bank >> group_shift) * COMMANDS])
         cycle = max(cycle, state[ranks + (bank >> rank_shift) * COMMANDS])
-        cycle += (phase - cycle) & turn
-        rank = _rank(now, cycle, state[hit + Q_SEQUENCE])
+        cycle = (cycle + align) & ~align
+        rank = _rank(now, cycle - lead, state[hit + Q_SEQUENCE])
         best_entry = hit if rank < best else best_entry
         best = min(best, rank)
-    state[unit + U_COLUMN_AT] = now + (best >> AGE_BITS) - lead if best_entry >= 0 else NEVER
-    state[unit + U_COLUMN_ENTRY] = best_entry
+    if best_entry >= 0:
+        state[unit + U_COLUMN_AT] = now + (best >> AGE_BITS)
+        state[unit + U_COLUMN_ENTRY] = best_entry
+    return best
+
+
+@inner
+def _plan_columns(state: State, channel: int, unit: int, mode: int, target: int, all_banks: bool) -> None:
+    """Find the best column command: the earliest, and the oldest of those.
+
+    Of the queue that is not served, only requests whose row was opened for them may go.
+    """
+    state[unit + U_COLUMN_AT], state[unit + U_COLUMN_ENTRY] = NEVER, -1
+    best = _best_column(state, channel, unit, mode, False, target, all_banks, NEVER)
+    if state[unit + U_OWNED_READS + 1 - mode] > 0:
+        _best_column(state, channel, unit, 1 - mode, True, target, all_banks, best)
 
 
 @inner
@@ -243,7 +266,8 @@ def _plan_rows(state: State, channel: int, unit: int, mode: int, target: int) ->
         closed = state[slot + B_ROW] < 0
         command = first if closed else PRE
         idle = hit == head or bank == target or bank == half
-        held = half >= 0 if closed else hit >= 0 and state[slot + B_BYPASSED] < cap
+        kept = (hit >= 0 and state[slot + B_BYPASSED] < cap) or state[slot + B_OWNER] >= 0
+        held = half >= 0 if closed else kept
         cycle = max(opening if closed else closing, state[slot + command])
         cycle = max(cycle, state[groups + (bank >> group_shift) * COMMANDS + command])
         cycle = max(cycle, state[ranks + (bank >> rank_shift) * COMMANDS + command])
@@ -304,22 +328,24 @@ def plan(state: State, channel: int, unit: int) -> None:
 
 
 @inner
-def _offer_column(state: State, channel: int, unit: int, mode: int, bank: int) -> None:
+def _column_start(state: State, channel: int, unit: int, entry: int) -> int:
+    """Return the first cycle in which a queued row hit's column command can begin."""
+    command = RD + state[entry + Q_KIND]
+    lead = state[state[H_FORMS] + command * F_SIZE + F_LEAD]
+    floor = max(state[unit + U_NOW], _bus_free(state, channel, command)) + lead
+    return aligned(state, command, max(floor, earliest(state, unit, state[entry + Q_BANK], command))) - lead
+
+
+@inner
+def _offer_column(state: State, channel: int, unit: int, kind: int, bank: int) -> None:
     """Take a bank's row hit as the unit's column candidate when it is earlier, or as early and older."""
     slot = unit + state[O_BANKS] + bank * B_SIZE
-    hit = state[slot + B_HIT_READ + mode]
-    if hit != state[slot + B_HEAD_READ + mode] and state[slot + B_BYPASSED] >= state[H_CAP]:
+    hit = state[slot + B_HIT_READ + kind]
+    if hit != state[slot + B_HEAD_READ + kind] and state[slot + B_BYPASSED] >= state[H_CAP]:
         return
-    command = RD + mode
-    lead = state[state[H_FORMS] + command * F_SIZE + F_LEAD]
-    floor = state[unit + U_NOW] + lead
-    if state[H_ONE_BUS]:
-        floor = max(floor, state[channel + CH_ROW_BUS] + lead)
-    cycle = max(earliest(state, unit, bank, command), floor)
-    cycle += (state[unit + U_PHASE] - cycle) & (state[H_COLUMN_PERIOD] - 1)
-    at, entry = state[unit + U_COLUMN_AT], state[unit + U_COLUMN_ENTRY]
-    if cycle - lead < at or (cycle - lead == at and state[hit + Q_SEQUENCE] < state[entry + Q_SEQUENCE]):
-        state[unit + U_COLUMN_AT], state[unit + U_COLUMN_ENTRY] = cycle - lead, hit
+    start, at, entry = _column_start(state, channel, unit, hit), state[unit + U_COLUMN_AT], state[unit + U_COLUMN_ENTRY]
+    if start < at or (start == at and state[hit + Q_SEQUENCE] < state[entry + Q_SEQUENCE]):
+        state[unit + U_COLUMN_AT], state[unit + U_COLUMN_ENTRY] = start, hit
 
 
 @inner
@@ -332,7 +358,7 @@ def _offer_bank_row(state: State, channel: int, unit: int, mode: int, bank: int)
         return
     command = state[H_FIRST]
     if state[slot + B_ROW] >= 0:
-        if hit >= 0 and state[slot + B_BYPASSED] < state[H_CAP]:
+        if (hit >= 0 and state[slot + B_BYPASSED] < state[H_CAP]) or state[slot + B_OWNER] >= 0:
             return
         command = PRE
     elif half >= 0:
@@ -392,18 +418,14 @@ def after_row(state: State, channel: int, unit: int, bank: int) -> None:
     if bank < 0 or state[unit + U_OWED] > 0 or state[H_CLOSED] or not state[unit + U_PLANNED] & COLUMNS:
         state[unit + U_PLANNED] = 0
         return
-    mode = state[unit + U_MODE]
     state[unit + U_PLANNED] = 0
     entry = state[unit + U_COLUMN_ENTRY]
-    if entry >= 0:
-        command = RD + mode
-        lead = state[state[H_FORMS] + command * F_SIZE + F_LEAD]
-        cycle = earliest(state, unit, state[entry + Q_BANK], command) - lead
-        if state[H_ONE_BUS]:
-            cycle = max(cycle, state[channel + CH_ROW_BUS])
-        if cycle > state[unit + U_COLUMN_AT]:
-            return
+    if entry >= 0 and _column_start(state, channel, unit, entry) > state[unit + U_COLUMN_AT]:
+        return
     state[unit + U_PLANNED] = COLUMNS
     slot = unit + state[O_BANKS] + bank * B_SIZE
-    if state[slot + B_HIT_READ + mode] >= 0 and state[slot + B_ROW_USED] == 0:
+    owner, mode = state[slot + B_OWNER], state[unit + U_MODE]
+    if state[slot + B_HIT_READ + mode] >= 0:
         _offer_column(state, channel, unit, mode, bank)
+    if owner >= 0 and state[owner + Q_KIND] != mode:
+        _offer_column(state, channel, unit, 1 - mode, bank)

@@ -19,10 +19,10 @@ from hanok.dram._layout import (
     B_HEAD_READ,
     B_HEAD_WRITE,
     B_HIT_READ,
+    B_OWNER,
     B_PLACE_READ,
     B_REFRESHED,
     B_ROW,
-    B_ROW_USED,
     B_SIZE,
     B_TAIL_READ,
     C_CONFLICTS,
@@ -65,6 +65,7 @@ from hanok.dram._layout import (
     U_FREE,
     U_LAST_KIND,
     U_LAST_READ,
+    U_OWNED_READS,
     U_READS,
     U_REFRESHED,
     U_SEQUENCE,
@@ -174,11 +175,11 @@ def _account_loss(state: State, unit: int, entry: int, cycle: int, start: int) -
     slot = unit + state[O_BANKS] + bank * B_SIZE
     command = RD + kind
     opening = state[slot + command] if state[entry + Q_SEEN] else 0
-    turned = state[unit + U_EARLIEST + command] if state[unit + U_LAST_KIND] == 1 - kind else 0
-    apart = max(
-        state[unit + state[O_GROUPS] + (bank >> state[H_GROUP_SHIFT]) * COMMANDS + command],
-        state[unit + state[O_RANKS] + (bank >> state[H_RANK_SHIFT]) * COMMANDS + command],
-    )
+    rank = state[unit + state[O_RANKS] + (bank >> state[H_RANK_SHIFT]) * COMMANDS + command]
+    apart = max(state[unit + state[O_GROUPS] + (bank >> state[H_GROUP_SHIFT]) * COMMANDS + command], rank)
+    turned = 0
+    if state[unit + U_LAST_KIND] == 1 - kind:
+        turned = max(state[unit + U_EARLIEST + command], rank)
     refreshed = max(state[unit + U_REFRESHED], state[slot + B_REFRESHED])
     cause = C_LOST
     for until in (state[entry + Q_ADMITTED], refreshed, turned, opening, apart, cycle):
@@ -210,7 +211,9 @@ def serve(
     state[unit + C_READS + kind] += 1
     if state[entry + Q_SEEN] == 0:
         state[unit + C_HITS] += 1
-    state[slot + B_ROW_USED] = 1
+    if state[slot + B_OWNER] == entry:
+        state[slot + B_OWNER] = -1
+        state[unit + U_OWNED_READS + kind] -= 1
     _leave(state, unit, entry)
 
 

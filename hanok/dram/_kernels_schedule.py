@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from hanok.dram._kernels_commands import State, Trace, send_activate, send_row_command, send_second_half
-from hanok.dram._kernels_plan import ROWS, after_admission, after_column, after_row, plan
+from hanok.dram._kernels_plan import COLUMNS, ROWS, after_admission, after_column, after_row, plan
 from hanok.dram._kernels_queues import Answers, insert, is_queued, see, serve
 from hanok.dram._layout import (
     A_ADMITTED,
@@ -19,10 +19,11 @@ from hanok.dram._layout import (
     C_FORWARDS,
     C_READS,
     C_REFRESHES,
+    CH_BUSES,
     CH_LAST,
-    CH_ROW_BUS,
     CH_UNITS,
     ENTERED,
+    F_BUS,
     F_LEAD,
     F_SIZE,
     F_TAIL,
@@ -64,6 +65,7 @@ from hanok.dram._layout import (
     PRE,
     PREA,
     Q_BANK,
+    Q_KIND,
     RD,
     REACHED,
     READ,
@@ -81,6 +83,7 @@ from hanok.dram._layout import (
     U_NOW,
     U_OPEN,
     U_OWED,
+    U_OWNED_READS,
     U_PLANNED,
     U_PORT,
     U_READS,
@@ -109,7 +112,7 @@ def _take(state: State, channel: int, unit: int, index: int, answers: Answers, n
         answers[slot, A_ADMITTED] = now
         answers[slot, A_COMPLETED] = now + (state[H_READ_LATENCY] + state[H_BURST] if kind == READ else 0)
         state[unit + (C_FORWARDS if kind == READ else C_COALESCED)] += 1
-    elif state[unit + U_READS + kind] < state[H_READ_QUEUE + kind]:
+    elif state[unit + U_READS + kind] - state[unit + U_OWNED_READS + kind] < state[H_READ_QUEUE + kind]:
         answers[slot, A_ADMITTED] = now
         after_admission(state, channel, unit, insert(state, unit, request, now))
     else:
@@ -150,7 +153,7 @@ def _half_start(state: State, channel: int, unit: int) -> int:
     if state[unit + U_HALF] < 0:
         return NEVER
     soonest = state[unit + U_DEADLINE] - state[H_GAP_MOST] + state[H_GAP_LEAST]
-    return max(soonest, state[unit + U_NOW], state[channel + CH_ROW_BUS])
+    return max(soonest, state[unit + U_NOW], state[channel + CH_BUSES])
 
 
 @inner
@@ -232,8 +235,10 @@ def step(
         if awaited >= 0 and answers[awaited, A_ADMITTED] >= 0:
             state[unit + U_NEXT] = now
             return ENTERED
-        if state[unit + U_ROW_AT] < state[channel + CH_ROW_BUS]:
+        if state[unit + U_ROW_AT] < state[channel + CH_BUSES]:
             state[unit + U_PLANNED] &= ~ROWS
+        if state[unit + U_COLUMN_AT] < state[channel + CH_BUSES + state[state[H_FORMS] + RD * F_SIZE + F_BUS]]:
+            state[unit + U_PLANNED] &= ~COLUMNS
         plan(state, channel, unit)
         half = _half_start(state, channel, unit)
         start, kind = _choose(
@@ -261,14 +266,13 @@ def step(
         if soonest <= start:
             state[unit + U_NOW] = soonest
             continue
-        if kind != COLUMN:
-            if start > other or (start == other and state[channel + CH_LAST] == number):
-                return REACHED
-            state[channel + CH_LAST] = number
+        if start > other or (start == other and state[channel + CH_LAST] == number):
+            return REACHED
+        state[channel + CH_LAST] = number
         state[unit + U_NOW] = start
         if kind == COLUMN:
             entry = state[unit + U_COLUMN_ENTRY]
-            cycle = start + state[state[H_FORMS] + (RD + state[unit + U_MODE]) * F_SIZE + F_LEAD]
+            cycle = start + state[state[H_FORMS] + (RD + state[entry + Q_KIND]) * F_SIZE + F_LEAD]
             bank = state[entry + Q_BANK]
             serve(state, trace, answers, channel, unit, number, entry, cycle)
             after_column(state, channel, unit, bank)

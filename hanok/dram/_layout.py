@@ -16,7 +16,7 @@ NEVER = 1 << 60
     H_UNITS, H_PSEUDO, H_RANKS, H_GROUPS, H_BANKS, H_GROUP_SHIFT, H_RANK_SHIFT,
     H_PIECES, H_UNIT_PIECES, H_BANK_PIECES, H_ROW_PIECES, H_COLUMN_PIECES,
     H_RULES, H_FORMS, H_WINDOW, H_WINDOW_ACT, H_WINDOW_REFB,
-    H_GAP_LEAST, H_GAP_MOST, H_FIRST, H_ONE_BUS, H_COLUMN_PERIOD, H_COLUMN_PHASE,
+    H_GAP_LEAST, H_GAP_MOST, H_FIRST,
     H_INTERVAL, H_BANK_INTERVAL, H_REFRESH_CYCLES, H_POSTPONED,
     H_CLOSED, H_CAP, H_READ_QUEUE, H_WRITE_QUEUE, H_HIGH, H_LOW, H_STREAM,
     H_PORTS, H_RING_MASK,
@@ -24,7 +24,7 @@ NEVER = 1 << 60
     O_RANKS, O_GROUPS, O_BANKS, O_ACTIVE, O_ENTRIES, O_PORTS, O_INPUT,
     H_TRACE_COUNT,
     H_SIZE,
-) = range(55)  # fmt: skip
+) = range(52)  # fmt: skip
 
 COMMANDS = 8
 ACT, PRE, PREA, RD, WR, REFA, ACT1, REFB = range(COMMANDS)
@@ -32,12 +32,12 @@ L_PSEUDO, L_RANK, L_OTHER_RANK, L_GROUP, L_BANK = range(5)
 LEVELS = 5
 R_SIZE = 2
 """For each command and level: where its pairs (after, cycles) begin and where they end."""
-F_LEAD, F_TAIL, F_ALIGN, F_COLUMN, F_SIZE = range(5)
-"""For each command: its Form; F_COLUMN is 1 on the column bus of a channel with two."""
+F_LEAD, F_TAIL, F_ALIGN, F_BUS, F_SIZE = range(5)
+"""For each command: its Form; F_BUS is 1 on the column bus of a channel with two, else 0."""
 P_SHIFT, P_MASK, P_TARGET, P_SIZE = range(4)
 
-CH_ROW_BUS, CH_COLUMN_BUS, CH_LAST, CH_UNITS = range(4)
-"""A channel's block begins with the first free cycle of each command bus, and who sent the last row command."""
+CH_BUSES, CH_LAST, CH_UNITS = 0, 2, 4
+"""A channel's block begins with the first free cycle of each command bus, and who sent each one's last command."""
 
 READ, WRITE = 0, 1
 ROW_CLOSED, ROW_OPENING = -1, -2
@@ -60,8 +60,9 @@ ROW_CLOSED, ROW_OPENING = -1, -2
     U_OWED,  # refreshes that are due
     U_TARGET,  # bank of the next REFB
     U_OPEN,  # open banks
-    U_HALF, U_HALF_ENTRY, U_HALF_ROW, U_DEADLINE,  # bank (or -1) between its ACT1 and ACT
-    U_RING_NEXT, U_PHASE,  # its column commands lie at cycles that leave this rest by the period
+    U_HALF, U_HALF_ENTRY, U_DEADLINE,  # bank (or -1) between its ACT1 and ACT, and for which request
+    U_RING_NEXT,
+    U_OWNED_READS, U_OWNED_WRITES,  # requests whose row was opened for them; they do not count in the queue
     U_COLUMN_AT, U_COLUMN_ENTRY, U_ROW_AT, U_ROW_BANK, U_ROW_COMMAND,  # candidates
     U_DATA_END, U_LAST_KIND, U_REFRESHED,
     C_READS, C_WRITES, C_HITS, C_MISSES, C_CONFLICTS, C_ACTIVATES, C_PRECHARGES, C_REFRESHES,
@@ -73,9 +74,10 @@ RING = 8
 U_EARLIEST = U_RING + RING
 U_SIZE = U_EARLIEST + COMMANDS
 
-# A bank: earliest cycles of its commands, then these.
+# A bank: earliest cycles of its commands, then these. B_OWNER: the request that its row was opened for, until it
+# is served.
 (
-    B_ROW, B_ROW_USED, B_BYPASSED, B_REFRESHED,
+    B_ROW, B_OWNER, B_BYPASSED, B_REFRESHED,
     B_HEAD_READ, B_HEAD_WRITE, B_TAIL_READ, B_TAIL_WRITE, B_HIT_READ, B_HIT_WRITE,
     B_PLACE_READ, B_PLACE_WRITE,
     B_SIZE,

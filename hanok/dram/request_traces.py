@@ -36,6 +36,10 @@ KEPT_BAD_LINES = 5
 _CHUNK_BYTES = 4 << 20
 _MOST_SHOWN = 60
 _GZIP = b"\x1f\x8b"
+_GUESSED_BYTES = 1 << 16
+"""At the beginning of the text, from which the form is told."""
+_RAMULATOR_WORDS = (b"LD", b"ST", b"R", b"W")
+_DRAMSIM3_WORDS = (b"READ", b"WRITE", b"P_MEM_RD", b"P_MEM_WR", b"P_FETCH", b"BOFF")
 _EXPECTED = {
     "ramulator": "'LD ADDRESS' or 'ST ADDRESS' such as 'LD 0x12340', or 'R VECTOR' or 'W VECTOR' such as "
     "'R 0,1,2,100,7'",
@@ -154,7 +158,10 @@ class _Reader:
         """Read the whole lines of `chunk`; the rest waits for the next one."""
         content = self.rest + chunk
         if self.form == "auto":
-            self.form = _guess(content, self.origin, self.skip_bad)
+            self.form = _guess(content, last, self.origin, self.skip_bad)
+        if self.form == "auto":
+            self.rest = content
+            return
         text = np.frombuffer(content, np.uint8)
         room = len(content) // 5 + 1  # the shortest request is 'LD 0' and a line's end
         writes, addresses, cycles = (
@@ -191,10 +198,8 @@ class _Reader:
     def _describe(self, content: bytes) -> None:
         for row in self.bad[len(self.messages) : int(self.state[k.S_BAD])].tolist():
             line = content[row[k.B_START] : min(row[k.B_END], row[k.B_START] + MAX_LINE_BYTES)]
-            shown = ascii(line[:_MOST_SHOWN].decode("latin-1").strip())[1:-1]
-            shown = f"'{shown}'" if len(line) <= _MOST_SHOWN else f"'{shown}...'"
             what = self._complaint(row[k.B_CODE], row[k.B_FIELD], row[k.B_VALUE])
-            self.messages.append(f"{self.origin}: line {row[k.B_LINE]}: {shown}: {what}")
+            self.messages.append(f"{self.origin}: line {row[k.B_LINE]}: {_shown(line)}: {what}")
 
     def _complaint(self, code: int, field: int, value: int) -> str:
         expected = f"expected {_EXPECTED[self.form]}"
@@ -208,10 +213,11 @@ class _Reader:
             case k.LENGTH:
                 lengths = [str(n) for n in range(len(self.orders)) if self.orders[n, 0] >= 0]
                 names = ", ".join(_SPOKEN[FIELDS[f]] for f in self.orders[int(lengths[0])] if f >= 0)
-                return f"an address of {value} numbers; allowed: {' or '.join(lengths)} ({names})"
+                return f"an address with {value} parts; allowed: {' or '.join(lengths)} ({names})"
             case k.COMPONENT:
-                name, most = _SPOKEN[FIELDS[field]], int(self.sizes[field]) - 1
-                return f"{name} {value} is not there; {self.standard.name} allows 0..{most}"
+                found = f"{_SPOKEN[FIELDS[field]]} {value if value >= 0 else 'number'}"
+                more = "; give more --channels" if FIELDS[field] == "channel" else ""
+                return f"{found} is not there; allowed: 0..{int(self.sizes[field]) - 1}{more}"
             case k.LONG:
                 return f"the line is longer than {MAX_LINE_BYTES} bytes; {expected}"
             case k.LATE:
@@ -219,9 +225,9 @@ class _Reader:
         return expected
 
     def _allowed(self) -> str:
-        plural = "s" if self.channels > 1 else ""
+        has = "1 channel" if self.channels == 1 else f"{self.channels} channels"
         return (
-            f"{self.channels} channel{plural} of {self.standard.name} hold {self.capacity} bytes, "
+            f"{has} of {self.standard.name}: {self.capacity} bytes, "
             f"0x0..0x{self.capacity - 1:x}; give more --channels or a larger --density"
         )
 
@@ -253,30 +259,33 @@ class _Reader:
         )
 
 
-def _guess(content: bytes, origin: str, skip_bad: bool) -> Form:
-    """Tell the form from the first line that is a request; with `skip_bad`, from the first that looks so."""
-    for number, line in enumerate(content[: 1 << 16].split(b"\n"), 1):
+def _guess(content: bytes, last: bool, origin: str, skip_bad: bool) -> Form:
+    """Tell the form from the first line that is a request; with `skip_bad`, from the first that looks so.
+
+    'auto' says that more of the text is needed.
+    """
+    whole = last or len(content) >= _GUESSED_BYTES
+    lines = content[:_GUESSED_BYTES].split(b"\n")
+    for number, line in enumerate(lines if whole else lines[:-1], 1):
         words = line[:MAX_LINE_BYTES].split()
         if not words or words[0].startswith(b"#"):
             continue
-        if words[0].upper() in (b"LD", b"ST", b"R", b"W"):
+        if words[0].upper() in _RAMULATOR_WORDS:
             return "ramulator"
-        if len(words) > 1 and words[1].upper() in (
-            b"READ",
-            b"WRITE",
-            b"P_MEM_RD",
-            b"P_MEM_WR",
-            b"P_FETCH",
-            b"BOFF",
-        ):
+        if len(words) > 1 and words[1].upper() in _DRAMSIM3_WORDS:
             return "dramsim3"
         if not skip_bad:
-            shown = ascii(line[:_MOST_SHOWN].decode("latin-1").strip())[1:-1]
             raise TraceError(
-                f"{origin}: line {number}: '{shown}' is neither of Ramulator 2 nor of DRAMsim3; expected "
-                f"{_EXPECTED['ramulator']}, or {_EXPECTED['dramsim3']}"
+                f"{origin}: line {number}: {_shown(line)} is neither of Ramulator 2 nor of DRAMsim3; "
+                f"expected {_EXPECTED['ramulator']}, or {_EXPECTED['dramsim3']}"
             )
-    return "ramulator"
+    return "ramulator" if whole else "auto"
+
+
+def _shown(line: bytes) -> str:
+    """Return the beginning of a line in quotes, what is no letter escaped."""
+    text = ascii(line[:_MOST_SHOWN].decode("latin-1").strip())[1:-1]
+    return f"'{text}'" if len(line) <= _MOST_SHOWN else f"'{text}...'"
 
 
 def _field_sizes(standard: Standard, channels: int) -> npt.NDArray[np.int64]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
 from hanok.dram import _layout as k
-from hanok.dram._kernels import feed_channel
+from hanok.dram._kernels import feed_channel, feed_in_order
 from hanok.dram.commands import COMMAND_DTYPE, Commands
 from hanok.dram.mapping import parse_mapping
 from hanok.dram.results import RequestRun
 from hanok.dram.standard import Standard
-from hanok.dram.state import read_counters, state_of
+from hanok.dram.state import State, read_counters, state_of
 from hanok.errors import HanokError
 from hanok.machine import Policy
 
@@ -33,38 +35,31 @@ def run_requests(
     channels: int = 1,
     policy: Policy | None = None,
     mapping: str = "",
+    window: int = 0,
     trace: bool = False,
     stream: bool = True,
 ) -> RequestRun:
     """Run requests through `channels` idle channels; each pseudo-channel takes its own in the order given.
 
     writes, addresses (bytes), arrivals (cycles of the standard, at least 0): arrays of one length. A request
-    enters its queue no earlier than its arrival and than the one before it on its pseudo-channel. Raises
+    enters its queue no earlier than its arrival and than the one before it on its pseudo-channel; with a
+    `window` of n, it comes no earlier than the one before it, and than the n-th before it has entered its
+    queue (1: a host that waits until each request is taken, as Ramulator's trace front ends do). Raises
     HanokError for arrays that do not fit together or an address beyond the capacity, ChipError for a mapping
     or a policy that cannot be.
     """
     policy = policy or Policy()
     writes, addresses, arrivals = _checked(standard, channels, writes, addresses, arrivals)
-    state = state_of(standard, channels, policy, mapping, stream=stream)
+    state = state_of(standard, channels, policy, mapping, port_depth=max(256, window), stream=stream)
     located = parse_mapping(mapping or standard.mapping, standard, channels).locate_all(addresses)
     shape = standard.organisation
     units = located["channel"] * shape.pseudo_channels + located["pseudo"]
     banks = (located["rank"] * shape.groups + located["group"]) * shape.banks_per_group + located["bank"]
     requests = np.stack([arrivals, writes.astype(np.int64), banks, located["row"], located["column"]])
-    order = np.argsort(units, kind="stable")
-    ends = np.cumsum(np.bincount(units, minlength=channels * shape.pseudo_channels))
-    cursor = np.concatenate([[0], ends[:-1]])
     answers = np.full((1 << max(1, (len(addresses) - 1).bit_length()), k.A_SIZE), -1, np.int64)
     chunks: list[NDArray[np.int64]] = []
-    buffer = new_trace(TRACE_CHUNK) if trace else NO_TRACE
-    for channel in range(channels):
-        while True:
-            why = feed_channel(state, buffer, answers, channel, requests, order, cursor, ends)
-            if trace:
-                chunks.append(buffer[: state[k.H_TRACE_COUNT]].copy())
-                state[k.H_TRACE_COUNT] = 0
-            if why != k.TRACE_FULL:
-                break
+    for part in _feed(state, answers, requests, units, channels, window, trace):
+        chunks.append(part)
     admitted = answers[: len(addresses), k.A_ADMITTED]
     completed = answers[: len(addresses), k.A_COMPLETED]
     assert (completed >= 0).all(), "the controller answers every request"
@@ -82,6 +77,32 @@ def run_requests(
         counters=read_counters(state),
         commands=commands_of(np.concatenate(chunks), standard) if trace else None,
     )
+
+
+def _feed(
+    state: State,
+    answers: NDArray[np.int64],
+    requests: NDArray[np.int64],
+    units: NDArray[np.int64],
+    channels: int,
+    window: int,
+    trace: bool,
+) -> Iterator[NDArray[np.int64]]:
+    """Let the controller work the requests off; yield what it notes of its commands, piece by piece."""
+    buffer = new_trace(TRACE_CHUNK) if trace else NO_TRACE
+    order = np.argsort(units, kind="stable")
+    ends = np.cumsum(np.bincount(units, minlength=int(state[k.H_UNITS])))
+    cursor = np.concatenate([[0], ends[:-1]])
+    place = np.zeros(2, np.int64)
+    for channel in range(1 if window else channels):
+        why = k.TRACE_FULL
+        while why == k.TRACE_FULL:
+            if window:
+                why = feed_in_order(state, buffer, answers, requests, units, window, place)
+            else:
+                why = feed_channel(state, buffer, answers, channel, requests, order, cursor, ends)
+            yield buffer[: state[k.H_TRACE_COUNT]].copy()
+            state[k.H_TRACE_COUNT] = 0
 
 
 def _checked(

@@ -95,7 +95,7 @@ def _header(standard: Standard, channels: int, policy: Policy, ports: int, port_
         (k.O_GROUPS, groups * k.COMMANDS),
         (k.O_BANKS, banks * k.B_SIZE),
         (k.O_ACTIVE, 2 * banks),
-        (k.O_ENTRIES, (policy.read_queue + policy.write_queue) * k.Q_SIZE),
+        (k.O_ENTRIES, (policy.read_queue + policy.write_queue + banks) * k.Q_SIZE),
         (k.O_PORTS, ports * k.I_SIZE),
         (k.O_INPUT, ports * ring * k.N_SIZE),
     ):
@@ -103,8 +103,6 @@ def _header(standard: Standard, channels: int, policy: Policy, ports: int, port_
         offset += size
     windows = {rule.after: rule.cycles for rule in standard.rules if rule.window > 1}
     first = Command.ACT if standard.activate_gap_cycles[1] == 0 else Command.ACT1
-    one_bus = len({form.bus for form in standard.forms.values()}) == 1
-    turns = 1 if one_bus else shape.pseudo_channels * standard.clock_cycles
     per_bank = policy.refresh == "per_bank"
     return offsets | {
         k.H_TCK_FS: standard.tck_fs,
@@ -124,9 +122,6 @@ def _header(standard: Standard, channels: int, policy: Policy, ports: int, port_
         k.H_GAP_LEAST: standard.activate_gap_cycles[0],
         k.H_GAP_MOST: standard.activate_gap_cycles[1],
         k.H_FIRST: first,
-        k.H_ONE_BUS: int(one_bus),
-        k.H_COLUMN_PERIOD: turns,
-        k.H_COLUMN_PHASE: standard.clock_cycles,
         k.H_INTERVAL: standard.bank_refresh_interval_cycles if per_bank else standard.refresh_interval_cycles,
         k.H_BANK_INTERVAL: standard.bank_refresh_interval_cycles if per_bank else 0,
         k.H_REFRESH_CYCLES: _refresh_cycles(standard, per_bank),
@@ -207,9 +202,9 @@ def _idle(state: State) -> None:
     units[..., k.U_LAST_KIND] = -1
     units[..., k.U_DUE] = state[k.H_INTERVAL] if state[k.H_POSTPONED] >= 0 else k.NEVER
     units[..., k.U_RING : k.U_RING + k.RING] = LONG_AGO
-    units[..., k.U_PHASE] = np.arange(pseudo) * int(state[k.H_COLUMN_PHASE])
     banks = units[..., state[k.O_BANKS] : state[k.O_ACTIVE]].reshape(channels, pseudo, -1, k.B_SIZE)
     banks[..., k.B_ROW] = k.ROW_CLOSED
+    banks[..., k.B_OWNER] = -1
     banks[..., k.B_HEAD_READ : k.B_PLACE_READ] = -1
     entries = units[..., state[k.O_ENTRIES] : state[k.O_PORTS]].reshape(channels, pseudo, -1, k.Q_SIZE)
     starts = int(state[k.H_CHANNELS]) + k.CH_UNITS + np.arange(channels)[:, None] * int(state[k.H_CHANNEL_SIZE])

@@ -88,20 +88,21 @@ def run_hanok(standard: str, pattern: str, requests: int, refresh: str) -> Reque
     """Run a pattern on one channel with the policy that comes closest to Ramulator's 'FRFCFS-RowHit'.
 
     Its writes drain from more than 0.8 of the queue to less than 0.2: from 26 entries until 6 are left. Its
-    younger row hits pass an older request without a cap.
+    younger row hits pass an older request without a cap. Its front end waits until each request is taken.
     """
     made = make_requests(standard, pattern, requests)
+    sharing = table(standard).organisation.pseudo_channels if not pattern.endswith("_one_pseudo") else 1
     policy = Policy(
         row_hit_cap=1 << 20,
-        read_queue=QUEUE,
-        write_queue=QUEUE,
-        write_high=26,
-        write_low=7,
+        read_queue=QUEUE // sharing,
+        write_queue=QUEUE // sharing,
+        write_high=26 // sharing,
+        write_low=7 // sharing,
         refresh=REFRESH[refresh],
     )
     arrivals = np.arange(requests) // REQUESTS_A_CYCLE
     return run_requests(
-        table(standard), made.writes, made.addresses, arrivals, policy=policy, mapping=MAPPING
+        table(standard), made.writes, made.addresses, arrivals, policy=policy, mapping=MAPPING, window=1
     )
 
 
