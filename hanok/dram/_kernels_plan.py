@@ -84,7 +84,8 @@ from hanok.numerics._kernels_compile import inner
 COLUMNS, ROWS, BOTH = 1, 2, 3
 """Bits of U_PLANNED: which candidates hold."""
 AGE_BITS = 40
-"""Requests are numbered below 2**40, and candidates lie less than 2**20 cycles ahead."""
+YOUNGER = 1 << (AGE_BITS - 1)
+"""Requests are numbered below this, and candidates lie less than 2**20 cycles ahead."""
 
 
 @inner
@@ -228,7 +229,8 @@ def _best_column(
         cycle = max(cycle, state[groups + (bank >> group_shift) * COMMANDS])
         cycle = max(cycle, state[ranks + (bank >> rank_shift) * COMMANDS])
         cycle = (cycle + align) & ~align
-        rank = _rank(now, cycle - lead, state[hit + Q_SEQUENCE])
+        later = 0 if hit == state[slot + B_OWNER] else YOUNGER
+        rank = _rank(now, cycle - lead, state[hit + Q_SEQUENCE] + later)
         best_entry = hit if rank < best else best_entry
         best = min(best, rank)
     if best_entry >= 0:
@@ -337,6 +339,14 @@ def _column_start(state: State, channel: int, unit: int, entry: int) -> int:
 
 
 @inner
+def _precedes(state: State, unit: int, one: int, other: int) -> bool:
+    """Whether of two row hits that can go at the same cycle the first goes: owners first, then by age."""
+    owns = state[unit + state[O_BANKS] + state[one + Q_BANK] * B_SIZE + B_OWNER] == one
+    other_owns = state[unit + state[O_BANKS] + state[other + Q_BANK] * B_SIZE + B_OWNER] == other
+    return owns if owns != other_owns else state[one + Q_SEQUENCE] < state[other + Q_SEQUENCE]
+
+
+@inner
 def _offer_column(state: State, channel: int, unit: int, kind: int, bank: int) -> None:
     """Take a bank's row hit as the unit's column candidate when it is earlier, or as early and older."""
     slot = unit + state[O_BANKS] + bank * B_SIZE
@@ -344,7 +354,7 @@ def _offer_column(state: State, channel: int, unit: int, kind: int, bank: int) -
     if hit != state[slot + B_HEAD_READ + kind] and state[slot + B_BYPASSED] >= state[H_CAP]:
         return
     start, at, entry = _column_start(state, channel, unit, hit), state[unit + U_COLUMN_AT], state[unit + U_COLUMN_ENTRY]
-    if start < at or (start == at and state[hit + Q_SEQUENCE] < state[entry + Q_SEQUENCE]):
+    if start < at or (start == at and _precedes(state, unit, hit, entry)):
         state[unit + U_COLUMN_AT], state[unit + U_COLUMN_ENTRY] = start, hit
 
 

@@ -91,13 +91,12 @@ def run_hanok(standard: str, pattern: str, requests: int, refresh: str) -> Reque
     younger row hits pass an older request without a cap. Its front end waits until each request is taken.
     """
     made = make_requests(standard, pattern, requests)
-    sharing = table(standard).organisation.pseudo_channels if not pattern.endswith("_one_pseudo") else 1
     policy = Policy(
         row_hit_cap=1 << 20,
-        read_queue=QUEUE // sharing,
-        write_queue=QUEUE // sharing,
-        write_high=26 // sharing,
-        write_low=7 // sharing,
+        read_queue=QUEUE,
+        write_queue=QUEUE,
+        write_high=26,
+        write_low=7,
         refresh=REFRESH[refresh],
     )
     arrivals = np.arange(requests) // REQUESTS_A_CYCLE
