@@ -9,7 +9,7 @@ from hanok.dram.mapping import Mapping
 from hanok.dram.results import Loss, RequestRun
 from hanok.flows.dram_results import Histogram, Latency, PseudoChannelLoad, Traffic
 from hanok.flows.results import Contribution
-from hanok.units import align_up
+from hanok.units import align_up, ceil_div
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -27,7 +27,7 @@ LOSS_NAMES = {
     Loss.BANK_GROUP: "bank group or rank gap",
     Loss.COMMAND_BUS: "command bus",
 }
-_PERCENTILES = (50.0, 90.0, 99.0, 99.9)
+_PER_MILLE = (500, 900, 990, 999)
 
 
 def latency_ns(run: RequestRun, timed: bool) -> Floats:
@@ -48,8 +48,8 @@ def latencies(nanoseconds: Floats, writes: Mask) -> tuple[Latency, ...]:
 
 
 def _latency(name: str, values: Floats) -> Latency:
-    found = np.percentile(values, _PERCENTILES, method="inverted_cdf")
-    p50, p90, p99, p999 = found.tolist()
+    places = [ceil_div(len(values) * part, 1000) - 1 for part in _PER_MILLE]
+    p50, p90, p99, p999 = np.partition(values, places)[places].tolist()
     return Latency(name, len(values), float(values.mean()), p50, p90, p99, p999, float(values.max()))
 
 

@@ -81,6 +81,7 @@ from hanok.simulator._kernels_transfer import (
     NEXT,
     PROGRESS,
     SENT,
+    SOONEST,
     STILL,
     STORE,
     TAKING,
@@ -193,7 +194,7 @@ def _execute(plan: Plan, record: Record, engines: Engines, unit: int, index: int
     elif unit == STORE:
         begin_store(engines, plan.transfer[work[WORK_0]], plan.constants, index, start)
     elif plan.transfer[work[WORK_0], FILL]:
-        engines.state[LOAD, CURRENT] = index
+        engines.state[LOAD, CURRENT], engines.state[LOAD, SOONEST] = index, NEVER
         _try_fill(plan, record, engines)
     else:
         begin_load(engines, plan.transfer[work[WORK_0]], plan.constants, index, start)

@@ -5,9 +5,10 @@ It keeps all commands that it has sent, and asks the table's rules of each comma
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from itertools import product
 
 from hanok.dram.mapping import parse_mapping
 from hanok.machine import Policy
@@ -39,24 +40,6 @@ class Request:
     """Whether a command was sent for it."""
     admitted: int = -1
     completed: int = -1
-
-
-@dataclass
-class Tally:
-    """What happened, by the names of the counters."""
-
-    reads: int = 0
-    writes: int = 0
-    row_hits: int = 0
-    row_misses: int = 0
-    row_conflicts: int = 0
-    activates: int = 0
-    precharges: int = 0
-    refreshes: int = 0
-    bank_refreshes: int = 0
-    turnarounds: int = 0
-    forwarded_reads: int = 0
-    coalesced_writes: int = 0
 
 
 @dataclass
@@ -120,15 +103,11 @@ class Unit:
         self.entered = 0
         self.history = History(standard)
         self.sent: list[Sent] = []
-        self.tally = Tally()
+        self.tally: Counter[str] = Counter()
+        """By the names of hanok's counters."""
         self.last_column: Command | None = None
         shape = standard.organisation
-        self.places = [
-            (rank, group, bank)
-            for rank in range(shape.ranks)
-            for group in range(shape.groups)
-            for bank in range(shape.banks_per_group)
-        ]
+        self.places: list[Place] = list(product(range(shape.ranks), range(shape.groups), range(shape.banks_per_group)))
         self.rows: dict[Place, int] = {}
         self.used: set[Place] = set()
         self.bypassed = dict.fromkeys(self.places, 0)
@@ -164,10 +143,10 @@ class Unit:
         if any((other.place, other.row, other.column) == burst for other in self.queues[1]):
             request.completed = now
             if request.write:
-                self.tally.coalesced_writes += 1
+                self.tally["coalesced_writes"] += 1
             else:
                 request.completed += self.standard.read_latency_cycles + self.standard.burst_cycles
-                self.tally.forwarded_reads += 1
+                self.tally["forwarded_reads"] += 1
         elif len(self.queues[request.write]) < (self.policy.read_queue, self.policy.write_queue)[request.write]:
             request.number = self.entered
             self.entered += 1
@@ -286,10 +265,10 @@ class Unit:
         request.completed = cycle + latency + standard.burst_cycles
         self.queues[self.mode].remove(request)
         self.used.add(request.place)
-        self.tally.row_hits += not request.seen
-        self.tally.reads += not request.write
-        self.tally.writes += request.write
-        self.tally.turnarounds += self.last_column not in (None, command)
+        self.tally["row_hits"] += not request.seen
+        self.tally["reads"] += not request.write
+        self.tally["writes"] += request.write
+        self.tally["turnarounds"] += self.last_column not in (None, command)
         self.last_column = command
         return True
 
@@ -316,20 +295,20 @@ class Unit:
         row = self.rows.get(place, -1)
         if command == PRE and waiting and waiting[0].row != row and not waiting[0].seen:
             waiting[0].seen = True
-            self.tally.row_conflicts += 1
+            self.tally["row_conflicts"] += 1
         if command in (ACT1, ACT):
             self.activate(command, now, place)
             return
         self.send(command, now, place, row)
         if command in (PRE, PREA):
-            self.tally.precharges += 1
+            self.tally["precharges"] += 1
             for closed in [place] if place else list(self.rows):
                 del self.rows[closed]
                 self.used.discard(closed)
         else:
             self.owed -= 1
-            self.tally.refreshes += command == REFA
-            self.tally.bank_refreshes += command == REFB
+            self.tally["refreshes"] += command == REFA
+            self.tally["bank_refreshes"] += command == REFB
             self.target = (self.target + (command == REFB)) % len(self.places)
 
     def activate(self, command: Command, now: int, place: Place) -> None:
@@ -339,7 +318,7 @@ class Unit:
         else:
             first = self.waiting(place)[0]
             row = first.row
-            self.tally.row_misses += not first.seen
+            self.tally["row_misses"] += not first.seen
             first.seen = True
         self.send(command, now, place, row)
         if command == ACT1:
@@ -348,7 +327,7 @@ class Unit:
             if least == most:
                 self.activate(ACT, now + least, place)
             return
-        self.tally.activates += 1
+        self.tally["activates"] += 1
         self.rows[place], self.bypassed[place] = row, 0
 
     def is_idle(self) -> bool:
@@ -388,7 +367,7 @@ def stepped_run(
     channels: int,
     policy: Policy,
     mapping: str,
-) -> tuple[list[int], list[int], list[Sent], dict[str, int]]:
+) -> tuple[list[int], list[int], list[Sent], Counter[str]]:
     """Return when each request entered and when its data were through, all commands, and the counters."""
     table = parse_mapping(mapping or standard.mapping, standard, channels)
     pseudo_channels = range(standard.organisation.pseudo_channels)
@@ -403,10 +382,9 @@ def stepped_run(
     for channel, its_units in zip(shared, units, strict=True):
         _run_channel(channel, its_units)
     every = [unit for its_units in units for unit in its_units]
-    tallies = [asdict(unit.tally) for unit in every]
     return (
         [request.admitted for request in requests],
         [request.completed for request in requests],
         sorted(command for unit in every for command in unit.sent),
-        {name: sum(tally[name] for tally in tallies) for name in tallies[0]},
+        sum((unit.tally for unit in every), Counter()),
     )

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hanok.dram import _kernels as dram
-from hanok.dram.standards import get_standard
-from hanok.dram.state import make_state
+from hanok.dram import get_standard, make_state
+from hanok.dram._layout import A_ADMITTED, A_COMPLETED, A_SIZE
+from hanok.dram.simulate import NO_TRACE
 from hanok.isa import Decoded, Opcode, Unit, decode
 from hanok.isa.table import FLAG_BIAS, FLAG_KEEP_CODE, FLAG_REDUCE_INNER, STEP_SLOTS, Reduction, Source, Step
 from hanok.isa.timing import (
@@ -25,6 +26,8 @@ from hanok.simulator.counters import Cause
 from hanok.units import cycles_to_picoseconds, picoseconds_to_cycles
 
 PATIENCE = 5_000
+RING = 1 << 14
+LOAD_PORT, STORE_PORT, FETCH_PORT = range(3)
 UNITS = tuple(Unit)
 ELEMENT = {Source.ACCUMULATOR: 1, Source.INT8: 1, Source.INT32: 4, Source.FLOAT32: 4}
 
@@ -35,7 +38,9 @@ class Burst:
 
     number: int
     pieces: list[tuple[int, bool]]
-    arrival: int = 0
+    handle: int = -1
+    issued: int = 0
+    arrival: int = -1
 
 
 @dataclass
@@ -140,7 +145,9 @@ class SteppedModel:
         self.decoded: Decoded = decode(code)
         count = len(self.decoded)
         self.ends_at = [*self.decoded.offset_bytes[1:].tolist(), len(code)]
-        self.memory = make_state(chip.memory)
+        self.memory = make_state(chip.memory, ports=3, port_depth=RING)
+        self.answers = np.full((4 * RING, A_SIZE), -1, np.int64)
+        self.asked = [0, 0, 0]
         self.burst_bytes = get_standard(chip.memory.standard).burst_bytes
         self.width = chip.core.dma.bytes_per_cycle
         self.requests = max(1, self.width // self.burst_bytes)
@@ -152,7 +159,7 @@ class SteppedModel:
         self.semaphores = {(source, target): 0 for source in UNITS for target in UNITS}
         self.cycle, self.progress_at, self.dispatched, self.fetched = 0, 0, 0, 0
         self.arrived = self.last_arrival = 0
-        self.fetches: deque[tuple[int, int]] = deque()
+        self.fetches: deque[tuple[int, int, int]] = deque()
         self.log: dict[Unit, list[Cause]] = {unit: [] for unit in UNITS}
         self.busy: dict[Unit, set[int]] = {unit: set() for unit in UNITS}
         self.vector_free = self.loader_free = self.stream_free = 0
@@ -166,15 +173,49 @@ class SteppedModel:
         self.register = 0
         self.store: Job | None = None
         self.store_gathered: deque[tuple[int, Burst, bool]] = deque()
+        self.store_open: deque[tuple[int, int, int, bool]] = deque()
         self.store_accepted: list[int] = []
         self.store_begun = self.store_register = self.store_answer = 0
         self.store_run_left: deque[int] = deque()
 
-    def memory_cycle(self, picoseconds: int) -> int:
-        return picoseconds_to_cycles(int(picoseconds), self.chip.clock_mhz)
+    def core_cycle(self, memory_cycle: int) -> int:
+        picoseconds = int(dram.to_ps(self.memory, memory_cycle))
+        return picoseconds_to_cycles(picoseconds, self.chip.clock_mhz)
 
-    def now_ps(self) -> int:
-        return cycles_to_picoseconds(self.cycle, self.chip.clock_mhz)
+    def now(self) -> int:
+        """The memory's cycle in which a request of this cycle arrives."""
+        picoseconds = cycles_to_picoseconds(self.cycle, self.chip.clock_mhz)
+        return int(dram.to_cycle(self.memory, picoseconds))
+
+    def ask(self, port: int, burst: int, kind: int) -> int:
+        """Send a request; return where its answer will stand."""
+        handle = port * RING + self.asked[port] % RING
+        self.asked[port] += 1
+        dram.request(self.memory, self.answers, port, handle, burst * self.burst_bytes, self.now(), kind)
+        return handle
+
+    def read_answer(self, handle: int, issued: int) -> int:
+        """The cycle in which a read's data are there, or -1 while the memory has not answered."""
+        completed = int(self.answers[handle, A_COMPLETED])
+        if completed < 0:
+            return -1
+        return max(self.core_cycle(completed) + self.chip.memory.latency_cycles, issued + 1)
+
+    def step_memory(self) -> None:
+        """The memory makes everything that begins before this cycle; stores and fetches take its answers."""
+        dram.advance_all(self.memory, NO_TRACE, self.answers, self.now())
+        while self.store_open:
+            handle, issued, index, last = self.store_open[0]
+            admitted = int(self.answers[handle, A_ADMITTED])
+            if admitted < 0:
+                break
+            self.store_open.popleft()
+            accepted = max(self.core_cycle(admitted), issued)
+            self.store_accepted.append(accepted)
+            self.store_answer = max(self.store_answer, accepted)
+            self.progress_at = max(self.progress_at, accepted)
+            if last:
+                self.finish(Unit.STORE, index, self.store_answer + 1)
 
     def finish(self, unit: Unit, index: int, end: int) -> None:
         self.end[index] = end
@@ -208,8 +249,14 @@ class SteppedModel:
         index = self.dispatched
         if index == len(self.decoded):
             return Cause.END
-        while self.fetches and self.fetches[0][1] <= self.cycle:
-            self.arrived += self.fetches.popleft()[0]
+        while self.fetches:
+            size, handle, issued = self.fetches[0]
+            arrival = self.read_answer(handle, issued)
+            if not 0 <= arrival <= self.cycle:
+                break
+            self.last_arrival = max(self.last_arrival, arrival)
+            self.arrived += size
+            self.fetches.popleft()
         if self.arrived < self.ends_at[index]:
             return Cause.FETCH
         queue = self.queues[Unit(int(self.decoded.unit[index]))]
@@ -285,12 +332,10 @@ class SteppedModel:
             if self.load_issued >= slots and self.load_left[self.load_issued - slots] >= self.cycle:
                 return
             burst = job.bursts.popleft()
-            ready = dram.read(self.memory, burst.number * self.burst_bytes, self.now_ps())
-            arrival = max(self.memory_cycle(ready) + self.chip.memory.latency_cycles, self.cycle + 1)
-            self.load_answered = burst.arrival = max(arrival, self.load_answered)
+            burst.handle, burst.issued = self.ask(LOAD_PORT, burst.number, 0), self.cycle
             self.load_issued += 1
             self.busy[Unit.LOAD].add(self.cycle)
-            self.progress_at = max(self.progress_at, arrival)
+            self.progress_at = self.cycle
             self.load_moving.append((job.index, burst, not job.bursts))
             if not job.bursts:
                 self.load_issue, self.load_issue_after = None, self.cycle + 1
@@ -314,6 +359,11 @@ class SteppedModel:
                         self.load_moving.popleft()
                         self.finish(Unit.LOAD, index, self.cycle + 1)
                 return
+            if burst.arrival < 0:
+                arrival = self.read_answer(burst.handle, burst.issued)
+                if arrival < 0:
+                    return
+                self.load_answered = burst.arrival = max(arrival, self.load_answered)
             if burst.arrival > self.cycle:
                 return
             size, run_ends = burst.pieces[0]
@@ -366,15 +416,12 @@ class SteppedModel:
             if not self.store_gathered or self.store_gathered[0][0] > self.cycle:
                 return
             _, burst, last = self.store_gathered.popleft()
-            taken = dram.write(self.memory, burst.number * self.burst_bytes, self.now_ps())
-            accepted = max(self.memory_cycle(taken), self.cycle)
-            self.store_accepted.append(accepted)
-            self.store_answer = max(self.store_answer, accepted)
+            assert self.store is not None
+            handle = self.ask(STORE_PORT, burst.number, 1)
+            self.store_open.append((handle, self.cycle, self.store.index, last))
             self.busy[Unit.STORE].add(self.cycle)
-            self.progress_at = max(self.progress_at, accepted)
+            self.progress_at = self.cycle
             if last:
-                assert self.store is not None
-                self.finish(Unit.STORE, self.store.index, self.store_answer + 1)
                 self.store = None
                 return
 
@@ -422,12 +469,10 @@ class SteppedModel:
         consumed = self.ends_at[gone - 1] if gone else 0
         if behind - consumed > self.chip.core.control.fetch_buffer_bytes:
             return
-        arrival = self.memory_cycle(dram.read(self.memory, address, self.now_ps()))
-        arrival = max(arrival + self.chip.memory.latency_cycles, self.cycle + 1)
-        arrival = self.last_arrival = max(arrival, self.last_arrival)
-        self.fetches.append((behind - self.fetched, arrival))
+        handle = self.ask(FETCH_PORT, address // self.burst_bytes, 0)
+        self.fetches.append((behind - self.fetched, handle, self.cycle))
         self.fetched = behind
-        self.progress_at = max(self.progress_at, arrival)
+        self.progress_at = self.cycle
 
     def idle_cause(self, unit: Unit, dispatching: Cause, waiting: Unit | None) -> Cause:
         if self.stalled(unit):
@@ -444,6 +489,7 @@ class SteppedModel:
         return next((s for s in UNITS if wait >> s & 1 and self.semaphores[s, unit] == 0), None)
 
     def step(self) -> None:
+        self.step_memory()
         self.step_posts()
         dispatching = self.step_dispatch()
         waiting = {unit: self.head_waits_for(unit) for unit in UNITS}
@@ -468,11 +514,13 @@ class SteppedModel:
         """Step to the end; False for a deadlock."""
         while not self.finished():
             self.step()
+            if self.load_moving or self.store_open or self.fetches:
+                self.progress_at = max(self.progress_at, self.cycle)
             if self.cycle > self.progress_at + PATIENCE:
                 return False
-        last = max([self.cycle - 1, *self.end, self.last_arrival])
-        drained = self.memory_cycle(dram.flush(self.memory))
-        self.total = max(last, drained)
+        drained = self.core_cycle(int(dram.finish(self.memory, NO_TRACE, self.answers)))
+        arrivals = [self.read_answer(handle, issued) for _, handle, issued in self.fetches]
+        self.total = max([self.cycle - 1, *self.end, self.last_arrival, *arrivals, drained])
         return True
 
     def causes(self) -> np.ndarray:
