@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Strict
 
 from hanok.errors import ChipError
 
@@ -14,25 +14,28 @@ MAX_POSTPONED = 8
 """Refreshes that may be postponed (JESD235, JESD238, JESD209-5, JESD79-5)."""
 
 
+Whole = Annotated[int, Strict()]
+
+
 @dataclass(frozen=True)
 class Policy:
     """A controller's choices, the same for each pseudo-channel. Raises ChipError for what cannot work."""
 
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=False)
 
     page: Literal["open", "closed"] = "open"
     """open: a row stays open until another is wanted. closed: until no queued request wants it."""
-    row_hit_cap: int = 16
+    row_hit_cap: Whole = 16
     """Younger row hits of a bank that may pass an older request for another row of it (FR-FCFS with a cap)."""
-    read_queue: int = 64
-    write_queue: int = 64
+    read_queue: Whole = 64
+    write_queue: Whole = 64
     """Entries, for each pseudo-channel."""
-    write_high: int = 48
+    write_high: Whole = 48
     """So many queued writes, or no queued read, begin a drain."""
-    write_low: int = 16
+    write_low: Whole = 16
     """Fewer queued writes than this, with a read waiting, end it."""
     refresh: Literal["all_bank", "per_bank", "none"] = "all_bank"
-    postponed_refreshes: int = 0
+    postponed_refreshes: Whole = 0
     """Refreshes that may wait while requests are queued; they are made up as soon as none is."""
 
     def __post_init__(self) -> None:

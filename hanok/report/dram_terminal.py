@@ -62,7 +62,7 @@ def print_standards(summaries: Sequence[StandardSummary], console: Console) -> N
     for family in families:
         members = [one for one in summaries if one.family == family]
         for one in members:
-            table.add_row(*_standard_cells(one), end_section=one is members[-1])
+            table.add_row(*map(plain_text, _standard_cells(one)), end_section=one is members[-1])
     console.print(table)
     for family in families:
         console.print(plain_text(family, "bold"))
@@ -199,7 +199,9 @@ def _bus(record: DramRecord) -> Table:
     table.add_column("cycles of all pseudo-channels", justify="right")
     for cause, cycles in record.bus:
         if cycles:
-            table.add_row(cause, _format.percent(cycles / max(1, record.bus_cycles)), f"{cycles:,}")
+            table.add_row(
+                plain_text(cause), _format.percent(cycles / max(1, record.bus_cycles)), f"{cycles:,}"
+            )
     return table
 
 
@@ -210,7 +212,7 @@ def _energy(record: DramRecord) -> Table:
         table.add_column(title, justify="right")
     for part in record.energy:
         cells = (_format.energy(part.amount), _format.energy(part.low), _format.energy(part.high))
-        table.add_row(part.name, *cells, _format.percent(part.amount / record.energy_mj))
+        table.add_row(plain_text(part.name), *cells, _format.percent(part.amount / record.energy_mj))
     return table
 
 

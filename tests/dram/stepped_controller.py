@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from itertools import product
 
 from hanok.dram.mapping import parse_mapping
-from hanok.machine import Policy
 from hanok.dram.standard import Bus, Command, Rule, Standard
+from hanok.machine import Policy
 
 ACT, PRE, PREA, RD, WR, REFA, ACT1, REFB = Command
 Place = tuple[int, ...]
@@ -21,8 +21,7 @@ Sent = tuple[int, ...]
 """Cycle, command, channel, pseudo, rank, group, bank, row, column, as in a trace."""
 DEPTHS = {"pseudo": 0, "rank": 1, "other_rank": 1, "group": 2, "bank": 3}
 """How much of a place names the part of a pseudo-channel in which a rule holds."""
-LAST = 1 << 60
-"""Later than any request's number."""
+NEVER = 1 << 60
 
 
 @dataclass
@@ -49,16 +48,18 @@ class Channel:
     busy: dict[Bus, int] = field(default_factory=lambda: dict.fromkeys(Bus, -1))
     """The last cycle in which a command holds a bus."""
     last_sender: int = 0
-    """Which pseudo-channel sent the last row command."""
+    """Which pseudo-channel sent the last command."""
 
 
 @dataclass(frozen=True)
 class Wish:
-    """A row command that would be sent; of two in one cycle the one of less `age` goes."""
+    """A command that would be sent; of those that can begin in one cycle the one of the least `rank` goes."""
 
-    age: int
+    rank: tuple[int, ...]
     command: Command
     place: Place = ()
+    request: Request | None = None
+    """Of a column command."""
 
 
 class History:
@@ -95,8 +96,8 @@ class History:
 class Unit:
     """One pseudo-channel: its queues, its banks and what it does in a cycle."""
 
-    def __init__(self, standard: Standard, policy: Policy, channel: Channel, numbers: tuple[int, int]) -> None:
-        self.standard, self.policy, self.channel, self.numbers = standard, policy, channel, numbers
+    def __init__(self, standard: Standard, policy: Policy, channel: Channel, number: tuple[int, int]) -> None:
+        self.standard, self.policy, self.channel, self.number = standard, policy, channel, number
         self.port: deque[Request] = deque()
         self.queues: tuple[list[Request], list[Request]] = [], []
         self.mode = 0
@@ -107,22 +108,21 @@ class Unit:
         """By the names of hanok's counters."""
         self.last_column: Command | None = None
         shape = standard.organisation
-        self.places: list[Place] = list(product(range(shape.ranks), range(shape.groups), range(shape.banks_per_group)))
+        parts = range(shape.ranks), range(shape.groups), range(shape.banks_per_group)
+        self.places: list[Place] = list(product(*parts))
         self.rows: dict[Place, int] = {}
-        self.used: set[Place] = set()
+        self.owners: dict[Place, Request] = {}
+        """The requests that open rows were opened for, until they are served."""
         self.bypassed = dict.fromkeys(self.places, 0)
-        self.half: tuple[Place, int, int] | None = None
-        """Bank, row and cycle of an ACT1 whose ACT is still to come."""
+        self.half: tuple[Request, int] | None = None
+        """Whose ACT is still to come, and the cycle of its ACT1."""
         self.per_bank = policy.refresh == "per_bank"
-        self.interval = (
-            standard.bank_refresh_interval_cycles if self.per_bank else standard.refresh_interval_cycles
-        )
-        self.due = self.interval if policy.refresh != "none" else LAST
+        self.interval = standard.refresh_interval_cycles
+        if self.per_bank:
+            self.interval = standard.bank_refresh_interval_cycles
+        self.due = self.interval if policy.refresh != "none" else NEVER
         self.owed = 0
         self.target = 0
-        one_bus = len({form.bus for form in standard.forms.values()}) == 1
-        self.period = 1 if one_bus else shape.pseudo_channels * standard.clock_cycles
-        self.phase = 0 if one_bus else numbers[1] * standard.clock_cycles
 
     def settle(self, now: int) -> None:
         """Refreshes fall due, requests enter, and the queue is chosen."""
@@ -131,15 +131,20 @@ class Unit:
             self.due += self.interval
         while self.port and self.port[0].arrival <= now and self.admit(self.port[0], now):
             self.port.popleft()
-        reads, writes = map(len, self.queues)
+        reads, writes = self.count(0), self.count(1)
         if self.mode == 0 and (writes >= self.policy.write_high or (not reads and writes)):
             self.mode = 1
         elif self.mode == 1 and reads and (writes < self.policy.write_low or not writes):
             self.mode = 0
 
+    def count(self, kind: int) -> int:
+        """How many requests take room in a queue; those that a row was opened for do not."""
+        return sum(self.owners.get(request.place) is not request for request in self.queues[kind])
+
     def admit(self, request: Request, now: int) -> bool:
         """Let a request in or answer it, unless its queue is full."""
         burst = (request.place, request.row, request.column)
+        room = self.policy.write_queue if request.write else self.policy.read_queue
         if any((other.place, other.row, other.column) == burst for other in self.queues[1]):
             request.completed = now
             if request.write:
@@ -147,7 +152,7 @@ class Unit:
             else:
                 request.completed += self.standard.read_latency_cycles + self.standard.burst_cycles
                 self.tally["forwarded_reads"] += 1
-        elif len(self.queues[request.write]) < (self.policy.read_queue, self.policy.write_queue)[request.write]:
+        elif self.count(request.write) < room:
             request.number = self.entered
             self.entered += 1
             self.queues[request.write].append(request)
@@ -156,11 +161,12 @@ class Unit:
         request.admitted = now
         return True
 
-    def waiting(self, place: Place) -> list[Request]:
-        """The bank's requests in the queue that is served."""
-        return [request for request in self.queues[self.mode] if request.place == place]
+    def waiting(self, kind: int, place: Place) -> list[Request]:
+        """A bank's requests in a queue, the oldest first."""
+        return [request for request in self.queues[kind] if request.place == place]
 
-    def is_all_wanted(self) -> bool:
+    def are_all_wanted(self) -> bool:
+        """Whether the refresh of all banks is wanted."""
         if self.per_bank:
             return False
         return self.owed > self.policy.postponed_refreshes or (self.owed > 0 and not any(self.queues))
@@ -170,192 +176,178 @@ class Unit:
         if not self.per_bank or self.owed == 0:
             return None
         place = self.places[self.target]
-        idle = all(request.place != place for queue in self.queues for request in queue)
+        idle = not self.waiting(0, place) and not self.waiting(1, place)
         return place if idle or self.owed > self.policy.postponed_refreshes * len(self.places) else None
 
-    def columns(self) -> list[Request]:
-        """The requests whose column commands may be sent as soon as they are legal."""
+    def wishes(self) -> list[Wish]:
+        """All that may be sent as soon as it is legal."""
+        columns = self.column_wishes()
+        halves = [Wish((1,), ACT, self.half[0].place)] if self.half else []
+        if not self.are_all_wanted():
+            return columns + halves + self.row_wishes()
+        if columns or halves:
+            return columns + halves
+        return [Wish((2,), PREA if self.rows else REFA)]
+
+    def column_wishes(self) -> list[Wish]:
         found = []
-        all_wanted, target = self.is_all_wanted(), self.wanted_bank()
-        for place in {request.place for request in self.queues[self.mode]} & set(self.rows):
-            waiting = self.waiting(place)
+        all_wanted, target = self.are_all_wanted(), self.wanted_bank()
+        for kind, place in product((0, 1), self.rows):
+            waiting, owner = self.waiting(kind, place), self.owners.get(place)
             hits = [request for request in waiting if request.row == self.rows[place]]
             if not hits or (hits[0] is not waiting[0] and self.bypassed[place] >= self.policy.row_hit_cap):
                 continue
-            if (all_wanted or place == target) and place in self.used:
+            if (kind != self.mode or all_wanted or place == target) and hits[0] is not owner:
                 continue
-            found.append(hits[0])
+            rank = (0, hits[0] is not owner, hits[0].number)
+            found.append(Wish(rank, (RD, WR)[kind], place, hits[0]))
         return found
 
     def row_wishes(self) -> list[Wish]:
-        """The row commands that may be sent as soon as they are legal."""
-        if self.is_all_wanted():
-            if self.half or self.columns():
-                return []
-            return [Wish(-1, PREA if self.rows else REFA)]
+        """Row commands, but for those that end an activate and those that refresh all banks."""
         found = []
         target = self.wanted_bank()
-        if target:
-            found += self.wishes_for_refresh(target)
+        if target and target not in self.owners and (target in self.rows or not self.half):
+            found.append(Wish((2, -1), PRE if target in self.rows else REFB, target))
         for place in {request.place for request in self.queues[self.mode]} - {target}:
-            found += self.wishes_for_requests(place)
+            command = self.wish_of_bank(place)
+            if command is not None:
+                found.append(Wish((2, self.waiting(self.mode, place)[0].number), command, place))
         if self.policy.page == "closed":
             wanted = {(request.place, request.row) for queue in self.queues for request in queue}
-            unwanted = [place for place in self.used if (place, self.rows[place]) not in wanted]
-            found += [Wish(LAST + self.places.index(place), PRE, place) for place in unwanted]
+            unwanted = set(self.rows.items()) - wanted
+            found += [Wish((3, self.places.index(place)), PRE, place) for place, _ in unwanted]
         return found
 
-    def wishes_for_refresh(self, place: Place) -> list[Wish]:
-        if place not in self.rows:
-            return [] if self.half else [Wish(-1, REFB, place)]
-        if place not in self.used and any(request.row == self.rows[place] for request in self.waiting(place)):
-            return []
-        return [Wish(-1, PRE, place)]
+    def wish_of_bank(self, place: Place) -> Command | None:
+        """The row command that the bank's oldest request in the queue that is served needs."""
+        waiting = self.waiting(self.mode, place)
+        row = self.rows.get(place)
+        if row is None:
+            return None if self.half else ACT1 if ACT1 in self.standard.forms else ACT
+        if waiting[0].row == row or place in self.owners:
+            return None
+        hits = any(request.row == row for request in waiting)
+        return None if hits and self.bypassed[place] < self.policy.row_hit_cap else PRE
 
-    def wishes_for_requests(self, place: Place) -> list[Wish]:
-        waiting = self.waiting(place)
-        first = waiting[0]
-        if place not in self.rows:
-            return [] if self.half else [Wish(first.number, self.first_half, place)]
-        if first.row == self.rows[place]:
-            return []
-        hits = any(request.row == self.rows[place] for request in waiting)
-        if hits and self.bypassed[place] < self.policy.row_hit_cap:
-            return []
-        return [Wish(first.number, PRE, place)]
-
-    @property
-    def first_half(self) -> Command:
-        return ACT1 if ACT1 in self.standard.forms else ACT
-
-    def is_legal(self, command: Command, cycle: int, place: Place) -> bool:
-        """Whether the command fits on its bus and every rule is kept."""
+    def can_begin(self, command: Command, place: Place, now: int) -> bool:
+        """Whether a command that begins now fits on its bus and keeps every rule."""
         form = self.standard.forms[command]
-        if self.channel.busy[form.bus] >= cycle - form.lead or cycle % form.align:
+        cycle = now + form.lead
+        if self.channel.busy[form.bus] >= now or cycle % form.align:
             return False
-        if command in (RD, WR) and cycle % self.period != self.phase:
-            return False
+        least, most = self.standard.activate_gap_cycles
         if command == ACT1:
-            second = cycle + self.standard.activate_gap_cycles[0]
+            second = cycle + least
             if second % self.standard.forms[ACT].align or not self.history.allows(ACT, second, place):
+                return False
+        if self.half:
+            begun = self.half[1]
+            assert now <= begun + most, "an ACT comes in time"
+            if command == ACT and now < begun + least:
+                return False
+            if command in (RD, WR) and cycle + form.tail >= begun + most:
                 return False
         return self.history.allows(command, cycle, place)
 
-    def send(self, command: Command, cycle: int, place: Place, row: int = -1, column: int = -1) -> None:
+    def next_command(self, now: int) -> Wish | None:
+        """The command that the unit would begin now."""
+        ready = [wish for wish in self.wishes() if self.can_begin(wish.command, wish.place, now)]
+        return min(ready, key=lambda wish: wish.rank, default=None)
+
+    def put_on_bus(self, command: Command, cycle: int, place: Place, row: int = -1, column: int = -1) -> None:
         form = self.standard.forms[command]
         self.channel.busy[form.bus] = cycle + form.tail
         self.history.add(command, cycle, place)
-        self.sent.append((cycle, command, *self.numbers, *(place or (-1, -1, -1)), row, column))
+        self.sent.append((cycle, command, *self.number, *(place or (-1, -1, -1)), row, column))
 
-    def try_column(self, now: int) -> bool:
-        """Send the oldest column command that can begin now."""
-        command = (RD, WR)[self.mode]
-        form = self.standard.forms[command]
-        cycle = now + form.lead
-        legal = [request for request in self.columns() if self.is_legal(command, cycle, request.place)]
-        if not legal or (self.half and cycle + form.tail >= self.deadline):
-            return False
-        request = min(legal, key=lambda found: found.number)
-        self.bypassed[request.place] += 1
-        if request is self.waiting(request.place)[0]:
-            self.bypassed[request.place] = 0
-        self.send(command, cycle, request.place, request.row, request.column)
-        standard = self.standard
-        latency = standard.write_latency_cycles if request.write else standard.read_latency_cycles
-        request.completed = cycle + latency + standard.burst_cycles
-        self.queues[self.mode].remove(request)
-        self.used.add(request.place)
-        self.tally["row_hits"] += not request.seen
-        self.tally["reads"] += not request.write
-        self.tally["writes"] += request.write
-        self.tally["turnarounds"] += self.last_column not in (None, command)
-        self.last_column = command
-        return True
-
-    @property
-    def deadline(self) -> int:
-        assert self.half
-        return self.half[2] + self.standard.activate_gap_cycles[1]
-
-    def next_row(self, now: int) -> Wish | None:
-        """The row command that the unit would send now."""
-        if self.half:
-            place, _, begun = self.half
-            least, most = self.standard.activate_gap_cycles
-            assert now <= begun + most, "an ACT comes in time"
-            if now >= begun + least and self.is_legal(ACT, now, place):
-                return Wish(-1, ACT, place)
-        legal = [wish for wish in self.row_wishes() if self.is_legal(wish.command, now, wish.place)]
-        return min(legal, key=lambda wish: wish.age, default=None)
-
-    def send_row(self, wish: Wish, now: int) -> None:
-        self.channel.last_sender = self.numbers[1]
+    def send(self, wish: Wish, now: int) -> None:
+        """Begin a command now."""
+        self.channel.last_sender = self.number[1]
         command, place = wish.command, wish.place
-        waiting = self.waiting(place)
-        row = self.rows.get(place, -1)
-        if command == PRE and waiting and waiting[0].row != row and not waiting[0].seen:
-            waiting[0].seen = True
-            self.tally["row_conflicts"] += 1
-        if command in (ACT1, ACT):
-            self.activate(command, now, place)
-            return
-        self.send(command, now, place, row)
-        if command in (PRE, PREA):
-            self.tally["precharges"] += 1
-            for closed in [place] if place else list(self.rows):
-                del self.rows[closed]
-                self.used.discard(closed)
+        cycle = now + self.standard.forms[command].lead
+        if wish.request:
+            self.serve(wish.request, command, cycle)
+        elif command in (ACT1, ACT):
+            request = self.half[0] if self.half else self.waiting(self.mode, place)[0]
+            self.see(request, "row_misses")
+            self.activate(request, command, cycle)
+        elif command in (PRE, PREA):
+            self.close(command, cycle, place)
         else:
+            self.put_on_bus(command, cycle, place)
             self.owed -= 1
-            self.tally["refreshes"] += command == REFA
-            self.tally["bank_refreshes"] += command == REFB
+            self.tally["refreshes" if command == REFA else "bank_refreshes"] += 1
             self.target = (self.target + (command == REFB)) % len(self.places)
 
-    def activate(self, command: Command, now: int, place: Place) -> None:
-        """Open the row of the bank's oldest request, or the one whose ACT1 was sent."""
-        if self.half:
-            row, self.half = self.half[1], None
-        else:
-            first = self.waiting(place)[0]
-            row = first.row
-            self.tally["row_misses"] += not first.seen
-            first.seen = True
-        self.send(command, now, place, row)
+    def see(self, request: Request, counter: str) -> None:
+        """Count what a request's first command is."""
+        self.tally[counter] += not request.seen
+        request.seen = True
+
+    def serve(self, request: Request, command: Command, cycle: int) -> None:
+        """Send a column command."""
+        place, standard = request.place, self.standard
+        self.bypassed[place] += 1
+        if request is self.waiting(request.write, place)[0]:
+            self.bypassed[place] = 0
+        self.put_on_bus(command, cycle, place, request.row, request.column)
+        latency = standard.write_latency_cycles if request.write else standard.read_latency_cycles
+        request.completed = cycle + latency + standard.burst_cycles
+        self.queues[request.write].remove(request)
+        if self.owners.get(place) is request:
+            del self.owners[place]
+        self.see(request, "row_hits")
+        self.tally["writes" if request.write else "reads"] += 1
+        self.tally["turnarounds"] += self.last_column not in (None, command)
+        self.last_column = command
+
+    def activate(self, request: Request, command: Command, cycle: int) -> None:
+        """Send an ACT, or an ACT1 and what must follow at once."""
+        self.put_on_bus(command, cycle, request.place, request.row)
+        self.half = None
         if command == ACT1:
+            self.half = (request, cycle)
             least, most = self.standard.activate_gap_cycles
-            self.half = (place, row, now)
             if least == most:
-                self.activate(ACT, now + least, place)
+                self.activate(request, ACT, cycle + least)
             return
         self.tally["activates"] += 1
-        self.rows[place], self.bypassed[place] = row, 0
+        self.rows[request.place], self.owners[request.place] = request.row, request
+        self.bypassed[request.place] = 0
 
-    def is_idle(self) -> bool:
-        """Whether there is nothing to send until something arrives or falls due."""
-        return not self.half and not self.columns() and not self.row_wishes()
+    def close(self, command: Command, cycle: int, place: Place) -> None:
+        """Send a PRE or a PREA; a PRE counts for the bank's oldest request, whatever it is sent for."""
+        row = self.rows.get(place, -1)
+        waiting = self.waiting(self.mode, place)
+        if waiting and waiting[0].row != row:
+            self.see(waiting[0], "row_conflicts")
+        self.put_on_bus(command, cycle, place, row)
+        self.tally["precharges"] += 1
+        for closed in [place] if place else list(self.rows):
+            del self.rows[closed]
 
 
-def _do_cycle(channel: Channel, units: list[Unit], now: int) -> None:
-    """Send all that can begin now."""
+def _do_cycle(units: list[Unit], now: int) -> None:
+    """Send all that a channel can begin now."""
     while True:
         for unit in units:
             unit.settle(now)
-            while unit.try_column(now):
-                unit.settle(now)
-        ready = [(unit, wish) for unit in units if (wish := unit.next_row(now))]
+        ready = [(unit, wish) for unit in units if (wish := unit.next_command(now))]
         if not ready:
             return
-        unit, wish = min(ready, key=lambda pair: pair[0].numbers[1] == channel.last_sender)
-        unit.send_row(wish, now)
+        unit, wish = min(ready, key=lambda pair: pair[0].number[1] == pair[0].channel.last_sender)
+        unit.send(wish, now)
 
 
-def _run_channel(channel: Channel, units: list[Unit]) -> None:
+def _run_channel(units: list[Unit]) -> None:
+    """Try every cycle until all is done; pass over cycles in which nobody wants anything."""
     now = 0
     while units:
-        _do_cycle(channel, units, now)
-        units = [unit for unit in units if unit.port or not unit.is_idle()]
+        _do_cycle(units, now)
+        units = [unit for unit in units if unit.port or unit.wishes()]
         now += 1
-        if units and all(unit.is_idle() for unit in units):
+        if units and not any(unit.wishes() for unit in units):
             now = max(now, min(min(unit.port[0].arrival, unit.due) for unit in units))
 
 
@@ -368,20 +360,25 @@ def stepped_run(
     policy: Policy,
     mapping: str,
 ) -> tuple[list[int], list[int], list[Sent], Counter[str]]:
-    """Return when each request entered and when its data were through, all commands, and the counters."""
+    """Return when each request entered and when its data were through, all commands, and the counters.
+
+    A pseudo-channel is done, and refreshes no more, when all its requests are through and it wants nothing.
+    """
     table = parse_mapping(mapping or standard.mapping, standard, channels)
-    pseudo_channels = range(standard.organisation.pseudo_channels)
-    shared = [Channel() for _ in range(channels)]
-    units = [[Unit(standard, policy, channel, (i, p)) for p in pseudo_channels] for i, channel in enumerate(shared)]
+    units: list[list[Unit]] = []
+    for number in range(channels):
+        channel = Channel()
+        pseudo_channels = range(standard.organisation.pseudo_channels)
+        units.append([Unit(standard, policy, channel, (number, pseudo)) for pseudo in pseudo_channels])
     requests = []
     for write, address, arrival in zip(writes, addresses, arrivals, strict=True):
         at = table.locate(int(address))
         place = at["rank"], at["group"], at["bank"]
         requests.append(Request(bool(write), int(arrival), place, at["row"], at["column"]))
         units[at["channel"]][at["pseudo"]].port.append(requests[-1])
-    for channel, its_units in zip(shared, units, strict=True):
-        _run_channel(channel, its_units)
-    every = [unit for its_units in units for unit in its_units]
+    for of_channel in units:
+        _run_channel(of_channel)
+    every = [unit for of_channel in units for unit in of_channel]
     return (
         [request.admitted for request in requests],
         [request.completed for request in requests],

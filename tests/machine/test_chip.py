@@ -117,7 +117,7 @@ BAD: list[tuple[str, Any, str]] = [
     ("core.control.semaphore_limit", 32, r"semaphore_limit must be larger than queue_depth"),
     ("memory.channels", 3, r"memory\.channels: .*3 is not a power of two"),
     ("memory.standard", "", r"memory\.standard"),
-    ("memory.refresh", "yes", r"memory\.refresh: Input should be a valid boolean"),
+    ("memory.controller.refresh", "yes", r"memory\.controller\.refresh: Input should be 'all_bank', 'per_bank' or 'none'"),
     ("clock_mhz", 0, r"clock_mhz"),
     ("clock_mhz", float("nan"), r"clock_mhz"),
     ("technology.node_nm", float("nan"), r"technology\.node_nm"),

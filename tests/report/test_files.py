@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from hanok.report.files import OutputError, check_writable, write_whole
+from hanok.errors import HanokError
+from hanok.report.files import OutputError, check_writable, write_through, write_whole
 
 
 def test_old_content_stays_until_the_new_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,3 +36,19 @@ def test_bytes_and_permissions(tmp_path: Path) -> None:
     target = write_whole(tmp_path / "x", b"\x00\xff")
     assert target.read_bytes() == b"\x00\xff"
     assert target.stat().st_mode & 0o777 == 0o666 & ~mask
+
+
+def test_a_writer_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    target = tmp_path / "commands.csv.gz"
+
+    def half(place: Path) -> None:
+        assert place.suffix == ".gz"
+        place.write_text("half")
+        raise HanokError("no room")
+
+    with pytest.raises(HanokError, match="no room"):
+        write_through(target, half)
+    assert os.listdir(tmp_path) == []
+    write_through(target, lambda place: place.write_text("whole"))
+    assert target.read_text() == "whole"
+    assert os.listdir(tmp_path) == ["commands.csv.gz"]

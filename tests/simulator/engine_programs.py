@@ -10,7 +10,16 @@ from hanok.isa.table import UNIT_OF
 from hanok.machine import Chip
 
 DRAM_BYTES = 1 << 24
-MEMORIES = ("FLAT:400:50", "FLAT:3000:7", "FLAT:64000", "HBM2_2000", "LPDDR5_6400")
+MEMORIES = (
+    "FLAT:400:50", "FLAT:3000:7", "FLAT:64000", "HBM2_2000", "LPDDR5_6400", "HBM3_6400", "DDR5_4800",
+    "GDDR6_16000",
+)  # fmt: skip
+CONTROLLERS: tuple[dict[str, Any], ...] = (
+    {},
+    {"refresh": "none", "read_queue": 4, "write_queue": 4, "write_high": 3, "write_low": 1},
+    {"page": "closed", "row_hit_cap": 2},
+    {"postponed_refreshes": 2},
+)
 
 
 def small_chip(**changes: Any) -> Chip:
@@ -34,6 +43,7 @@ def small_chip(**changes: Any) -> Chip:
         "channels": 1,
         "capacity_mib": 16,
         "latency_cycles": 3,
+        "controller": {},
     }
     for name, value in changes.items():
         owner = next((part for part in (*sections.values(), memory) if name in part), top)
@@ -47,6 +57,7 @@ def random_chip(rng: random.Random) -> Chip:
         clock_mhz=rng.choice([1000, 700, 333, 1501]),
         standard=rng.choice(MEMORIES),
         channels=rng.choice([1, 2]),
+        controller=rng.choice(CONTROLLERS),
         latency_cycles=rng.choice([0, 1, 20]),
         bytes_per_cycle=rng.choice([4, 7, 16, 32, 64, 100, 256]),
         outstanding=rng.choice([1, 2, 3, 7, 64]),

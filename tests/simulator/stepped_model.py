@@ -335,7 +335,7 @@ class SteppedModel:
             burst.handle, burst.issued = self.ask(LOAD_PORT, burst.number, 0), self.cycle
             self.load_issued += 1
             self.busy[Unit.LOAD].add(self.cycle)
-            self.progress_at = self.cycle
+            self.progress_at = max(self.progress_at, self.cycle)
             self.load_moving.append((job.index, burst, not job.bursts))
             if not job.bursts:
                 self.load_issue, self.load_issue_after = None, self.cycle + 1
@@ -420,7 +420,7 @@ class SteppedModel:
             handle = self.ask(STORE_PORT, burst.number, 1)
             self.store_open.append((handle, self.cycle, self.store.index, last))
             self.busy[Unit.STORE].add(self.cycle)
-            self.progress_at = self.cycle
+            self.progress_at = max(self.progress_at, self.cycle)
             if last:
                 self.store = None
                 return
@@ -472,7 +472,7 @@ class SteppedModel:
         handle = self.ask(FETCH_PORT, address // self.burst_bytes, 0)
         self.fetches.append((behind - self.fetched, handle, self.cycle))
         self.fetched = behind
-        self.progress_at = self.cycle
+        self.progress_at = max(self.progress_at, self.cycle)
 
     def idle_cause(self, unit: Unit, dispatching: Cause, waiting: Unit | None) -> Cause:
         if self.stalled(unit):

@@ -11,7 +11,7 @@ import pytest
 from engine_programs import random_chip, random_matrix, random_program, random_vector, small_chip
 from stepped_model import matrix_tiles, vector_cycles
 
-from hanok.dram import make_state
+from hanok.dram import Command, Standard, check_commands, commands_of, get_standard, new_trace
 from hanok.errors import HanokError, ProgramError, VerifyError
 from hanok.isa import Opcode, Unit, decode, encode
 from hanok.isa.timing import matrix_schedule
@@ -22,6 +22,12 @@ from hanok.simulator.engine import simulate
 
 CHIP = small_chip()
 """1 GHz; 32-byte bursts of 32 cycles, 20 more until the data, 3 more of latency_cycles; 16 bytes a cycle."""
+
+
+def standard_of(chip: Chip) -> Standard:
+    found = get_standard(chip.memory.standard)
+    assert isinstance(found, Standard)
+    return found
 
 
 def transfer(**changes: Any) -> dict[str, Any]:
@@ -200,20 +206,24 @@ def test_bytes_and_decoded_give_the_same_and_twice() -> None:
     np.testing.assert_array_equal(first.causes, second.causes)
 
 
-def test_a_given_memory_is_used() -> None:
-    chip = small_chip(standard="LPDDR5_6400")
-    memory = make_state(chip.memory, trace_commands=64)
-    timing = simulate(program((Opcode.LOAD, transfer())), chip, dram_state=memory)
+def test_a_command_trace_holds_what_was_counted() -> None:
+    chip = small_chip(standard="LPDDR5_6400", channels=2)
+    trace = new_trace(1000)
+    timing = simulate(program((Opcode.LOAD, transfer())), chip, trace=trace)
+    commands = commands_of(trace[: timing.dram_commands], standard_of(chip))
+    assert (commands["command"] == Command.RD).sum() == timing.dram.reads
     assert timing.dram.reads == (timing.load_bytes + timing.fetch_bytes) // 32
-    assert not np.array_equal(memory, make_state(chip.memory, trace_commands=64))
+    assert check_commands(commands, standard_of(chip)).violations == 0
+    with pytest.raises(HanokError, match="all 5 places are taken; ask for more"):
+        simulate(program((Opcode.LOAD, transfer())), chip, trace=new_trace(5))
 
 
 def test_bytes_moved_are_bytes_counted() -> None:
     code = random_program(random.Random(11), 40)
     timing = simulate(code, CHIP)
     assert timing.transferred_bytes.sum() == timing.load_bytes + timing.store_bytes
-    assert timing.dram.reads * 32 == timing.dram_read_bytes
-    assert timing.dram.writes * 32 == timing.dram_write_bytes
+    assert (timing.dram.reads + timing.dram.forwarded_reads) * 32 == timing.dram_read_bytes
+    assert (timing.dram.writes + timing.dram.coalesced_writes) * 32 == timing.dram_write_bytes
 
 
 def test_active_cycles_are_busy_and_dram_cycles() -> None:
