@@ -5,7 +5,15 @@
 
 from __future__ import annotations
 
-from hanok.dram._kernels_commands import State, Trace, send_activate, send_row_command, send_second_half
+from hanok.dram._kernels_commands import (
+    State,
+    Trace,
+    aligned,
+    earliest,
+    send_activate,
+    send_row_command,
+    send_second_half,
+)
 from hanok.dram._kernels_plan import COLUMNS, ROWS, after_admission, after_column, after_row, plan
 from hanok.dram._kernels_queues import Answers, insert, is_queued, see, serve
 from hanok.dram._layout import (
@@ -32,18 +40,22 @@ from hanok.dram._layout import (
     H_BURST,
     H_CHANNEL_SIZE,
     H_CHANNELS,
+    H_CLOSED,
     H_FLAT,
     H_FLAT_FS,
     H_FLAT_LATENCY_FS,
     H_FORMS,
     H_GAP_LEAST,
     H_GAP_MOST,
+    H_HIGH,
     H_INTERVAL,
+    H_LOW,
     H_PORTS,
     H_PSEUDO,
     H_READ_LATENCY,
     H_READ_QUEUE,
     H_RING_MASK,
+    H_STREAM,
     H_TRACE_COUNT,
     H_UNIT_SIZE,
     HUNGRY,
@@ -77,6 +89,8 @@ from hanok.dram._layout import (
     U_DATA_END,
     U_DEADLINE,
     U_DUE,
+    U_EARLIEST,
+    U_FIRST_READ,
     U_HALF,
     U_MODE,
     U_NEXT,
@@ -84,12 +98,14 @@ from hanok.dram._layout import (
     U_OPEN,
     U_OWED,
     U_OWNED_READS,
+    U_OWNED_WRITES,
     U_PLANNED,
     U_PORT,
     U_READS,
     U_ROW_AT,
     U_ROW_BANK,
     U_ROW_COMMAND,
+    U_STRAY_READS,
     U_WRITES,
 )
 from hanok.numerics._kernels_compile import inner
@@ -217,6 +233,60 @@ def _choose(state: State, column: int, row: int, half: int, deadline: int, mode:
 
 
 @inner
+def _is_steady(state: State, unit: int) -> bool:
+    """Whether nothing but row hits waits in the queue that is served, and nothing else can come between."""
+    mode = state[unit + U_MODE]
+    if state[unit + U_OWED] > 0 or state[unit + U_STRAY_READS + mode] > 0 or state[unit + U_HALF] >= 0:
+        return False
+    if state[unit + U_OWNED_READS] + state[unit + U_OWNED_WRITES] > 0 or state[H_CLOSED]:
+        return False
+    reads, writes = state[unit + U_READS], state[unit + U_WRITES]
+    if mode == READ:
+        return reads > 0 and writes < state[H_HIGH]
+    return writes > 0 and (reads == 0 or writes >= state[H_LOW])
+
+
+@inner
+def _run_hits(
+    state: State, trace: Trace, answers: Answers, channel: int, unit: int, number: int, until: int, other: int,
+    soonest: int,
+) -> bool:  # fmt: skip
+    """The stream path: send row hits in order of age, one after the other, as long as no rule but those of the
+    whole unit holds one back, so that none of the others could go earlier; True if any was sent.
+
+    Ends where anything else could happen: a refresh, another row, the other queue, the other unit.
+    """
+    sent = False
+    while _is_steady(state, unit):
+        if _is_hungry(state, unit) or (trace.shape[0] > 0 and state[H_TRACE_COUNT] + MOST_COMMANDS > trace.shape[0]):
+            break
+        mode = state[unit + U_MODE]
+        entry, command = state[unit + U_FIRST_READ + mode], RD + mode
+        form = state[H_FORMS] + command * F_SIZE
+        lead = state[form + F_LEAD]
+        floor = max(state[unit + U_NOW], state[channel + CH_BUSES + state[form + F_BUS]]) + lead
+        floor = aligned(state, command, max(floor, state[unit + U_EARLIEST + command]))
+        bank = state[entry + Q_BANK]
+        if earliest(state, unit, bank, command) > floor:
+            break
+        start = floor - lead
+        if start >= until or start >= state[unit + U_DUE] or start > other:
+            break
+        if start == other and state[channel + CH_LAST] == number:
+            break
+        if soonest > start:
+            state[channel + CH_LAST] = number
+            serve(state, trace, answers, channel, unit, number, entry, floor)
+            sent = True
+            state[unit + U_NOW] = start
+        else:
+            state[unit + U_NOW] = soonest
+        state[unit + U_PLANNED] = 0
+        soonest = admit(state, channel, unit, answers, state[unit + U_NOW])
+    return sent
+
+
+@inner
 def step(
     state: State, trace: Trace, answers: Answers, channel: int, unit: int, number: int, until: int, other: int,
     awaited: int,
@@ -227,14 +297,19 @@ def step(
         if now >= until:
             state[unit + U_NEXT] = now
             return REACHED
-        if _is_hungry(state, unit):
-            return HUNGRY
         if trace.shape[0] > 0 and state[H_TRACE_COUNT] + MOST_COMMANDS > trace.shape[0]:
             return TRACE_FULL
         soonest = admit(state, channel, unit, answers, now)
+        if _is_hungry(state, unit):
+            return HUNGRY
         if awaited >= 0 and answers[awaited, A_ADMITTED] >= 0:
             state[unit + U_NEXT] = now
             return ENTERED
+        if state[H_STREAM] and awaited < 0 and _is_steady(state, unit):
+            if _run_hits(state, trace, answers, channel, unit, number, until, other, soonest):
+                continue
+            if state[unit + U_NOW] > now:
+                continue
         if state[unit + U_ROW_AT] < state[channel + CH_BUSES]:
             state[unit + U_PLANNED] &= ~ROWS
         if state[unit + U_COLUMN_AT] < state[channel + CH_BUSES + state[state[H_FORMS] + RD * F_SIZE + F_BUS]]:

@@ -17,6 +17,8 @@ Mask = npt.NDArray[np.bool_]
 SLICES = 160
 """Of the run, in its bandwidth over time."""
 HISTOGRAM_BINS = 48
+_LOWEST_BIN = 0.01
+"""Of the median latency."""
 PJ_PER_MJ = 1e9
 READ_DATA, WRITE_DATA, FINISHED = "read data", "write data", "finished"
 LOSS_NAMES = {
@@ -54,9 +56,13 @@ def _latency(name: str, values: Floats) -> Latency:
 
 
 def histogram(nanoseconds: Floats, writes: Mask) -> Histogram:
-    """Count requests in bins that grow by a constant factor from the smallest latency to the largest."""
-    low, high = float(nanoseconds.min()), float(nanoseconds.max())
-    low = max(low, 1e-3)
+    """Count requests in bins that grow by a constant factor up to the largest latency.
+
+    They begin at the smallest one, but no lower than a hundredth of the median: what a queue answers at once
+    is in the first bin.
+    """
+    high = float(nanoseconds.max())
+    low = max(float(nanoseconds.min()), float(np.median(nanoseconds)) * _LOWEST_BIN, 1e-3)
     edges = np.geomspace(low, max(high, low * 1.001) * 1.0001, HISTOGRAM_BINS + 1)
     bins = np.clip(np.searchsorted(edges, nanoseconds, side="right") - 1, 0, HISTOGRAM_BINS - 1)
     reads = np.bincount(bins[~writes], minlength=HISTOGRAM_BINS)

@@ -88,7 +88,7 @@ def _lost(run: RequestRun, cause: str, share: float) -> str:
     match cause:
         case "opening rows":
             return (
-                f"Opening rows bounds this trace: it takes {takes}, as only "
+                f"Opening rows bounds this trace: it takes {takes}, as "
                 f"{_percent(counters.row_hits / reached)} of the requests find their row open; requests "
                 "nearer together, or a mapping that keeps them in one row and spreads rows over banks, would "
                 "help."
@@ -117,4 +117,4 @@ def _lost(run: RequestRun, cause: str, share: float) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
+    return "under 1 %" if 0 < share < 0.005 else f"{100 * share:.0f} %"

@@ -44,7 +44,7 @@ SEARCH = "search"
 SAMPLE_REQUESTS = 20_000
 """Of a trace, on which mappings are compared."""
 MAX_CHANNELS = 256
-_BETTER = 0.95
+_BETTER = 0.9
 """A mapping is named when it takes at most this share of the present one's cycles."""
 _SHOWN_TRIALS = 5
 _SHOWN_VIOLATIONS = 10

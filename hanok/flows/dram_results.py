@@ -74,7 +74,7 @@ class Latency:
 
 @dataclass(frozen=True)
 class Histogram:
-    """Requests by latency: bin i holds those from edges_ns[i] up to, not with, edges_ns[i + 1]."""
+    """Requests by latency: from edges_ns[i] up to edges_ns[i + 1]; the first bin has faster ones, too."""
 
     edges_ns: tuple[float, ...]
     reads: tuple[int, ...]

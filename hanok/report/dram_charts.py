@@ -10,8 +10,11 @@ from math import ceil, floor, log10
 from hanok.dram.mapping import LETTERS
 from hanok.flows.dram_results import DramRecord
 from hanok.report import text as _format
+from hanok.units import align_up
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 16, 30
+_OVERLAP = 0.4
+"""Of bars without a gap, so that no seam shows where a pixel is rounded."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +152,9 @@ def balance_chart(record: DramRecord, width: int = 600, height: int = 250) -> Ch
     )
     room = width - _LEFT - _RIGHT
     each = room / len(record.loads)
-    step = max(1, ceil(len(record.loads) * 34 / room))
+    step = ceil(len(record.loads) * 34 / room)
+    if step > 1:
+        step = align_up(step, record.standard.pseudo_channels)
     ticks = tuple(
         Label(round(_LEFT + each * (number + 0.5), 2), f"{load.channel}.{load.pseudo}")
         for number, load in enumerate(record.loads)
@@ -212,7 +217,7 @@ def _bars(
         bars.append(
             Bar(
                 x=round(_LEFT + number * each + gap / 2, 2),
-                width=round(each - gap, 2),
+                width=round(each - gap if gap else each + _OVERLAP, 2),
                 read_y=read_y,
                 read_height=round(height - _BOTTOM - read_y, 2),
                 write_y=write_y,

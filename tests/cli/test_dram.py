@@ -1,4 +1,4 @@
-"""`hanok dram` on good input and on bad: every output, or one clear line and exit code 2; `hanok run --dram`."""
+"""`hanok dram`: every output on good input, one clear line and code 2 on bad input; `hanok run --dram`."""
 
 import gzip
 import json

@@ -87,6 +87,12 @@ def test_the_histogram_holds_every_request(values: list[float]) -> None:
     assert (counts == np.array(found.reads) + np.array(found.writes)).all()
 
 
+def test_what_a_queue_answers_does_not_stretch_the_histogram() -> None:
+    found = figures.histogram(np.array([0.0, 0.0, 100.0, 200.0, 300.0]), np.zeros(5, np.bool_))
+    assert found.edges_ns[0] == pytest.approx(1.0)
+    assert found.reads[0] == 2
+
+
 def test_traffic_adds_up_and_never_exceeds_the_bus() -> None:
     found = figures.traffic(make_run())
     assert (sum(found.read_bytes), sum(found.write_bytes)) == (96, 32)
@@ -158,7 +164,7 @@ UNEVEN = [
         (losing(Loss.REFRESH, 0.05, 0.1), UNEVEN, False, "mapping", "all requests go to one of 4"),
         (losing(Loss.REFRESH, 0.5), EVEN, False, "refresh", "it takes 50 % of the data bus's time"),
         (losing(Loss.TURNAROUND, 0.5), EVEN, False, "turnaround", "one for each 2 requests"),
-        (losing(Loss.ACTIVATE, 0.5), EVEN, False, "opening rows", "only 50 % of the requests find"),
+        (losing(Loss.ACTIVATE, 0.5), EVEN, False, "opening rows", "as 50 % of the requests find"),
         (losing(Loss.BANK_GROUP, 0.5), EVEN, False, "bank group or rank gap", "one bank group or of two"),
         (losing(Loss.COMMAND_BUS, 0.5), EVEN, False, "command bus", "waiting for it takes 50 %"),
         (losing(Loss.NO_REQUEST, 0.6), EVEN, True, "trace", "for 70 % of the time; 0.41 GB/s"),
@@ -174,6 +180,12 @@ def test_verdicts(
     assert found.bound_by == bound
     assert words in found.sentence
     assert found.sentence.endswith(("help.", "comes.", "do.", "busy.", "commands."))
+
+
+def test_a_small_share_is_not_none() -> None:
+    counters = replace(make_run().counters, row_hits=1, row_misses=1000)
+    rare = judge(make_run(counters=counters), losing(Loss.ACTIVATE, 0.5), EVEN, False)
+    assert "as under 1 % of the requests find" in rare.sentence
 
 
 @pytest.mark.parametrize(

@@ -231,7 +231,7 @@ def test_drawings_stay_in_their_frames(record: DramRecord) -> None:
     for chart in charts + [balance_chart(each) for each in (record, one, many)]:
         assert chart.bars
         for bar in chart.bars:
-            assert chart.left <= bar.x <= bar.x + bar.width <= chart.right + 0.1
+            assert chart.left <= bar.x <= bar.x + bar.width <= chart.right + 0.5
             assert chart.top <= bar.write_y <= bar.read_y <= chart.bottom
             assert bar.read_y + bar.read_height == pytest.approx(chart.bottom, abs=0.02)
             assert bar.write_y + bar.write_height == pytest.approx(bar.read_y, abs=0.02)
@@ -248,6 +248,13 @@ def test_bars_are_as_high_as_what_they_show(record: DramRecord) -> None:
     balance = balance_chart(record)
     even = balance.bottom - balance.marks[0].position
     assert (balance.bottom - balance.bars[0].write_y) / even == pytest.approx(1.5, abs=1e-2)
+
+
+def test_labels_of_many_pseudo_channels_name_the_first_of_a_channel(record: DramRecord) -> None:
+    loads = tuple(PseudoChannelLoad(*divmod(number, 2), 1, 0) for number in range(64))
+    labels = balance_chart(replace(record, loads=loads)).x_labels
+    assert all(label.text.endswith(".0") for label in labels)
+    assert [label.text for label in balance_chart(record).x_labels] == ["0.0", "0.1"]
 
 
 def test_address_bits(record: DramRecord) -> None:

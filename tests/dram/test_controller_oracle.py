@@ -1,0 +1,221 @@
+"""The event-driven controller against one that tries every cycle: the same commands in the same cycles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from small_standards import SMALL_STANDARDS
+from stepped_controller import Sent, stepped_run
+
+from hanok.dram.commands import Commands
+from hanok.dram.results import RequestRun
+from hanok.dram.simulate import run_requests
+from hanok.dram.standard import Command, Standard
+from hanok.dram.standards import get_standard
+from hanok.machine import Policy
+
+NAMES = ("HBM2_2000", "HBM3_6400", "HBM4_8000", "LPDDR5_6400", "DDR5_4800", "GDDR6_16000")
+MAPPINGS = (
+    "row rank bank^row group column channel pseudo group:1",
+    "row rank bank group column channel pseudo",
+    "row bank rank column group channel pseudo",
+    "row column rank bank group channel pseudo",
+)
+COUNTERS = (
+    "reads",
+    "writes",
+    "row_hits",
+    "row_misses",
+    "row_conflicts",
+    "activates",
+    "precharges",
+    "refreshes",
+    "bank_refreshes",
+    "turnarounds",
+    "forwarded_reads",
+    "coalesced_writes",
+)
+SHOWN = 6
+"""Commands before the first that differs, in a message."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """A controller and the requests that it is given."""
+
+    standard: Standard
+    policy: Policy
+    channels: int
+    mapping: str
+    writes: NDArray[np.bool_]
+    addresses: NDArray[np.int64]
+    arrivals: NDArray[np.int64]
+
+    def run(self, trace: bool) -> RequestRun:
+        return run_requests(
+            self.standard,
+            self.writes,
+            self.addresses,
+            self.arrivals,
+            channels=self.channels,
+            policy=self.policy,
+            mapping=self.mapping,
+            trace=trace,
+        )
+
+
+def known_standard(name: str) -> Standard:
+    found = get_standard(name)
+    assert isinstance(found, Standard)
+    return found
+
+
+def random_policy(generator: np.random.Generator, standard: Standard) -> Policy:
+    refreshes = ["all_bank", "per_bank", "none"] if Command.REFB in standard.forms else ["all_bank", "none"]
+    writes = int(generator.choice([4, 8, 64]))
+    high = int(generator.integers(1, writes + 1))
+    return Policy(
+        page=generator.choice(["open", "closed"]),
+        row_hit_cap=int(generator.choice([0, 2, 16])),
+        read_queue=int(generator.choice([4, 8, 64])),
+        write_queue=writes,
+        write_high=high,
+        write_low=int(generator.integers(0, high + 1)),
+        refresh=generator.choice(refreshes),
+        postponed_refreshes=int(generator.integers(0, 3)),
+    )
+
+
+def often_refreshed(generator: np.random.Generator, standard: Standard) -> Standard:
+    """The same standard with so short intervals that a short run has many refreshes."""
+    first = Command.ACT1 if Command.ACT1 in standard.forms else Command.ACT
+    refresh = standard.delay("pseudo", Command.REFA, first)
+    of_bank = int(generator.integers(120, 500)) * standard.clock_cycles
+    return replace(
+        standard,
+        refresh_interval_cycles=int(generator.integers(2, 6)) * refresh,
+        bank_refresh_interval_cycles=of_bank if Command.REFB in standard.forms else 0,
+    )
+
+
+def random_bursts(generator: np.random.Generator, count: int) -> NDArray[np.int64]:
+    """Numbers of bursts: a stream, a stride, a walk with jumps, a few hot rows, or anywhere."""
+    base, index = int(generator.integers(1 << 40)), np.arange(count)
+    match generator.choice(["stream", "stride", "walk", "hot", "anywhere"]):
+        case "stream":
+            return base + index
+        case "stride":
+            return base + (index << int(generator.integers(1, 14)))
+        case "walk":
+            steps = generator.integers(-3, 9, count) * generator.choice([1, 1, 1, 64, 4096], count)
+            return base + np.cumsum(steps)
+        case "hot":
+            rows = generator.integers(0, 1 << 40, 6)
+            return generator.choice(rows, count) + generator.integers(0, 64, count)
+        case _:
+            return generator.integers(0, 1 << 40, count)
+
+
+def random_arrivals(generator: np.random.Generator, count: int) -> NDArray[np.int64]:
+    """All at once, evenly, in bursts, or with long gaps."""
+    match generator.choice(["once", "even", "bursts", "gaps"]):
+        case "once":
+            steps = np.zeros(count, np.int64)
+        case "even":
+            steps = generator.integers(0, int(generator.integers(2, 60)), count)
+        case "bursts":
+            steps = (generator.random(count) < 0.05) * generator.integers(0, 600, count)
+        case _:
+            steps = (generator.random(count) < 0.03) * generator.integers(0, 6_000, count)
+            steps += generator.integers(0, 3, count)
+    return np.cumsum(steps)
+
+
+def random_load(standard: Standard, seed: int, most: int) -> Load:
+    """`most` requests, or fewer, for 1 or 2 channels under some policy and mapping."""
+    generator = np.random.default_rng([seed, *standard.name.encode()])
+    channels, count = int(generator.integers(1, 3)), int(generator.integers(20, most + 1))
+    standard = often_refreshed(generator, standard)
+    addresses = random_bursts(generator, count) * standard.burst_bytes % (standard.channel_bytes * channels)
+    return Load(
+        standard,
+        random_policy(generator, standard),
+        channels,
+        str(generator.choice(MAPPINGS)),
+        generator.random(count) < generator.choice([0, 0.1, 0.35, 0.5, 0.9, 1]),
+        addresses,
+        random_arrivals(generator, count),
+    )
+
+
+def in_words(sent: Sent) -> str:
+    return f"{sent[0]} {Command(sent[1]).name} {sent[2:]}"
+
+
+def first_difference(expected: list[Sent], found: list[Sent]) -> str:
+    """The first commands that differ, with those before them; '' when none does."""
+    if expected == found:
+        return ""
+    pairs = zip(expected, found, strict=False)
+    least = min(len(expected), len(found))
+    place = next((i for i, (one, other) in enumerate(pairs) if one != other), least)
+    lines = [in_words(sent) for sent in expected[max(0, place - SHOWN) : place]]
+    lines += [f"expected {in_words(sent)}" for sent in expected[place : place + 2]]
+    lines += [f"found    {in_words(sent)}" for sent in found[place : place + 2]]
+    return "\n".join(lines)
+
+
+def as_sent(commands: Commands | None) -> list[Sent]:
+    assert commands is not None
+    return sorted(commands.tolist())
+
+
+def check(load: Load) -> None:
+    """Both controllers give the same, and the event-driven one the same when it notes no commands."""
+    admitted, completed, sent, tally = stepped_run(
+        load.standard,
+        load.writes.tolist(),
+        load.addresses.tolist(),
+        load.arrivals.tolist(),
+        load.channels,
+        load.policy,
+        load.mapping,
+    )
+    traced, plain = load.run(trace=True), load.run(trace=False)
+    assert first_difference(sent, as_sent(traced.commands)) == ""
+    assert traced.admitted.tolist() == admitted
+    assert traced.completed.tolist() == completed
+    counted = {name: getattr(traced.counters, name) for name in COUNTERS}
+    assert counted == {name: tally[name] for name in COUNTERS}
+    assert plain.admitted.tolist() == admitted
+    assert plain.completed.tolist() == completed
+    assert plain.counters == traced.counters
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_comes_in_its_cycle(name: str, seed: int) -> None:
+    check(random_load(known_standard(name), seed, 250))
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("standard", [make() for make in SMALL_STANDARDS], ids=lambda standard: standard.name)
+def test_tables_of_other_shapes(standard: Standard, seed: int) -> None:
+    check(random_load(replace(standard, mapping=MAPPINGS[0]), seed, 250))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(100, 300))
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_comes_in_its_cycle_over_many_loads(name: str, seed: int) -> None:
+    check(random_load(known_standard(name), seed, 600))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(100, 200))
+@pytest.mark.parametrize("standard", [make() for make in SMALL_STANDARDS], ids=lambda standard: standard.name)
+def test_tables_of_other_shapes_over_many_loads(standard: Standard, seed: int) -> None:
+    check(random_load(replace(standard, mapping=MAPPINGS[0]), seed, 600))
