@@ -49,6 +49,7 @@ from hanok.dram._layout import (
     P_TARGET,
     REACHED,
     TRACE_FULL,
+    U_ARRIVAL,
     U_DATA_END,
     U_NEXT,
     U_NOW,
@@ -91,6 +92,7 @@ def put(
     state[request + N_BANK], state[request + N_ROW], state[request + N_COLUMN] = bank, row, column
     state[request + N_HANDLE] = handle
     state[port + I_PUT] = count + 1
+    state[unit + U_ARRIVAL] = min(state[unit + U_ARRIVAL], arrival)
     state[unit + U_NEXT] = min(state[unit + U_NEXT], max(arrival, state[unit + U_NOW]))
 
 

@@ -67,6 +67,7 @@ from hanok.dram._layout import (
     T_CYCLE,
     T_ROW,
     T_UNIT,
+    U_ARRIVAL,
     U_DEADLINE,
     U_EARLIEST,
     U_HALF,
@@ -171,6 +172,7 @@ def _opened(state: State, unit: int, bank: int, entry: int, cycle: int) -> None:
     state[slot + B_ROW] = state[entry + Q_ROW]
     state[slot + B_OWNER] = entry
     state[unit + U_OWNED_READS + state[entry + Q_KIND]] += 1
+    state[unit + U_ARRIVAL] = 0
     state[slot + B_BYPASSED] = 0
     state[unit + U_OPEN] += 1
     state[unit + C_ACTIVATES] += 1

@@ -59,6 +59,7 @@ from hanok.dram._layout import (
     Q_SEQUENCE,
     RD,
     U_ACTIVE_READS,
+    U_ARRIVAL,
     U_DATA_END,
     U_EARLIEST,
     U_FIRST_READ,
@@ -140,6 +141,7 @@ def _leave(state: State, unit: int, entry: int) -> None:
     else:
         state[after + Q_BEFORE] = before
     state[unit + U_READS + kind] -= 1
+    state[unit + U_ARRIVAL] = 0
     slot = unit + state[O_BANKS] + bank * B_SIZE
     following = state[entry + Q_NEXT]
     head = state[slot + B_HEAD_READ + kind]

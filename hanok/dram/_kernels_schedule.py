@@ -84,6 +84,7 @@ from hanok.dram._layout import (
     REFA,
     REFB,
     TRACE_FULL,
+    U_ARRIVAL,
     U_COLUMN_AT,
     U_COLUMN_ENTRY,
     U_DATA_END,
@@ -246,44 +247,51 @@ def _is_steady(state: State, unit: int) -> bool:
     return writes > 0 and (reads == 0 or writes >= state[H_LOW])
 
 
+STUCK, MOVED, WAITS = 0, 1, 2
+
+
 @inner
 def _run_hits(
-    state: State, trace: Trace, answers: Answers, channel: int, unit: int, number: int, until: int, other: int,
-    soonest: int,
-) -> bool:  # fmt: skip
+    state: State, trace: Trace, answers: Answers, channel: int, unit: int, number: int, until: int, other: int
+) -> int:
     """The stream path: send row hits in order of age, one after the other, as long as no rule but those of the
-    whole unit holds one back, so that none of the others could go earlier; True if any was sent.
+    whole unit holds one back, so that none of the others could go earlier.
 
-    Ends where anything else could happen: a refresh, another row, the other queue, the other unit.
+    Ends where anything else could happen: a refresh, another row, the other queue (MOVED, or STUCK when nothing
+    was sent), or the turn of the other unit or of the caller, with U_NEXT set (WAITS).
     """
-    sent = False
+    moved = STUCK
     while _is_steady(state, unit):
-        if _is_hungry(state, unit) or (trace.shape[0] > 0 and state[H_TRACE_COUNT] + MOST_COMMANDS > trace.shape[0]):
-            break
+        if trace.shape[0] > 0 and state[H_TRACE_COUNT] + MOST_COMMANDS > trace.shape[0]:
+            return MOVED
         mode = state[unit + U_MODE]
         entry, command = state[unit + U_FIRST_READ + mode], RD + mode
         form = state[H_FORMS] + command * F_SIZE
         lead = state[form + F_LEAD]
         floor = max(state[unit + U_NOW], state[channel + CH_BUSES + state[form + F_BUS]]) + lead
         floor = aligned(state, command, max(floor, state[unit + U_EARLIEST + command]))
-        bank = state[entry + Q_BANK]
-        if earliest(state, unit, bank, command) > floor:
-            break
-        start = floor - lead
-        if start >= until or start >= state[unit + U_DUE] or start > other:
-            break
-        if start == other and state[channel + CH_LAST] == number:
-            break
+        if earliest(state, unit, state[entry + Q_BANK], command) > floor:
+            return moved
+        start, soonest = floor - lead, state[unit + U_ARRIVAL]
+        event = min(start, soonest)
+        if state[unit + U_DUE] <= event:
+            return moved
+        waits = soonest > start and (start > other or (start == other and state[channel + CH_LAST] == number))
+        if event >= until or waits:
+            state[unit + U_NEXT] = event
+            return WAITS
         if soonest > start:
             state[channel + CH_LAST] = number
             serve(state, trace, answers, channel, unit, number, entry, floor)
-            sent = True
-            state[unit + U_NOW] = start
-        else:
-            state[unit + U_NOW] = soonest
+        moved = MOVED
+        state[unit + U_NOW] = event
         state[unit + U_PLANNED] = 0
-        soonest = admit(state, channel, unit, answers, state[unit + U_NOW])
-    return sent
+        if state[unit + U_ARRIVAL] <= event:
+            state[unit + U_ARRIVAL] = admit(state, channel, unit, answers, event)
+            if _is_hungry(state, unit):
+                state[unit + U_ARRIVAL] = event
+                return MOVED
+    return moved
 
 
 @inner
@@ -299,16 +307,19 @@ def step(
             return REACHED
         if trace.shape[0] > 0 and state[H_TRACE_COUNT] + MOST_COMMANDS > trace.shape[0]:
             return TRACE_FULL
-        soonest = admit(state, channel, unit, answers, now)
-        if _is_hungry(state, unit):
-            return HUNGRY
+        if state[unit + U_ARRIVAL] <= now:
+            state[unit + U_ARRIVAL] = admit(state, channel, unit, answers, now)
+            if _is_hungry(state, unit):
+                state[unit + U_ARRIVAL] = now
+                return HUNGRY
         if awaited >= 0 and answers[awaited, A_ADMITTED] >= 0:
             state[unit + U_NEXT] = now
             return ENTERED
         if state[H_STREAM] and awaited < 0 and _is_steady(state, unit):
-            if _run_hits(state, trace, answers, channel, unit, number, until, other, soonest):
-                continue
-            if state[unit + U_NOW] > now:
+            ended = _run_hits(state, trace, answers, channel, unit, number, until, other)
+            if ended == WAITS:
+                return REACHED
+            if ended == MOVED:
                 continue
         if state[unit + U_ROW_AT] < state[channel + CH_BUSES]:
             state[unit + U_PLANNED] &= ~ROWS
@@ -320,6 +331,7 @@ def step(
             state, state[unit + U_COLUMN_AT], state[unit + U_ROW_AT], half, state[unit + U_DEADLINE],
             state[unit + U_MODE],
         )  # fmt: skip
+        soonest = state[unit + U_ARRIVAL]
         event = min(start, soonest)
         if state[unit + U_DUE] <= event:
             if event == NEVER and until == NEVER:

@@ -62,6 +62,7 @@ ROW_CLOSED, ROW_OPENING = -1, -2
     U_OPEN,  # open banks
     U_HALF, U_HALF_ENTRY, U_DEADLINE,  # bank (or -1) between its ACT1 and ACT, and for which request
     U_RING_NEXT,
+    U_ARRIVAL,  # no request enters before this cycle
     U_OWNED_READS, U_OWNED_WRITES,  # requests whose row was opened for them; they do not count in the queue
     U_COLUMN_AT, U_COLUMN_ENTRY, U_ROW_AT, U_ROW_BANK, U_ROW_COMMAND,  # candidates
     U_DATA_END, U_LAST_KIND, U_REFRESHED,
@@ -69,7 +70,7 @@ ROW_CLOSED, ROW_OPENING = -1, -2
     C_BANK_REFRESHES, C_TURNAROUNDS, C_FORWARDS, C_COALESCED,
     C_LOST, C_LOST_REFRESH, C_LOST_TURNAROUND, C_LOST_ACTIVATE, C_LOST_GROUP, C_LOST_BUS,
     U_RING,  # cycles of the last eight activates
-) = range(54)  # fmt: skip
+) = range(55)  # fmt: skip
 RING = 8
 U_EARLIEST = U_RING + RING
 U_SIZE = U_EARLIEST + COMMANDS

@@ -54,7 +54,7 @@ class Load:
     addresses: NDArray[np.int64]
     arrivals: NDArray[np.int64]
 
-    def run(self, trace: bool) -> RequestRun:
+    def run(self, trace: bool = False, stream: bool = True) -> RequestRun:
         return run_requests(
             self.standard,
             self.writes,
@@ -64,6 +64,7 @@ class Load:
             policy=self.policy,
             mapping=self.mapping,
             trace=trace,
+            stream=stream,
         )
 
 
@@ -174,7 +175,7 @@ def as_sent(commands: Commands | None) -> list[Sent]:
 
 
 def check(load: Load) -> None:
-    """Both controllers give the same, and the event-driven one the same when it notes no commands."""
+    """Both controllers give the same, the event-driven one also without its stream path and without a trace."""
     admitted, completed, sent, tally = stepped_run(
         load.standard,
         load.writes.tolist(),
@@ -184,15 +185,15 @@ def check(load: Load) -> None:
         load.policy,
         load.mapping,
     )
-    traced, plain = load.run(trace=True), load.run(trace=False)
-    assert first_difference(sent, as_sent(traced.commands)) == ""
-    assert traced.admitted.tolist() == admitted
-    assert traced.completed.tolist() == completed
-    counted = {name: getattr(traced.counters, name) for name in COUNTERS}
-    assert counted == {name: tally[name] for name in COUNTERS}
-    assert plain.admitted.tolist() == admitted
-    assert plain.completed.tolist() == completed
-    assert plain.counters == traced.counters
+    streamed, plodding, silent = load.run(trace=True), load.run(trace=True, stream=False), load.run()
+    for run in (streamed, plodding):
+        assert first_difference(sent, as_sent(run.commands)) == ""
+        counted = {name: getattr(run.counters, name) for name in COUNTERS}
+        assert counted == {name: tally[name] for name in COUNTERS}
+    for run in (streamed, plodding, silent):
+        assert run.admitted.tolist() == admitted
+        assert run.completed.tolist() == completed
+        assert run.counters == streamed.counters
 
 
 @pytest.mark.parametrize("seed", range(20))
