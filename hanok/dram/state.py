@@ -248,24 +248,14 @@ def units_of(state: State) -> State:
 def read_counters(state: State) -> Counters:
     """Sum the counters of all units."""
     units = units_of(state)
-    totals = units.sum(axis=(0, 1))
-    return Counters(
-        reads=int(totals[k.C_READS]),
-        writes=int(totals[k.C_WRITES]),
-        row_hits=int(totals[k.C_HITS]),
-        row_misses=int(totals[k.C_MISSES]),
-        row_conflicts=int(totals[k.C_CONFLICTS]),
-        activates=int(totals[k.C_ACTIVATES]),
-        precharges=int(totals[k.C_PRECHARGES]),
-        refreshes=int(totals[k.C_REFRESHES]),
-        bank_refreshes=int(totals[k.C_BANK_REFRESHES]),
-        turnarounds=int(totals[k.C_TURNAROUNDS]),
-        forwarded_reads=int(totals[k.C_FORWARDS]),
-        coalesced_writes=int(totals[k.C_COALESCED]),
-        lost_cycles=tuple(int(cycles) for cycles in totals[k.C_LOST : k.U_RING]),
-        channels=units.shape[0],
-        pseudo_channels=units.shape[0] * units.shape[1],
-    )
+    counts = units[..., k.C_READS : k.U_RING].sum(axis=(0, 1))
+    return counters_of(counts, units.shape[0], units.shape[0] * units.shape[1])
+
+
+def counters_of(counts: State, channels: int, units: int) -> Counters:
+    """Return sums over units of their counters, in the order of the layout, by their names."""
+    found = counts.tolist()
+    return Counters(*found[: k.C_LOST - k.C_READS], tuple(found[k.C_LOST - k.C_READS :]), channels, units)
 
 
 def flat_state_of(flat: FlatMemory, channels: int, *, ports: int = 1, port_depth: int = 256) -> State:

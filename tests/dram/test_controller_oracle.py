@@ -187,7 +187,8 @@ def check(load: Load) -> None:
     )
     streamed, plodding, silent = load.run(trace=True), load.run(trace=True, stream=False), load.run()
     for run in (streamed, plodding):
-        assert first_difference(sent, as_sent(run.commands)) == ""
+        if difference := first_difference(sent, as_sent(run.commands)):
+            pytest.fail(difference)
         counted = {name: getattr(run.counters, name) for name in COUNTERS}
         assert counted == {name: tally[name] for name in COUNTERS}
     for run in (streamed, plodding, silent):
@@ -220,3 +221,71 @@ def test_every_command_comes_in_its_cycle_over_many_loads(name: str, seed: int) 
 @pytest.mark.parametrize("standard", [make() for make in SMALL_STANDARDS], ids=lambda standard: standard.name)
 def test_tables_of_other_shapes_over_many_loads(standard: Standard, seed: int) -> None:
     check(random_load(replace(standard, mapping=MAPPINGS[0]), seed, 600))
+
+
+@pytest.mark.parametrize("page", ["open", "closed"])
+@pytest.mark.parametrize("name", ["HBM2_2000", "LPDDR5_6400"])
+def test_no_request_is_late_because_there_are_more_than_a_port_holds(name: str, page: str) -> None:
+    standard, generator, count = known_standard(name), np.random.default_rng(1), 600
+    steps = generator.integers(0, 20, count)
+    addresses = generator.integers(0, 1 << 12, count) * (standard.channel_bytes >> 12)
+    load = random_load(standard, 1, 20)
+    policy = Policy(page=page)
+    check(
+        replace(
+            load,
+            policy=policy,
+            channels=1,
+            mapping=MAPPINGS[3],
+            writes=steps < 6,
+            addresses=addresses,
+            arrivals=np.cumsum(steps),
+        )
+    )
+
+
+@pytest.mark.parametrize("refresh", ["all_bank", "per_bank"])
+@pytest.mark.parametrize("name", ["HBM2_2000", "HBM3_6400"])
+def test_pseudo_channels_refresh_while_their_neighbour_works(name: str, refresh: str) -> None:
+    """One works from the beginning, the other has one request, late."""
+    load = random_load(known_standard(name), 2, 20)
+    count, unit = 200, load.standard.burst_bytes  # the lowest address bit above the burst is the pseudo-channel
+    generator = np.random.default_rng(3)
+    addresses = generator.integers(0, 1 << 12, count) * (load.standard.channel_bytes >> 12)
+    arrivals = np.arange(count) * 40 * load.standard.clock_cycles
+    load = replace(
+        load,
+        policy=Policy(refresh=refresh),
+        channels=1,
+        mapping=MAPPINGS[3],
+        writes=generator.random(count) < 0.3,
+        addresses=addresses,
+        arrivals=arrivals,
+    )
+    last = replace(
+        load,
+        addresses=np.append(addresses, unit),
+        writes=np.append(load.writes, False),
+        arrivals=np.append(arrivals, arrivals[-1] // 2),
+    )
+    check(last)
+
+
+def test_channels_do_not_know_of_each_other() -> None:
+    """The same requests on both channels give the same commands on both."""
+    standard, generator, count = known_standard("HBM2_2000"), np.random.default_rng(4), 200
+    one = generator.integers(0, standard.channel_bytes // 32, count) * 32
+    low, high = one & 31, one >> 5
+    addresses = np.stack([(high >> 1) << 7 | channel << 6 | (high & 1) << 5 | low for channel in (0, 1)], 1)
+    mapping = "row column rank bank group channel pseudo"
+    run = run_requests(
+        standard,
+        np.repeat(generator.random(count) < 0.3, 2),
+        addresses.ravel(),
+        np.repeat(np.arange(count) * 3, 2),
+        channels=2,
+        mapping=mapping,
+        trace=True,
+    )
+    first, second = ([sent[:2] + sent[3:] for sent in as_sent(run.commands) if sent[2] == i] for i in (0, 1))
+    assert first == second

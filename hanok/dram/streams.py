@@ -1,0 +1,281 @@
+"""Long streams through the controller: simulated until their state repeats, and once for channels that are alike."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hanok.dram import _kernels_streams as kernels
+from hanok.dram import _layout as k
+from hanok.dram.mapping import Mapping, parse_mapping
+from hanok.dram.results import Counters
+from hanok.dram.simulate import NO_TRACE
+from hanok.dram.standard import Standard
+from hanok.dram.state import State, counters_of, state_of, units_of
+from hanok.errors import HanokError
+from hanok.machine import Policy
+
+Integers = NDArray[np.int64]
+
+ANSWERS = 1 << 12
+ENUMERATED = 1 << 18
+"""Bursts of a strided stream up to which channels are compared burst by burst."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Bursts that come one after the other, as fast as the controller takes them, from `arrival` on."""
+
+    address: int
+    """Of the first burst, in bytes; a whole number of bursts."""
+    bursts: int
+    stride_bytes: int = 0
+    """From one burst to the next, a whole number of bursts; 0: the next one."""
+    write: bool = False
+    arrival: int = 0
+    """Cycle of the standard."""
+
+
+@dataclass(frozen=True)
+class StreamRun:
+    """What streams took; `simulated_bursts` of the `bursts` were stepped, the rest is known to be the same."""
+
+    cycles: int
+    """Up to the last data."""
+    counters: Counters
+    bursts: int
+    simulated_bursts: int
+    seconds: float
+    bytes_per_second: float
+
+
+@dataclass(frozen=True)
+class _Geometry:
+    """How the mapping repeats: bytes after which all but rows is the same, and rows that it is further then."""
+
+    mask: int
+    """Address bits that choose the unit, or 0 where they are not used for that alone."""
+    values: Integers
+    period_bytes: int
+    """0 where rows are not the highest address bits."""
+    period_rows: int
+
+
+def run_streams(
+    standard: Standard,
+    streams: Sequence[Stream],
+    *,
+    channels: int = 1,
+    policy: Policy | None = None,
+    mapping: str = "",
+    stream: bool = True,
+) -> StreamRun:
+    """Run streams side by side through `channels` idle channels, each pseudo-channel taking its share in order.
+
+    `stream` False steps every burst of every channel; the result is the same but for `simulated_bursts`. Raises
+    HanokError for a stream that leaves the memory, ChipError for a mapping or a policy that cannot be.
+    """
+    table = _table(standard, streams, channels)
+    parsed = parse_mapping(mapping or standard.mapping, standard, channels)
+    state = state_of(standard, channels, policy, mapping, ports=max(1, len(table)), stream=stream)
+    geometry = _geometry(parsed, standard, channels)
+    groups: dict[object, list[int]] = {}
+    for channel in range(channels):
+        alike = _share(table, parsed, geometry, standard, channel) if stream else channel
+        groups.setdefault(alike, []).append(channel)
+    runner = _Runner(standard, state, table, geometry, skips=stream)
+    totals = np.zeros(k.U_RING - k.C_READS, np.int64)
+    cycles = simulated = 0
+    for members in groups.values():
+        end, counts, stepped = runner.run(members[0])
+        cycles = max(cycles, end)
+        simulated += stepped
+        totals += counts * len(members)
+    seconds = cycles * standard.tck_fs * 1e-15
+    bursts = sum(item.bursts for item in streams)
+    return StreamRun(
+        cycles=cycles,
+        counters=counters_of(totals, channels, channels * standard.organisation.pseudo_channels),
+        bursts=bursts,
+        simulated_bursts=simulated,
+        seconds=seconds,
+        bytes_per_second=bursts * standard.burst_bytes / seconds if seconds else 0.0,
+    )
+
+
+def _table(standard: Standard, streams: Sequence[Stream], channels: int) -> Integers:
+    """Streams as rows for the kernels."""
+    capacity, burst = standard.channel_bytes * channels, standard.burst_bytes
+    rows = []
+    for number, item in enumerate(streams):
+        stride = item.stride_bytes or burst
+        last = item.address + (item.bursts - 1) * stride
+        if item.bursts < 0 or item.arrival < 0 or item.address % burst or stride % burst or stride < 0:
+            raise HanokError(
+                f"stream {number}: {item}; allowed: bursts and arrival of at least 0, address and stride in whole "
+                f"bursts of {burst} bytes"
+            )
+        if item.bursts and not 0 <= item.address <= last < capacity:
+            raise HanokError(
+                f"stream {number}: addresses {item.address}..{last + burst - 1}; allowed: 0..{capacity - 1}"
+            )
+        rows.append((item.address, stride, item.bursts, int(item.write), item.arrival, burst))
+    return np.array(rows, np.int64).reshape(len(rows), kernels.S_SIZE)
+
+
+def _geometry(mapping: Mapping, standard: Standard, channels: int) -> _Geometry:
+    """Find what of the mapping repeats; see `_Geometry`."""
+    shape = standard.organisation
+    owned = np.cumsum([piece.bits for piece in mapping.pieces])
+    own_all = int(np.searchsorted(owned, len(mapping.letters))) + 1
+    owners, hashes = mapping.pieces[:own_all], mapping.pieces[own_all:]
+    unit_fields = ("channel", "pseudo")
+    mask = sum(((1 << p.bits) - 1) << p.address_bit for p in owners if p.field in unit_fields)
+    hashed = sum(((1 << p.bits) - 1) << p.address_bit for p in hashes)
+    plain = not hashed & mask and not any(p.field in unit_fields for p in hashes)
+    units = channels * shape.pseudo_channels
+    values = np.zeros(units, np.int64)
+    for number in range(units):
+        found = dict(zip(unit_fields, divmod(number, shape.pseudo_channels), strict=True))
+        for p in owners:
+            if p.field in unit_fields:
+                bits = found[p.field] >> p.field_bit & ((1 << p.bits) - 1)
+                values[number] |= bits << p.address_bit
+    rows = sum(((1 << p.bits) - 1) << p.address_bit for p in owners if p.field == "row")
+    lowest = (rows & -rows).bit_length() - 1
+    topmost = (rows | mask) >> lowest == (1 << (mapping.address_bits - lowest)) - 1 and mask >> lowest == 0
+    if not plain or not topmost or hashed & ~rows:
+        return _Geometry(mask if plain else 0, values, 0, 0)
+    used = (hashed >> lowest).bit_length()
+    return _Geometry(mask, values, 1 << (lowest + used), 1 << used)
+
+
+def _share(
+    table: Integers, mapping: Mapping, geometry: _Geometry, standard: Standard, channel: int
+) -> tuple[object, ...] | int:
+    """Return what tells a channel's share of the streams from that of others; its number if that is not known."""
+    pseudo = standard.organisation.pseudo_channels
+    found: list[object] = []
+    for address, stride, count, *_ in table.tolist():
+        for number in range(channel * pseudo, (channel + 1) * pseudo):
+            if geometry.mask and stride == standard.burst_bytes:
+                end = address + count * stride
+                span = [
+                    _without(kernels.next_on_unit.py_func(at, geometry.mask, int(geometry.values[number])), geometry)
+                    for at in (address, end)
+                ]
+                found.append(tuple(span))
+            elif geometry.mask and count <= ENUMERATED:
+                addresses = address + np.arange(count) * stride
+                places = mapping.locate_all(addresses)
+                mine = addresses & geometry.mask == geometry.values[number]
+                parts = [places[name][mine] for name in ("rank", "group", "bank", "row", "column")]
+                found.append(hashlib.sha256(np.stack(parts).tobytes()).digest())
+            else:
+                return channel
+    return tuple(found)
+
+
+def _without(address: int, geometry: _Geometry) -> int:
+    """Return the address without the bits that choose the unit."""
+    left, position, shift = 0, 0, 0
+    while address >> shift:
+        if not geometry.mask >> shift & 1:
+            left |= (address >> shift & 1) << position
+            position += 1
+        shift += 1
+    return left
+
+
+class _Runner:
+    """Runs one channel after the other; skips what repeats from one checkpoint to a later one."""
+
+    def __init__(
+        self, standard: Standard, state: State, table: Integers, geometry: _Geometry, skips: bool
+    ) -> None:
+        self.state, self.table, self.geometry = state, table, geometry
+        self.pseudo = standard.organisation.pseudo_channels
+        self.every = int(state[k.H_INTERVAL])
+        if state[k.H_POSTPONED] < 0:
+            per_unit = geometry.period_bytes // (standard.burst_bytes * int(state[k.H_UNITS]))
+            self.every = max(1, per_unit) * standard.burst_cycles
+        elif state[k.H_BANK_INTERVAL]:
+            self.every *= standard.organisation.banks
+        self.skips = skips and geometry.period_bytes > 0
+        self.answers = np.full((ANSWERS, k.A_SIZE), -1, np.int64)
+        self.description = np.zeros(int(state[k.H_CHANNEL_SIZE]) * 2, np.int64)
+
+    def run(self, channel: int) -> tuple[int, Integers, int]:
+        """Return the cycle of the channel's last data, its counters, and how many bursts were stepped."""
+        positions = np.zeros((self.pseudo, len(self.table)), np.int64)
+        counters = units_of(self.state)[channel, :, k.C_READS : k.U_RING]
+        seen: dict[bytes, tuple[int, Integers, Integers]] = {}
+        now, skipped = 0, np.zeros_like(counters)
+        while self.skips and self._has_more(positions):
+            now += self.every
+            self._feed(channel, positions, now)
+            key, untaken = self._describe(channel, positions, now)
+            if key not in seen:
+                seen[key] = (now, untaken, counters.copy())
+                continue
+            cycles, moved = now - seen[key][0], untaken - seen[key][1]
+            times = self._rounds(untaken, moved, now, cycles)
+            if times:
+                skipped += times * (counters - seen[key][2])
+                rows = int(moved[0, 0]) * int(self.table[0, kernels.S_STRIDE]) // self.geometry.period_bytes
+                rows *= self.geometry.period_rows
+                kernels.shift_channel(self.state, channel, times * cycles, times * rows)
+                positions[:] = untaken + times * moved
+                now += times * cycles
+            seen.clear()
+        self._feed(channel, positions, k.NEVER)
+        end = int(kernels.last_data(self.state, channel))
+        self._feed(channel, positions, end + 1)
+        stepped = int(counters[:, :2].sum())
+        return end, (counters + skipped).sum(axis=0), stepped
+
+    def _feed(self, channel: int, positions: Integers, until: int) -> None:
+        kernels.feed_streams(
+            self.state,
+            NO_TRACE,
+            self.answers,
+            channel,
+            self.table,
+            positions,
+            self.geometry.mask,
+            self.geometry.values,
+            until,
+        )
+
+    def _has_more(self, positions: Integers) -> bool:
+        return bool((positions < self.table[:, kernels.S_COUNT]).any())
+
+    def _describe(self, channel: int, positions: Integers, now: int) -> tuple[bytes, Integers]:
+        """Return the channel's state without time and rows, and where it stands in each stream."""
+        untaken = np.zeros_like(positions)
+        kernels.next_untaken(self.state, channel, self.table, positions, untaken)
+        addresses = self.table[:, kernels.S_ADDRESS] + untaken * self.table[:, kernels.S_STRIDE]
+        begun = int(addresses[0, 0]) // self.geometry.period_bytes
+        size = kernels.describe_channel(
+            self.state, channel, now, begun * self.geometry.period_rows, self.description
+        )
+        active = (untaken < self.table[:, kernels.S_COUNT]) & (self.table[:, kernels.S_ARRIVAL] <= now)
+        places = np.where(active, addresses - begun * self.geometry.period_bytes, -1)
+        return self.description[:size].tobytes() + places.tobytes(), untaken
+
+    def _rounds(self, untaken: Integers, moved: Integers, now: int, cycles: int) -> int:
+        """Return how often the streams can move on by `moved` in `cycles` before one of them ends or begins."""
+        counts, rounds = self.table[:, kernels.S_COUNT], []
+        for unit in range(self.pseudo):
+            for stream in range(len(self.table)):
+                left = int(counts[stream] - untaken[unit, stream])
+                if moved[unit, stream] > 0:
+                    rounds.append(left // int(moved[unit, stream]))
+                elif left > 0:
+                    begins = int(self.table[stream, kernels.S_ARRIVAL])
+                    rounds.append(max(0, begins - now) // cycles if begins > now else 0)
+        return min(rounds, default=0)
