@@ -82,7 +82,15 @@ def unit_block(state: State, number: int) -> int:
 
 @inner
 def put(
-    state: State, unit: int, index: int, arrival: int, kind: int, bank: int, row: int, column: int, handle: int
+    state: State,
+    unit: int,
+    index: int,
+    arrival: int,
+    kind: int,
+    bank: int,
+    row: int,
+    column: int,
+    handle: int,
 ) -> None:
     """Put a request at the end of port `index` of a unit; the port must have room."""
     port = unit + state[O_PORTS] + index * I_SIZE
@@ -111,7 +119,7 @@ def locate(state: State, address: int) -> tuple[int, int, int, int]:
 def request(
     state: State, answers: Answers, port: int, handle: int, address: int, cycle: int, kind: int
 ) -> int:
-    """Put the request for the burst at `address`, which arrives at `cycle`, into a port; return its channel."""
+    """Put the request for the burst at `address`, arriving at `cycle`, into a port; return its channel."""
     slot = handle & (answers.shape[0] - 1)
     answers[slot, A_ADMITTED], answers[slot, A_COMPLETED] = -1, -1
     number, bank, row, column = locate(state, address)
@@ -171,8 +179,8 @@ def _refill(
     while room > 0 and cursor[number] < ends[number]:
         handle = order[cursor[number]]
         put(
-            state, unit, 0, requests[0, handle], requests[1, handle], requests[2, handle], requests[3, handle],
-            requests[4, handle], handle,
+            state, unit, 0, requests[0, handle], requests[1, handle], requests[2, handle],
+            requests[3, handle], requests[4, handle], handle,
         )  # fmt: skip
         cursor[number] += 1
         room -= 1
@@ -200,9 +208,15 @@ def feed_channel(
 
 @kernel
 def feed_in_order(
-    state: State, trace: Trace, answers: Answers, requests: Integers, units: Integers, window: int, cursor: Integers
+    state: State,
+    trace: Trace,
+    answers: Answers,
+    requests: Integers,
+    units: Integers,
+    window: int,
+    cursor: Integers,
 ) -> int:
-    """Run requests that come one after the other: request n when n - `window` has entered its queue, if not later.
+    """Run requests that come one after the other, request n not before n - `window` has entered its queue.
 
     requests: rows as of `feed_channel`; units: of each, over all channels. cursor: next request and the cycle
     of the last one put in; they move, so that the call can be repeated when the trace is nearly full.

@@ -123,7 +123,12 @@ def send(state: State, channel: int, unit: int, command: int, cycle: int, bank: 
     _follow(state, rules + L_PSEUDO * R_SIZE, unit + U_EARLIEST, cycle)
     if bank < 0:
         return
-    _follow(state, rules + L_GROUP * R_SIZE, unit + state[O_GROUPS] + (bank >> state[H_GROUP_SHIFT]) * COMMANDS, cycle)
+    _follow(
+        state,
+        rules + L_GROUP * R_SIZE,
+        unit + state[O_GROUPS] + (bank >> state[H_GROUP_SHIFT]) * COMMANDS,
+        cycle,
+    )
     _follow(state, rules + L_BANK * R_SIZE, unit + state[O_BANKS] + bank * B_SIZE, cycle)
     rank = bank >> state[H_RANK_SHIFT]
     _follow(state, rules + L_RANK * R_SIZE, unit + state[O_RANKS] + rank * COMMANDS, cycle)
@@ -198,7 +203,9 @@ def _closed(state: State, unit: int, bank: int) -> None:
 
 
 @inner
-def send_activate(state: State, trace: Trace, channel: int, unit: int, number: int, bank: int, entry: int, start: int) -> None:
+def send_activate(
+    state: State, trace: Trace, channel: int, unit: int, number: int, bank: int, entry: int, start: int
+) -> None:
     """Open the row of queue entry `entry`: in one command, in two at once, or its first half of two."""
     row = state[entry + Q_ROW]
     if state[H_GAP_MOST] == 0:
@@ -226,7 +233,9 @@ def send_second_half(state: State, trace: Trace, channel: int, unit: int, number
 
 
 @inner
-def send_row_command(state: State, trace: Trace, channel: int, unit: int, number: int, command: int, bank: int, start: int) -> None:
+def send_row_command(
+    state: State, trace: Trace, channel: int, unit: int, number: int, command: int, bank: int, start: int
+) -> None:
     """Send a PRE, PREA, REFA or REFB."""
     send(state, channel, unit, command, start, bank)
     row = -1

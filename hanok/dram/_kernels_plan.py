@@ -1,9 +1,9 @@
 """Kernels that find a unit's candidates: the column command and the row command that would go next.
 
-FR-FCFS: of all column commands that a queue holds, the one that can go first; of those that can go at the same
-cycle, the oldest. The same for row commands, which never close a row that an older request wants, and close a
-row that younger ones want only after H_CAP of them have passed. A candidate is kept until something changes
-that it depends on.
+FR-FCFS: of all column commands that a queue holds, the one that can go first; of those that can go at the
+same cycle, what a row was opened for, and then the oldest. The same for row commands, which never close a row
+that an older request wants, and close a row that younger ones want only after H_CAP of them have passed. A
+candidate is kept until something changes that it depends on.
 """
 
 # Elements of arrays and compiled functions are Any to mypy.
@@ -11,7 +11,11 @@ that it depends on.
 
 from __future__ import annotations
 
-from hanok.dram._kernels_commands import State, aligned, earliest
+from hanok.dram._kernels_commands import (
+    State,
+    aligned,
+    earliest,
+)
 from hanok.dram._layout import (
     B_BYPASSED,
     B_HEAD_READ,
@@ -48,8 +52,6 @@ from hanok.dram._layout import (
     O_RANKS,
     PRE,
     PREA,
-    Q_BANK,
-    Q_KIND,
     Q_SEQUENCE,
     RD,
     READ,
@@ -79,11 +81,17 @@ from hanok.dram._layout import (
     U_WRITES,
     WRITE,
 )
-from hanok.numerics._kernels_compile import inner
+from hanok.numerics._kernels_compile import (
+    inner,
+)
 
 COLUMNS, ROWS, BOTH = 1, 2, 3
 """Bits of U_PLANNED: which candidates hold."""
+
+
 AGE_BITS = 40
+
+
 YOUNGER = 1 << (AGE_BITS - 1)
 """Requests are numbered below this, and candidates lie less than 2**20 cycles ahead."""
 
@@ -116,7 +124,7 @@ def _window(state: State, unit: int, cycles: int) -> int:
 
 
 @inner
-def _row_floor(state: State, channel: int, unit: int, command: int) -> int:
+def row_floor(state: State, channel: int, unit: int, command: int) -> int:
     """Return the first cycle in which anything but a bank and its group lets a row command begin."""
     floor = max(state[unit + U_EARLIEST + command], state[unit + U_NOW], state[channel + CH_BUSES])
     if command == state[H_FIRST]:
@@ -127,7 +135,7 @@ def _row_floor(state: State, channel: int, unit: int, command: int) -> int:
 
 
 @inner
-def _offer_row(state: State, unit: int, bank: int, command: int, floor: int, age: int, best: int) -> int:
+def offer_row(state: State, unit: int, bank: int, command: int, floor: int, age: int, best: int) -> int:
     """Take a row command of one bank as the unit's candidate when it is earlier, or as early and older.
 
     best: the present candidate's age; returns the age of what is the candidate then.
@@ -164,19 +172,19 @@ def _plan_refresh_of_bank(state: State, channel: int, unit: int, bank: int, best
         command = PRE
     elif state[unit + U_HALF] >= 0:
         return best
-    return _offer_row(state, unit, bank, command, _row_floor(state, channel, unit, command), -1, best)
+    return offer_row(state, unit, bank, command, row_floor(state, channel, unit, command), -1, best)
 
 
 @inner
 def _plan_closing(state: State, channel: int, unit: int, best: int) -> None:
     """Closed pages: a row that no queued request wants is closed when nothing else can be done."""
-    floor = _row_floor(state, channel, unit, PRE)
+    floor = row_floor(state, channel, unit, PRE)
     for bank in range(state[H_BANKS]):
         slot = unit + state[O_BANKS] + bank * B_SIZE
         if state[slot + B_ROW] < 0 or state[slot + B_OWNER] >= 0:
             continue
         if state[slot + B_HIT_READ] < 0 and state[slot + B_HIT_WRITE] < 0:
-            best = _offer_row(state, unit, bank, PRE, floor, NEVER - 1, best)
+            best = offer_row(state, unit, bank, PRE, floor, NEVER - 1, best)
 
 
 @inner
@@ -194,7 +202,7 @@ def _wanted_bank(state: State, unit: int) -> int:
 
 
 @inner
-def _bus_free(state: State, channel: int, command: int) -> int:
+def bus_free(state: State, channel: int, command: int) -> int:
     """Return the first cycle in which the bus of `command` is free."""
     return state[channel + CH_BUSES + state[state[H_FORMS] + command * F_SIZE + F_BUS]]
 
@@ -211,9 +219,13 @@ def _best_column(
     command, now = RD + kind, state[unit + U_NOW]
     form = state[H_FORMS] + command * F_SIZE
     lead, align = state[form + F_LEAD], state[form + F_ALIGN] - 1
-    floor = max(now, _bus_free(state, channel, command)) + lead
+    floor = max(now, bus_free(state, channel, command)) + lead
     floor = max(floor, state[unit + U_EARLIEST + command])
-    groups, ranks, banks = unit + state[O_GROUPS] + command, unit + state[O_RANKS] + command, unit + state[O_BANKS]
+    groups, ranks, banks = (
+        unit + state[O_GROUPS] + command,
+        unit + state[O_RANKS] + command,
+        unit + state[O_BANKS],
+    )
     group_shift, rank_shift, cap = state[H_GROUP_SHIFT], state[H_RANK_SHIFT], state[H_CAP]
     best_entry = -1
     active = unit + state[O_ACTIVE] + kind * state[H_BANKS]
@@ -253,9 +265,9 @@ def _plan_columns(state: State, channel: int, unit: int, mode: int, target: int,
 
 @inner
 def _plan_rows(state: State, channel: int, unit: int, mode: int, target: int) -> int:
-    """Find the best row command for the queue's requests whose row is not open; return its request's number."""
+    """Find the best row command for requests whose row is not open; return its request's number."""
     first = state[H_FIRST]
-    opening, closing = _row_floor(state, channel, unit, first), _row_floor(state, channel, unit, PRE)
+    opening, closing = row_floor(state, channel, unit, first), row_floor(state, channel, unit, PRE)
     groups, ranks, banks = unit + state[O_GROUPS], unit + state[O_RANKS], unit + state[O_BANKS]
     group_shift, rank_shift, cap = state[H_GROUP_SHIFT], state[H_RANK_SHIFT], state[H_CAP]
     half = state[unit + U_HALF]
@@ -267,7 +279,7 @@ def _plan_rows(state: State, channel: int, unit: int, mode: int, target: int) ->
         hit, head = state[slot + B_HIT_READ + mode], state[slot + B_HEAD_READ + mode]
         closed = state[slot + B_ROW] < 0
         command = first if closed else PRE
-        idle = hit == head or bank == target or bank == half
+        idle = hit == head or bank in (target, half)
         kept = (hit >= 0 and state[slot + B_BYPASSED] < cap) or state[slot + B_OWNER] >= 0
         held = half >= 0 if closed else kept
         cycle = max(opening if closed else closing, state[slot + command])
@@ -292,9 +304,7 @@ def _plan_all(state: State, channel: int, unit: int, mode: int) -> None:
     state[unit + U_ROW_AT], state[unit + U_ROW_COMMAND] = NEVER, -1
     owed = state[unit + U_OWED]
     waiting = state[unit + U_READS] + state[unit + U_WRITES]
-    all_banks = (
-        owed > 0 and state[H_BANK_INTERVAL] == 0 and (owed > state[H_POSTPONED] or waiting == 0)
-    )
+    all_banks = owed > 0 and state[H_BANK_INTERVAL] == 0 and (owed > state[H_POSTPONED] or waiting == 0)
     target = _wanted_bank(state, unit)
     _plan_columns(state, channel, unit, mode, target, all_banks)
     if all_banks:
@@ -327,115 +337,3 @@ def plan(state: State, channel: int, unit: int) -> None:
     elif state[unit + U_PLANNED] != BOTH:
         _plan_all(state, channel, unit, mode)
     state[unit + U_PLANNED] = BOTH
-
-
-@inner
-def _column_start(state: State, channel: int, unit: int, entry: int) -> int:
-    """Return the first cycle in which a queued row hit's column command can begin."""
-    command = RD + state[entry + Q_KIND]
-    lead = state[state[H_FORMS] + command * F_SIZE + F_LEAD]
-    floor = max(state[unit + U_NOW], _bus_free(state, channel, command)) + lead
-    return aligned(state, command, max(floor, earliest(state, unit, state[entry + Q_BANK], command))) - lead
-
-
-@inner
-def _precedes(state: State, unit: int, one: int, other: int) -> bool:
-    """Whether of two row hits that can go at the same cycle the first goes: owners first, then by age."""
-    owns = state[unit + state[O_BANKS] + state[one + Q_BANK] * B_SIZE + B_OWNER] == one
-    other_owns = state[unit + state[O_BANKS] + state[other + Q_BANK] * B_SIZE + B_OWNER] == other
-    return owns if owns != other_owns else state[one + Q_SEQUENCE] < state[other + Q_SEQUENCE]
-
-
-@inner
-def _offer_column(state: State, channel: int, unit: int, kind: int, bank: int) -> None:
-    """Take a bank's row hit as the unit's column candidate when it is earlier, or as early and older."""
-    slot = unit + state[O_BANKS] + bank * B_SIZE
-    hit = state[slot + B_HIT_READ + kind]
-    if hit != state[slot + B_HEAD_READ + kind] and state[slot + B_BYPASSED] >= state[H_CAP]:
-        return
-    start, at, entry = _column_start(state, channel, unit, hit), state[unit + U_COLUMN_AT], state[unit + U_COLUMN_ENTRY]
-    if start < at or (start == at and _precedes(state, unit, hit, entry)):
-        state[unit + U_COLUMN_AT], state[unit + U_COLUMN_ENTRY] = start, hit
-
-
-@inner
-def _offer_bank_row(state: State, channel: int, unit: int, mode: int, bank: int) -> None:
-    """Take what a bank's oldest request needs as the unit's row candidate, if its row is not open."""
-    slot = unit + state[O_BANKS] + bank * B_SIZE
-    hit, head = state[slot + B_HIT_READ + mode], state[slot + B_HEAD_READ + mode]
-    half = state[unit + U_HALF]
-    if hit == head or bank == half:
-        return
-    command = state[H_FIRST]
-    if state[slot + B_ROW] >= 0:
-        if (hit >= 0 and state[slot + B_BYPASSED] < state[H_CAP]) or state[slot + B_OWNER] >= 0:
-            return
-        command = PRE
-    elif half >= 0:
-        return
-    best = NEVER
-    if state[unit + U_ROW_AT] < NEVER:
-        other = unit + state[O_BANKS] + state[unit + U_ROW_BANK] * B_SIZE
-        best = state[state[other + B_HEAD_READ + mode] + Q_SEQUENCE]
-    floor = _row_floor(state, channel, unit, command)
-    _offer_row(state, unit, bank, command, floor, state[head + Q_SEQUENCE], best)
-
-
-@inner
-def after_admission(state: State, channel: int, unit: int, entry: int) -> None:
-    """Keep the candidates right when a request has entered a queue."""
-    if state[unit + U_PLANNED] != BOTH or state[unit + U_OWED] > 0 or state[H_CLOSED]:
-        state[unit + U_PLANNED] = 0
-        return
-    mode, bank = state[unit + U_MODE], state[entry + Q_BANK]
-    if state[entry + Q_KIND] != mode:
-        return
-    slot = unit + state[O_BANKS] + bank * B_SIZE
-    if state[slot + B_HIT_READ + mode] == entry:
-        _offer_column(state, channel, unit, mode, bank)
-    elif state[slot + B_HEAD_READ + mode] == entry:
-        _offer_bank_row(state, channel, unit, mode, bank)
-
-
-@inner
-def _row_holds(state: State, channel: int, unit: int) -> bool:
-    """Whether the row candidate can still begin when it was to begin."""
-    if state[unit + U_ROW_AT] == NEVER:
-        return True
-    command, bank = state[unit + U_ROW_COMMAND], state[unit + U_ROW_BANK]
-    cycle = max(_row_floor(state, channel, unit, command), earliest(state, unit, bank, command))
-    return cycle <= state[unit + U_ROW_AT]
-
-
-@inner
-def after_column(state: State, channel: int, unit: int, bank: int) -> None:
-    """Keep the row candidate after a column command in `bank`, if it can be kept."""
-    if state[unit + U_OWED] > 0 or state[H_CLOSED]:
-        state[unit + U_PLANNED] = 0
-        return
-    holds = state[unit + U_PLANNED] & ROWS and state[unit + U_ROW_BANK] != bank and _row_holds(state, channel, unit)
-    state[unit + U_PLANNED] = 0
-    if holds:
-        state[unit + U_PLANNED] = ROWS
-        mode = state[unit + U_MODE]
-        if state[unit + state[O_BANKS] + bank * B_SIZE + B_HEAD_READ + mode] >= 0:
-            _offer_bank_row(state, channel, unit, mode, bank)
-
-
-@inner
-def after_row(state: State, channel: int, unit: int, bank: int) -> None:
-    """Keep the column candidate after a row command in `bank` (-1: in all), if it can be kept."""
-    if bank < 0 or state[unit + U_OWED] > 0 or state[H_CLOSED] or not state[unit + U_PLANNED] & COLUMNS:
-        state[unit + U_PLANNED] = 0
-        return
-    state[unit + U_PLANNED] = 0
-    entry = state[unit + U_COLUMN_ENTRY]
-    if entry >= 0 and _column_start(state, channel, unit, entry) > state[unit + U_COLUMN_AT]:
-        return
-    state[unit + U_PLANNED] = COLUMNS
-    slot = unit + state[O_BANKS] + bank * B_SIZE
-    owner, mode = state[slot + B_OWNER], state[unit + U_MODE]
-    if state[slot + B_HIT_READ + mode] >= 0:
-        _offer_column(state, channel, unit, mode, bank)
-    if owner >= 0 and state[owner + Q_KIND] != mode:
-        _offer_column(state, channel, unit, 1 - mode, bank)

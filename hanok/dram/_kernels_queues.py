@@ -1,7 +1,7 @@
 """Kernels of the controller's queues: requests enter from the ports, wait by bank, and leave with their data.
 
-Each unit keeps its queued reads and writes twice linked in order of arrival, and by bank in the same order, so
-that a bank's oldest request and its oldest row hit are known at once.
+Each unit keeps its queued reads and writes twice linked in order of arrival, and by bank in the same order,
+so that a bank's oldest request and its oldest row hit are known at once.
 """
 
 # Elements of arrays and compiled functions are Any to mypy.

@@ -1,10 +1,14 @@
-"""Kernels of the scheduler: requests come in, commands go out; one channel from event to event."""
+"""Kernels of the scheduler: commands go out, one channel from event to event."""
 
 # Elements of arrays and compiled functions are Any to mypy.
 # mypy: disable-error-code="no-any-return"
 
 from __future__ import annotations
 
+from hanok.dram._kernels_admission import (
+    admit,
+    is_hungry,
+)
 from hanok.dram._kernels_commands import (
     State,
     Trace,
@@ -14,18 +18,29 @@ from hanok.dram._kernels_commands import (
     send_row_command,
     send_second_half,
 )
-from hanok.dram._kernels_plan import COLUMNS, ROWS, after_admission, after_column, after_row, plan
-from hanok.dram._kernels_queues import Answers, insert, is_queued, see, serve
+from hanok.dram._kernels_flat import (
+    step_flat,
+)
+from hanok.dram._kernels_offers import (
+    after_column,
+    after_row,
+)
+from hanok.dram._kernels_plan import (
+    COLUMNS,
+    ROWS,
+    plan,
+)
+from hanok.dram._kernels_queues import (
+    Answers,
+    see,
+    serve,
+)
 from hanok.dram._layout import (
     A_ADMITTED,
-    A_COMPLETED,
     B_HEAD_READ,
     B_HIT_READ,
     B_SIZE,
     C_BANK_REFRESHES,
-    C_COALESCED,
-    C_FORWARDS,
-    C_READS,
     C_REFRESHES,
     CH_BUSES,
     CH_LAST,
@@ -37,43 +52,23 @@ from hanok.dram._layout import (
     F_TAIL,
     H_BANK_INTERVAL,
     H_BANKS,
-    H_BURST,
     H_CHANNEL_SIZE,
     H_CHANNELS,
     H_CLOSED,
     H_FLAT,
-    H_FLAT_FS,
-    H_FLAT_LATENCY_FS,
     H_FORMS,
     H_GAP_LEAST,
     H_GAP_MOST,
     H_HIGH,
     H_INTERVAL,
     H_LOW,
-    H_PORTS,
     H_PSEUDO,
-    H_READ_LATENCY,
-    H_READ_QUEUE,
-    H_RING_MASK,
     H_STREAM,
     H_TRACE_COUNT,
     H_UNIT_SIZE,
     HUNGRY,
-    I_MORE,
-    I_PUT,
-    I_SIZE,
-    I_TAKEN,
-    N_ARRIVAL,
-    N_BANK,
-    N_COLUMN,
-    N_HANDLE,
-    N_KIND,
-    N_ROW,
-    N_SIZE,
     NEVER,
     O_BANKS,
-    O_INPUT,
-    O_PORTS,
     PRE,
     PREA,
     Q_BANK,
@@ -87,7 +82,6 @@ from hanok.dram._layout import (
     U_ARRIVAL,
     U_COLUMN_AT,
     U_COLUMN_ENTRY,
-    U_DATA_END,
     U_DEADLINE,
     U_DUE,
     U_EARLIEST,
@@ -101,7 +95,6 @@ from hanok.dram._layout import (
     U_OWNED_READS,
     U_OWNED_WRITES,
     U_PLANNED,
-    U_PORT,
     U_READS,
     U_ROW_AT,
     U_ROW_BANK,
@@ -109,59 +102,12 @@ from hanok.dram._layout import (
     U_STRAY_READS,
     U_WRITES,
 )
-from hanok.numerics._kernels_compile import inner
+from hanok.numerics._kernels_compile import (
+    inner,
+)
 
 MOST_COMMANDS = 4
 """The trace has room for so many commands when a step begins."""
-FLAT_QUEUE = 64
-"""Bursts that wait in a memory without banks before a write is kept from entering."""
-
-
-@inner
-def _take(state: State, channel: int, unit: int, index: int, answers: Answers, now: int) -> bool:
-    """Let a port's first request in, if its queue has room or knows the answer."""
-    port = unit + state[O_PORTS] + index * I_SIZE
-    taken, ring = state[port + I_TAKEN], state[H_RING_MASK]
-    request = unit + state[O_INPUT] + (index * (ring + 1) + (taken & ring)) * N_SIZE
-    kind, bank, handle = state[request + N_KIND], state[request + N_BANK], state[request + N_HANDLE]
-    slot = handle & (answers.shape[0] - 1)
-    if is_queued(state, unit, bank, state[request + N_ROW], state[request + N_COLUMN]):
-        answers[slot, A_ADMITTED] = now
-        answers[slot, A_COMPLETED] = now + (state[H_READ_LATENCY] + state[H_BURST] if kind == READ else 0)
-        state[unit + (C_FORWARDS if kind == READ else C_COALESCED)] += 1
-    elif state[unit + U_READS + kind] - state[unit + U_OWNED_READS + kind] < state[H_READ_QUEUE + kind]:
-        answers[slot, A_ADMITTED] = now
-        after_admission(state, channel, unit, insert(state, unit, request, now))
-    else:
-        return False
-    state[port + I_TAKEN] = taken + 1
-    return True
-
-
-@inner
-def admit(state: State, channel: int, unit: int, answers: Answers, now: int) -> int:
-    """Let in what has arrived by `now`, port by port in turn; return the next arrival that is known, or NEVER."""
-    ports = state[H_PORTS]
-    while True:
-        soonest, moved = NEVER, False
-        for turn in range(ports):
-            index = state[unit + U_PORT] + turn
-            if index >= ports:
-                index -= ports
-            port = unit + state[O_PORTS] + index * I_SIZE
-            taken = state[port + I_TAKEN]
-            if taken == state[port + I_PUT]:
-                continue
-            ring = state[H_RING_MASK]
-            arrival = state[unit + state[O_INPUT] + (index * (ring + 1) + (taken & ring)) * N_SIZE + N_ARRIVAL]
-            if arrival > now:
-                soonest = min(soonest, arrival)
-            elif _take(state, channel, unit, index, answers, now):
-                state[unit + U_PORT] = index + 1 if index + 1 < ports else 0
-                moved = True
-                break
-        if not moved:
-            return soonest
 
 
 @inner
@@ -193,7 +139,7 @@ def _send_row(state: State, trace: Trace, channel: int, unit: int, number: int) 
 
 @inner
 def _skip_idle_refreshes(state: State, trace: Trace, unit: int, until: int) -> None:
-    """Make the refreshes of a long idle time at once, all but the last ones, which leave the state they leave."""
+    """Make the refreshes of a long idle time at once, but for the last ones, which leave the same state."""
     if state[unit + U_READS] + state[unit + U_WRITES] + state[unit + U_OPEN] + state[unit + U_OWED] > 0:
         return
     if trace.shape[0] > 0 or state[unit + U_HALF] >= 0 or until >= NEVER:
@@ -207,22 +153,12 @@ def _skip_idle_refreshes(state: State, trace: Trace, unit: int, until: int) -> N
         state[unit + (C_BANK_REFRESHES if state[H_BANK_INTERVAL] else C_REFRESHES)] += rounds
 
 
-@inner
-def _is_hungry(state: State, unit: int) -> bool:
-    """Whether a port is empty that gets more."""
-    for index in range(state[H_PORTS]):
-        port = unit + state[O_PORTS] + index * I_SIZE
-        if state[port + I_MORE] and state[port + I_TAKEN] == state[port + I_PUT]:
-            return True
-    return False
-
-
 COLUMN, ROW, HALF = 0, 1, 2
 
 
 @inner
 def _choose(state: State, column: int, row: int, half: int, deadline: int, mode: int) -> tuple[int, int]:
-    """Return the start and the kind of what goes first: a column command, the ACT of an ACT1, a row command."""
+    """Return start and kind of what goes first: a column command, the ACT of an ACT1, a row command."""
     if half < column and half <= row:
         return half, HALF
     if column <= row:
@@ -254,11 +190,11 @@ STUCK, MOVED, WAITS = 0, 1, 2
 def _run_hits(
     state: State, trace: Trace, answers: Answers, channel: int, unit: int, number: int, until: int, other: int
 ) -> int:
-    """The stream path: send row hits in order of age, one after the other, as long as no rule but those of the
-    whole unit holds one back, so that none of the others could go earlier.
+    """The stream path: send row hits in order of age, as long as no rule but those of the whole unit holds
+    one back, so that none of the others could go earlier.
 
-    Ends where anything else could happen: a refresh, another row, the other queue (MOVED, or STUCK when nothing
-    was sent), or the turn of the other unit or of the caller, with U_NEXT set (WAITS).
+    Ends where anything else could happen: a refresh, another row, the other queue (MOVED, or STUCK when
+    nothing was sent), or the turn of the other unit or of the caller, with U_NEXT set (WAITS).
     """
     moved = STUCK
     while _is_steady(state, unit):
@@ -288,7 +224,7 @@ def _run_hits(
         state[unit + U_PLANNED] = 0
         if state[unit + U_ARRIVAL] <= event:
             state[unit + U_ARRIVAL] = admit(state, channel, unit, answers, event)
-            if _is_hungry(state, unit):
+            if is_hungry(state, unit):
                 state[unit + U_ARRIVAL] = event
                 return MOVED
     return moved
@@ -296,8 +232,8 @@ def _run_hits(
 
 @inner
 def step(
-    state: State, trace: Trace, answers: Answers, channel: int, unit: int, number: int, until: int, other: int,
-    awaited: int,
+    state: State, trace: Trace, answers: Answers, channel: int, unit: int, number: int, until: int,
+    other: int, awaited: int,
 ) -> int:  # fmt: skip
     """Go on with a unit until cycle `until`, or until a row command of it would come after cycle `other`."""
     while True:
@@ -309,7 +245,7 @@ def step(
             return TRACE_FULL
         if state[unit + U_ARRIVAL] <= now:
             state[unit + U_ARRIVAL] = admit(state, channel, unit, answers, now)
-            if _is_hungry(state, unit):
+            if is_hungry(state, unit):
                 state[unit + U_ARRIVAL] = now
                 return HUNGRY
         if awaited >= 0 and answers[awaited, A_ADMITTED] >= 0:
@@ -323,7 +259,10 @@ def step(
                 continue
         if state[unit + U_ROW_AT] < state[channel + CH_BUSES]:
             state[unit + U_PLANNED] &= ~ROWS
-        if state[unit + U_COLUMN_AT] < state[channel + CH_BUSES + state[state[H_FORMS] + RD * F_SIZE + F_BUS]]:
+        if (
+            state[unit + U_COLUMN_AT]
+            < state[channel + CH_BUSES + state[state[H_FORMS] + RD * F_SIZE + F_BUS]]
+        ):
             state[unit + U_PLANNED] &= ~COLUMNS
         plan(state, channel, unit)
         half = _half_start(state, channel, unit)
@@ -373,53 +312,24 @@ def step(
 
 
 @inner
-def _step_flat(state: State, answers: Answers, unit: int, until: int) -> int:
-    """A memory without banks: each burst holds its channel for a fixed time, in order of arrival."""
-    ring = state[H_RING_MASK]
-    while True:
-        least, first = NEVER, -1
-        for index in range(state[H_PORTS]):
-            port = unit + state[O_PORTS] + index * I_SIZE
-            taken = state[port + I_TAKEN]
-            if taken < state[port + I_PUT]:
-                request = unit + state[O_INPUT] + (index * (ring + 1) + (taken & ring)) * N_SIZE
-                if state[request + N_ARRIVAL] < least:
-                    least, first = state[request + N_ARRIVAL], index
-        state[unit + U_NEXT] = least
-        if least >= until or first < 0:
-            return REACHED
-        port = unit + state[O_PORTS] + first * I_SIZE
-        request = unit + state[O_INPUT] + (first * (ring + 1) + (state[port + I_TAKEN] & ring)) * N_SIZE
-        state[port + I_TAKEN] += 1
-        kind, handle = state[request + N_KIND], state[request + N_HANDLE]
-        start = max(state[unit + U_DATA_END], least * 1000)
-        end = start + state[H_FLAT_FS]
-        state[unit + U_DATA_END] = end
-        state[unit + C_READS + kind] += 1
-        entry = max(least * 1000, start - FLAT_QUEUE * state[H_FLAT_FS])
-        slot = handle & (answers.shape[0] - 1)
-        answers[slot, A_ADMITTED] = (entry + 999) // 1000
-        answers[slot, A_COMPLETED] = (end + state[H_FLAT_LATENCY_FS] + 999) // 1000
-
-
-@inner
-def advance(
-    state: State, trace: Trace, answers: Answers, index: int, until: int, awaited: int = -1
-) -> int:
+def advance(state: State, trace: Trace, answers: Answers, index: int, until: int, awaited: int = -1) -> int:
     """Let channel `index` make everything that begins before cycle `until`.
 
     Stops early when the request `awaited` (or -1) has entered its queue, when a port that gets more is empty,
-    or when the trace is nearly full; returns which. What has been put into the ports must be all that arrives before `until`.
+    or when the trace is nearly full; returns which. What has been put into the ports must be all that arrives
+    before `until`.
     """
     channel = state[H_CHANNELS] + index * state[H_CHANNEL_SIZE]
     units = state[H_PSEUDO]
     if state[H_FLAT]:
-        return _step_flat(state, answers, channel + CH_UNITS, until)
+        return step_flat(state, answers, channel + CH_UNITS, until)
     while True:
         first, least, other = 0, NEVER, NEVER
         for position in range(units):
             following = state[channel + CH_UNITS + position * state[H_UNIT_SIZE] + U_NEXT]
-            if following < least or (following == least and state[channel + CH_LAST] == index * units + first):
+            if following < least or (
+                following == least and state[channel + CH_LAST] == index * units + first
+            ):
                 first, least, other = position, following, least
             else:
                 other = min(other, following)

@@ -1,4 +1,4 @@
-"""Kernels that make the requests of long streams on demand, and that describe a channel's state without time."""
+"""Kernels that make long streams' requests on demand, and that describe a channel's state without time."""
 
 from __future__ import annotations
 
@@ -96,16 +96,20 @@ def next_on_unit(address: int, mask: int, value: int) -> int:
         while wrong > 1:
             wrong >>= 1
             bit <<= 1
-        if value & bit:
-            address = (address & -bit) | bit
-        else:
-            address = (address & -(2 * bit)) + 2 * bit
+        address = (address & -bit) | bit if value & bit else (address & -(2 * bit)) + 2 * bit
         address |= value & (bit - 1)
 
 
 @inner
 def _refill(
-    state: State, number: int, unit: int, port: int, stream: Integers, position: Integers, mask: int, value: int
+    state: State,
+    number: int,
+    unit: int,
+    port: int,
+    stream: Integers,
+    position: Integers,
+    mask: int,
+    value: int,
 ) -> None:
     """Put a stream's next bursts on unit `number` into its port, as many as fit.
 
@@ -148,8 +152,8 @@ def feed_streams(
 ) -> int:  # fmt: skip
     """Run a channel's share of the streams until cycle `until`; return why it stopped.
 
-    streams: [stream, S_SIZE]. positions: [unit of the channel, stream], which move. mask: the address bits that
-    choose the unit, or 0; values: [unit], over all channels, what they are.
+    streams: [stream, S_SIZE]. positions: [unit of the channel, stream], which move. mask: the address bits
+    that choose the unit, or 0; values: [unit], over all channels, what they are.
     """
     units = state[H_PSEUDO]
     while True:
@@ -252,7 +256,9 @@ def _describe_unit(state: State, unit: int, now: int, row: int, out: Integers, a
 
 @kernel
 def describe_channel(state: State, index: int, now: int, row: int, out: Integers) -> int:
-    """Write what a channel's future depends on to `out`, in time from `now` and rows from `row`; return its length.
+    """Write what a channel's future depends on to `out`, in time from `now`, rows from `row`.
+
+    Returns how many numbers those are.
 
     Two equal descriptions have equal futures, if the streams stand alike: every cycle later by the difference
     of the times, every row by that of the rows.

@@ -37,7 +37,7 @@ F_LEAD, F_TAIL, F_ALIGN, F_BUS, F_SIZE = range(5)
 P_SHIFT, P_MASK, P_TARGET, P_SIZE = range(4)
 
 CH_BUSES, CH_LAST, CH_UNITS = 0, 2, 4
-"""A channel's block begins with the first free cycle of each command bus, and who sent each one's last command."""
+"""A channel's block begins with the first free cycle of each command bus, and who sent the last command."""
 
 READ, WRITE = 0, 1
 ROW_CLOSED, ROW_OPENING = -1, -2
@@ -75,8 +75,8 @@ RING = 8
 U_EARLIEST = U_RING + RING
 U_SIZE = U_EARLIEST + COMMANDS
 
-# A bank: earliest cycles of its commands, then these. B_OWNER: the request that its row was opened for, until it
-# is served.
+# A bank: earliest cycles of its commands, then these. B_OWNER: the request that its row was opened for, until
+# it is served.
 (
     B_ROW, B_OWNER, B_BYPASSED, B_REFRESHED,
     B_HEAD_READ, B_HEAD_WRITE, B_TAIL_READ, B_TAIL_WRITE, B_HIT_READ, B_HIT_WRITE,

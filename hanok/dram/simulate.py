@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanok.dram import _layout as k
-from hanok.dram._kernels import feed_channel, feed_in_order
+from hanok.dram._kernels import advance_all, feed_channel, feed_in_order
 from hanok.dram.commands import COMMAND_DTYPE, Commands
 from hanok.dram.mapping import parse_mapping
 from hanok.dram.results import RequestRun
@@ -101,8 +101,18 @@ def _feed(
                 why = feed_in_order(state, buffer, answers, requests, units, window, place)
             else:
                 why = feed_channel(state, buffer, answers, channel, requests, order, cursor, ends)
-            yield buffer[: state[k.H_TRACE_COUNT]].copy()
-            state[k.H_TRACE_COUNT] = 0
+            yield _noted(state, buffer)
+    end = int(answers[: len(units), k.A_COMPLETED].max(initial=0))
+    while advance_all(state, buffer, answers, end + 1) == k.TRACE_FULL:
+        yield _noted(state, buffer)
+    yield _noted(state, buffer)
+
+
+def _noted(state: State, buffer: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Take the commands out of the trace."""
+    found = buffer[: state[k.H_TRACE_COUNT]].copy()
+    state[k.H_TRACE_COUNT] = 0
+    return found
 
 
 def _checked(
@@ -116,8 +126,8 @@ def _checked(
     addresses, arrivals = np.asarray(addresses, np.int64), np.asarray(arrivals, np.int64)
     if not writes.shape == addresses.shape == arrivals.shape or addresses.ndim != 1:
         raise HanokError(
-            f"requests: arrays of shapes {writes.shape}, {addresses.shape} and {arrivals.shape}; allowed: three "
-            "of one dimension and one length"
+            f"requests: arrays of shapes {writes.shape}, {addresses.shape} and {arrivals.shape}; allowed: "
+            "three of one dimension and one length"
         )
     capacity = standard.channel_bytes * channels
     for name, values, limit in (("address", addresses, capacity), ("arrival", arrivals, k.NEVER >> 10)):
@@ -129,7 +139,7 @@ def _checked(
 
 
 def commands_of(raw: NDArray[np.int64], standard: Standard) -> Commands:
-    """Return what was noted in a trace, in the order of the cycles, with each part of the commands' places."""
+    """Return what was noted in a trace, in the order of the cycles, with each part of each place."""
     raw = raw[raw[:, k.T_CYCLE].argsort(kind="stable")]
     shape = standard.organisation
     found = np.zeros(len(raw), COMMAND_DTYPE)

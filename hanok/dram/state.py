@@ -21,8 +21,8 @@ LONG_AGO = -(1 << 40)
 def make_state(memory: Memory, *, ports: int = 1, port_depth: int = 256, stream: bool = True) -> State:
     """Return the state of an idle memory of a chip; see `state_of`.
 
-    Raises ChipError for an unknown standard, a capacity that the standard's channels do not have, or a mapping
-    that is none.
+    Raises ChipError for an unknown standard, a capacity that the standard's channels do not have, or a
+    mapping that is none.
     """
     standard = get_standard(memory.standard)
     if isinstance(standard, FlatMemory):
@@ -57,8 +57,8 @@ def state_of(
     """Return the state of `channels` idle channels of `standard`.
 
     mapping: text of `hanok.dram.mapping`, by default the standard's own. Each unit has `ports` ports, in each
-    of which `port_depth` requests can wait (rounded up to a power of two). `stream` False turns the stream path
-    off.
+    of which `port_depth` requests can wait (rounded up to a power of two). `stream` False turns the stream
+    path off.
     """
     policy = policy or Policy()
     table = parse_mapping(mapping or standard.mapping, standard, channels)
@@ -159,8 +159,9 @@ def _forms(standard: Standard) -> list[int]:
 def _rules(standard: Standard, offset: int) -> list[int]:
     """For each command and level the bounds of its pairs, then the pairs (after, cycles).
 
-    Rules of a window wider than 1 are not among them; the activates' ring keeps those. Where an activate takes
-    two commands, what must precede the second precedes the first by as much less as the two are apart at least.
+    Rules of a window wider than 1 are not among them; the activates' ring keeps those. Where an activate
+    takes two commands, what must precede the second precedes the first, by as much less as the two are apart
+    at least.
     """
     shift = standard.activate_gap_cycles[0]
     longest: dict[tuple[Command, str], dict[Command, int]] = {}
@@ -189,7 +190,8 @@ def _check_window(standard: Standard, rule: Rule) -> None:
     """Our bug, not the user's: the ring holds activates of a pseudo-channel."""
     widest = max(other.window for other in standard.rules)
     fits = rule.level == "pseudo" and rule.before is Command.ACT and rule.after in (Command.ACT, Command.REFB)
-    assert fits and rule.window == widest <= k.RING, f"{standard.name}: the controller cannot keep {rule}"
+    fits &= rule.window == widest <= k.RING
+    assert fits, f"{standard.name}: the controller cannot keep {rule}"
 
 
 def _idle(state: State) -> None:
@@ -207,8 +209,8 @@ def _idle(state: State) -> None:
     banks[..., k.B_OWNER] = -1
     banks[..., k.B_HEAD_READ : k.B_PLACE_READ] = -1
     entries = units[..., state[k.O_ENTRIES] : state[k.O_PORTS]].reshape(channels, pseudo, -1, k.Q_SIZE)
-    starts = int(state[k.H_CHANNELS]) + k.CH_UNITS + np.arange(channels)[:, None] * int(state[k.H_CHANNEL_SIZE])
-    starts = starts + np.arange(pseudo)[None, :] * size
+    first = int(state[k.H_CHANNELS]) + k.CH_UNITS
+    starts = first + np.arange(channels)[:, None] * int(state[k.H_CHANNEL_SIZE]) + np.arange(pseudo) * size
     places = starts[..., None] + int(state[k.O_ENTRIES]) + np.arange(entries.shape[2]) * k.Q_SIZE
     entries[..., :-1, k.Q_NEXT] = places[..., 1:]
     entries[..., -1, k.Q_NEXT] = -1
@@ -220,7 +222,7 @@ def _log2(power: int) -> int:
 
 
 def _pieces(mapping: Mapping, standard: Standard) -> tuple[list[int], dict[int, int]]:
-    """(shift, mask, target bit) of the unit's, the bank's, the row's and the column's pieces; where each ends."""
+    """(shift, mask, target bit) of unit's, bank's, row's and column's pieces; where each kind ends."""
     shape = standard.organisation
     bank_bits = _log2(shape.banks_per_group)
     targets = (

@@ -1,4 +1,4 @@
-"""Long streams through the controller: simulated until their state repeats, and once for channels that are alike."""
+"""Long streams through the controller: stepped until their state repeats, once for channels alike."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Stream:
 
 @dataclass(frozen=True)
 class StreamRun:
-    """What streams took; `simulated_bursts` of the `bursts` were stepped, the rest is known to be the same."""
+    """What streams took; `simulated_bursts` of the `bursts` were stepped, the rest goes like them."""
 
     cycles: int
     """Up to the last data."""
@@ -55,7 +55,7 @@ class StreamRun:
 
 @dataclass(frozen=True)
 class _Geometry:
-    """How the mapping repeats: bytes after which all but rows is the same, and rows that it is further then."""
+    """How the mapping repeats: bytes after which all but rows is the same, and how many rows that is."""
 
     mask: int
     """Address bits that choose the unit, or 0 where they are not used for that alone."""
@@ -74,10 +74,10 @@ def run_streams(
     mapping: str = "",
     stream: bool = True,
 ) -> StreamRun:
-    """Run streams side by side through `channels` idle channels, each pseudo-channel taking its share in order.
+    """Run streams side by side through `channels` idle channels; each pseudo-channel takes its share of each.
 
-    `stream` False steps every burst of every channel; the result is the same but for `simulated_bursts`. Raises
-    HanokError for a stream that leaves the memory, ChipError for a mapping or a policy that cannot be.
+    `stream` False steps every burst of every channel; the result is the same but for `simulated_bursts`.
+    Raises HanokError for a stream that leaves the memory, ChipError for a mapping or a policy that cannot be.
     """
     table = _table(standard, streams, channels)
     parsed = parse_mapping(mapping or standard.mapping, standard, channels)
@@ -116,8 +116,8 @@ def _table(standard: Standard, streams: Sequence[Stream], channels: int) -> Inte
         last = item.address + (item.bursts - 1) * stride
         if item.bursts < 0 or item.arrival < 0 or item.address % burst or stride % burst or stride < 0:
             raise HanokError(
-                f"stream {number}: {item}; allowed: bursts and arrival of at least 0, address and stride in whole "
-                f"bursts of {burst} bytes"
+                f"stream {number}: {item}; allowed: bursts and arrival of at least 0, address and stride in "
+                f"whole bursts of {burst} bytes"
             )
         if item.bursts and not 0 <= item.address <= last < capacity:
             raise HanokError(
@@ -157,18 +157,14 @@ def _geometry(mapping: Mapping, standard: Standard, channels: int) -> _Geometry:
 def _share(
     table: Integers, mapping: Mapping, geometry: _Geometry, standard: Standard, channel: int
 ) -> tuple[object, ...] | int:
-    """Return what tells a channel's share of the streams from that of others; its number if that is not known."""
+    """Return what tells a channel's share of the streams from that of others; if not known, its number."""
     pseudo = standard.organisation.pseudo_channels
     found: list[object] = []
     for address, stride, count, *_ in table.tolist():
         for number in range(channel * pseudo, (channel + 1) * pseudo):
             if geometry.mask and stride == standard.burst_bytes:
                 end = address + count * stride
-                span = [
-                    _without(kernels.next_on_unit.py_func(at, geometry.mask, int(geometry.values[number])), geometry)
-                    for at in (address, end)
-                ]
-                found.append(tuple(span))
+                found += [_first_of(geometry, number, at) for at in (address, end)]
             elif geometry.mask and count <= ENUMERATED:
                 addresses = address + np.arange(count) * stride
                 places = mapping.locate_all(addresses)
@@ -180,8 +176,9 @@ def _share(
     return tuple(found)
 
 
-def _without(address: int, geometry: _Geometry) -> int:
-    """Return the address without the bits that choose the unit."""
+def _first_of(geometry: _Geometry, number: int, address: int) -> int:
+    """Return the first address of a unit from `address` on, without the bits that choose the unit."""
+    address = kernels.next_on_unit.py_func(address, geometry.mask, int(geometry.values[number]))
     left, position, shift = 0, 0, 0
     while address >> shift:
         if not geometry.mask >> shift & 1:
@@ -268,7 +265,7 @@ class _Runner:
         return self.description[:size].tobytes() + places.tobytes(), untaken
 
     def _rounds(self, untaken: Integers, moved: Integers, now: int, cycles: int) -> int:
-        """Return how often the streams can move on by `moved` in `cycles` before one of them ends or begins."""
+        """Return how often streams can move on by `moved` in `cycles` before one of them ends or begins."""
         counts, rounds = self.table[:, kernels.S_COUNT], []
         for unit in range(self.pseudo):
             for stream in range(len(self.table)):

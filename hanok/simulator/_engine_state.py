@@ -17,8 +17,8 @@ MATRIX, VECTOR = 2, 3
 UNIT, WAIT, POST, CODE_END, RANK, WORK_0, WORK_1, WORK_2 = range(8)
 INSTRUCTION_COLUMNS = 8
 
-# Columns of what is found out about an instruction. LAST_BURST: bursts of its engine up to its end; POSTED_*: when
-# the post of each unit that it waited for was made.
+# Columns of what is found out about an instruction. LAST_BURST: bursts of its engine up to its end; POSTED_*:
+# when the post of each unit that it waited for was made.
 DISPATCH, START, END, RELEASE, ARRIVED, FETCH_CYCLES, TRANSFERRED, LAST_BURST, POSTED_0 = range(9)
 TIME_COLUMNS = POSTED_0 + 4
 UNKNOWN = -1

@@ -1,4 +1,4 @@
-"""Numba kernels of the load, store and fetch engines, in cycles of the core: requests go out, answers come in.
+"""Numba kernels of the load and store engines, in cycles of the core: requests go out, answers come in.
 
 A request is sent as soon as its cycle is known, ahead of everything else; the memory goes on only when no
 engine can send more, and no further than where an answer could bring it another request (`run_memory`).
@@ -6,170 +6,59 @@ engine can send more, and no further than where an answer could bring it another
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-import numpy as np
-import numpy.typing as npt
-
-from hanok.dram._kernels import request, to_cycle, to_ps
-from hanok.dram._kernels_schedule import advance, next_event
 from hanok.dram._layout import (
     A_ADMITTED,
     A_COMPLETED,
-    H_BURST,
-    H_PSEUDO,
-    H_READ_LATENCY,
-    H_TCK_FS,
-    H_UNITS,
-    TRACE_FULL,
 )
-from hanok.numerics._kernels_compile import inner
-
-Integers = npt.NDArray[np.int64]
-
-LOAD, STORE, FETCH = 0, 1, 2
-ENGINES = 3
+from hanok.numerics._kernels_compile import (
+    inner,
+)
+from hanok.simulator._kernels_traffic import (
+    ANSWERED,
+    ARRIVAL_WALK,
+    BURST_SHIFT,
+    BYTES_PER_CYCLE,
+    CURRENT,
+    DECODED,
+    ISSUE,
+    ISSUE_WALK,
+    ISSUED,
+    LAST,
+    LATENCY,
+    LOAD,
+    MOVER,
+    NEVER,
+    NEXT,
+    OPEN,
+    PARTIAL,
+    REQUESTS_PER_CYCLE,
+    SOONEST,
+    STARTED,
+    STORE,
+    TAKING,
+    WALK_1,
+    WALK_2,
+    WALK_3,
+    WALK_ADDRESS,
+    WALK_LEFT,
+    WALK_SIZE,
+    Engines,
+    Integers,
+    answer_to_oldest,
+    busy,
+    count_issue,
+    forget_intervals,
+    issue_of_oldest,
+    leave_slot,
+    send,
+    slot_cycle,
+)
 
 # Columns of a DMA instruction.
 FILL, RUN_BYTES, ADDRESS, COUNT_3, COUNT_2, COUNT_1, STRIDE_3, STRIDE_2, STRIDE_1, DECODER = range(10)
+
+
 TRANSFER_COLUMNS = 10
-
-# Columns of the constants of a simulation.
-CLOCK_MHZ, BURST_SHIFT, BYTES_PER_CYCLE, OUTSTANDING, REQUESTS_PER_CYCLE, LATENCY = range(6)
-CONSTANT_COLUMNS = 6
-
-# A walk over an instruction's runs.
-WALK_ADDRESS, WALK_LEFT, WALK_3, WALK_2, WALK_1, WALK_SIZE = range(6)
-
-# Columns of a DMA engine's state.
-(
-    NEXT,  # cycle of the next request, or NEVER while that is not known
-    SOONEST,  # that cycle but for the slot that it needs
-    CURRENT,  # row of the instruction that issues requests, or -1
-    ISSUE,  # cycle of the last request
-    ISSUED,  # requests in that cycle
-    SENT,  # bursts of this engine so far
-    ANSWERED_BURSTS,  # of them, how many answers are in
-    TAKING,  # load: row of the instruction whose bursts are coming in, or -1
-    STARTED,  # load: cycle in which that instruction started
-    PARTIAL,  # load: bytes waiting for a whole beat; store: bytes of the last beat not yet in a burst
-    MOVER,  # first cycle in which the SRAM side is free
-    ANSWERED,  # latest answer of the memory so far
-    BUSY,  # cycles in which it issues or moves
-    LAST,  # store: 1 when the open burst is the last of the instruction
-    OPEN,  # store: burst number of the write that is being gathered
-    DECODED,  # load: cycle in which the decoder of an EXPAND is done
-    CHECK,  # a start in this cycle needs to know whether earlier instructions have ended, or NEVER
-    CERTAIN,  # instructions whose end is not known end after this cycle
-    ISSUE_FRONT, ISSUE_BACK,  # first interval of busy requests, and behind the last one
-    MOVE_FRONT, MOVE_BACK,  # the same of the SRAM side
-    ISSUE_WALK,
-) = range(23)  # fmt: skip
-ARRIVAL_WALK = ISSUE_WALK + WALK_SIZE
-ENGINE_COLUMNS = ARRIVAL_WALK + WALK_SIZE
-"""The rings follow: for each burst the cycle of its request, its memory channel and the cycle in which it left
-its slot; then the busy intervals of both sides, twice as many, each a first cycle and one behind."""
-
-NEVER = np.int64(1) << 60
-
-
-class Engines(NamedTuple):
-    """State of the DMA engines and of the instruction fetch, and the memory behind them."""
-
-    state: Integers
-    """[engine, ENGINE_COLUMNS + 11 * ring]; the ring is a power of two, larger than what is ever open."""
-    answers: Integers
-    """[4 * ring, A_SIZE] of hanok.dram: the answer to burst n of an engine is at engine * ring + n % ring."""
-    memory: Integers
-    trace: Integers
-
-
-def ring_columns(ring: int) -> int:
-    """Return how many columns an engine's state has with rings of `ring` bursts."""
-    return ENGINE_COLUMNS + 11 * ring
-
-
-@inner
-def _ring(engines: Engines) -> int:
-    """Return the size of the rings."""
-    return engines.answers.shape[0] >> 2
-
-
-@inner
-def cycle_of(picoseconds: int, clock_mhz: int) -> int:
-    """`hanok.units.picoseconds_to_cycles`."""
-    return (picoseconds * clock_mhz + 999_999) // 1_000_000
-
-
-@inner
-def picosecond_of(cycle: int, clock_mhz: int) -> int:
-    """`hanok.units.cycles_to_picoseconds`."""
-    return (cycle * 1_000_000 + clock_mhz - 1) // clock_mhz
-
-
-@inner
-def memory_cycle(engines: Engines, constants: Integers, cycle: int) -> int:
-    """Return the memory's cycle in which a request of a cycle of the core arrives."""
-    if cycle >= NEVER:
-        return int(NEVER)
-    return int(to_cycle(engines.memory, picosecond_of(cycle, constants[CLOCK_MHZ])))
-
-
-@inner
-def core_cycle(engines: Engines, constants: Integers, cycle: int) -> int:
-    """Return the first cycle of the core that does not begin before a cycle of the memory."""
-    return int(cycle_of(to_ps(engines.memory, cycle), constants[CLOCK_MHZ]))
-
-
-@inner
-def busy(engines: Engines, engine: int, side: int, first: int, behind: int) -> None:
-    """Count cycles in which an engine's requests (side 0) or SRAM side (1) are busy, each cycle once."""
-    state, ring = engines.state, _ring(engines)
-    state[engine, BUSY] += behind - first
-    start = ENGINE_COLUMNS + (3 + 4 * side) * ring
-    front, back = ISSUE_FRONT + 2 * side, ISSUE_BACK + 2 * side
-    last = start + 2 * ((state[engine, back] - 1) & (2 * ring - 1))
-    if state[engine, back] > state[engine, front] and state[engine, last + 1] == first:
-        state[engine, last + 1] = behind
-    else:
-        slot = start + 2 * (state[engine, back] & (2 * ring - 1))
-        state[engine, slot], state[engine, slot + 1] = first, behind
-        state[engine, back] += 1
-    _compare(state, engine, ring)
-
-
-@inner
-def _compare(state: Integers, engine: int, ring: int) -> None:
-    """Take what both sides hold off the busy cycles; forget intervals that the other side has passed."""
-    mask = 2 * ring - 1
-    issues = ENGINE_COLUMNS + 3 * ring
-    moves = issues + 4 * ring
-    while (
-        state[engine, ISSUE_FRONT] < state[engine, ISSUE_BACK]
-        and state[engine, MOVE_FRONT] < state[engine, MOVE_BACK]
-    ):
-        a = issues + 2 * (state[engine, ISSUE_FRONT] & mask)
-        b = moves + 2 * (state[engine, MOVE_FRONT] & mask)
-        shared = min(state[engine, a + 1], state[engine, b + 1]) - max(state[engine, a], state[engine, b])
-        if shared > 0:
-            state[engine, BUSY] -= shared
-        if state[engine, a + 1] <= state[engine, b + 1]:
-            state[engine, ISSUE_FRONT] += 1
-        else:
-            state[engine, MOVE_FRONT] += 1
-
-
-@inner
-def _forget_intervals(engines: Engines, engine: int, passed: int) -> None:
-    """Drop intervals that end by a cycle before which neither side does anything any more."""
-    state, ring = engines.state, _ring(engines)
-    for side in range(2):
-        start = ENGINE_COLUMNS + (3 + 4 * side) * ring
-        front, back = ISSUE_FRONT + 2 * side, ISSUE_BACK + 2 * side
-        while state[engine, front] < state[engine, back]:
-            if state[engine, start + 2 * (state[engine, front] & (2 * ring - 1)) + 1] > passed:
-                break
-            state[engine, front] += 1
 
 
 @inner
@@ -212,72 +101,6 @@ def _first_run(state: Integers, engine: int, walk: int, transfer: Integers) -> N
 
 
 @inner
-def send(engines: Engines, constants: Integers, engine: int, burst: int, cycle: int, kind: int) -> None:
-    """Send the request for a burst in a cycle of the core."""
-    state, ring = engines.state, _ring(engines)
-    slot = state[engine, SENT] & (ring - 1)
-    state[engine, SENT] += 1
-    state[engine, ENGINE_COLUMNS + slot] = cycle
-    state[engine, ENGINE_COLUMNS + ring + slot] = request(
-        engines.memory,
-        engines.answers,
-        engine,
-        engine * ring + slot,
-        burst << constants[BURST_SHIFT],
-        memory_cycle(engines, constants, cycle),
-        kind,
-    )
-
-
-@inner
-def _count_issue(engines: Engines, engine: int, now: int) -> None:
-    """Note a request in cycle `now`."""
-    state = engines.state
-    if now != state[engine, ISSUE]:
-        state[engine, ISSUE], state[engine, ISSUED] = now, 0
-        busy(engines, engine, 0, now, now + 1)
-    state[engine, ISSUED] += 1
-
-
-@inner
-def _oldest(engines: Engines, engine: int) -> int:
-    """Return the ring's slot of an engine's oldest open burst."""
-    return engines.state[engine, ANSWERED_BURSTS] & (_ring(engines) - 1)
-
-
-@inner
-def issue_of_oldest(engines: Engines, engine: int) -> int:
-    """Return the cycle in which the request of the oldest open burst was sent."""
-    return engines.state[engine, ENGINE_COLUMNS + _oldest(engines, engine)]
-
-
-@inner
-def answer_to_oldest(engines: Engines, constants: Integers, engine: int, column: int) -> int:
-    """Return the cycle of the core of an answer to an engine's oldest open burst."""
-    slot = engine * _ring(engines) + _oldest(engines, engine)
-    return core_cycle(engines, constants, engines.answers[slot, column])
-
-
-@inner
-def _leave_slot(engines: Engines, engine: int, cycle: int) -> None:
-    """Note that the oldest open burst leaves its slot in `cycle`."""
-    engines.state[engine, ENGINE_COLUMNS + 2 * _ring(engines) + _oldest(engines, engine)] = cycle
-    engines.state[engine, ANSWERED_BURSTS] += 1
-
-
-@inner
-def _slot_cycle(engines: Engines, constants: Integers, engine: int) -> int:
-    """Return the first cycle in which the slot of the next burst is free, or NEVER if that is not known."""
-    state, ring = engines.state, _ring(engines)
-    before = state[engine, SENT] - constants[OUTSTANDING]
-    if before < 0:
-        return 0
-    if before >= state[engine, ANSWERED_BURSTS]:
-        return int(NEVER)
-    return state[engine, ENGINE_COLUMNS + 2 * ring + (before & (ring - 1))] + 1
-
-
-@inner
 def fill(engines: Engines, transfer: Integers, constants: Integers, start: int) -> int:
     """Time a FILL that starts at `start`, when all earlier bursts are in; return its end."""
     state = engines.state[LOAD]
@@ -285,7 +108,7 @@ def fill(engines: Engines, transfer: Integers, constants: Integers, start: int) 
     runs = transfer[COUNT_1] * transfer[COUNT_2] * transfer[COUNT_3]
     beats = runs * ((transfer[RUN_BYTES] + width - 1) // width)
     first = max(start, state[MOVER])
-    _forget_intervals(engines, LOAD, start)
+    forget_intervals(engines, LOAD, start)
     state[MOVER] = first + beats
     busy(engines, LOAD, 1, first, first + beats)
     return int(first + beats)
@@ -306,7 +129,7 @@ def plan_load(engines: Engines, constants: Integers) -> None:
     """Set the cycle of the next request, if its slot is known."""
     state = engines.state[LOAD]
     if state[CURRENT] >= 0 and state[NEXT] == NEVER:
-        free = _slot_cycle(engines, constants, LOAD)
+        free = slot_cycle(engines, constants, LOAD)
         if free < NEVER:
             state[NEXT] = max(state[SOONEST], free)
 
@@ -318,7 +141,7 @@ def load_bursts(engines: Engines, transfer: Integers, constants: Integers) -> bo
     shift = constants[BURST_SHIFT]
     while state[NEXT] < NEVER:
         now = state[NEXT]
-        _count_issue(engines, LOAD, now)
+        count_issue(engines, LOAD, now)
         burst = walk[WALK_ADDRESS] >> shift
         send(engines, constants, LOAD, burst, now, 0)
         more = True
@@ -370,7 +193,7 @@ def take_burst(engines: Engines, transfer: Integers, constants: Integers) -> boo
         if walk[WALK_LEFT] == 0:
             state[PARTIAL] = 0
             more = _next_run(engines.state, LOAD, ARRIVAL_WALK, transfer)
-    _leave_slot(engines, LOAD, gone)
+    leave_slot(engines, LOAD, gone)
     if more:
         return False
     if state[DECODED] > state[MOVER]:
@@ -392,11 +215,11 @@ def begin_store(engines: Engines, transfer: Integers, constants: Integers, row: 
 
 @inner
 def gather_burst(engines: Engines, transfer: Integers, constants: Integers) -> None:
-    """Read from SRAM what the next write burst needs, and set the cycle of its request, if its slot is known."""
+    """Read from SRAM what the next write burst needs, and set its request's cycle, if its slot is known."""
     state, walk = engines.state[STORE], engines.state[STORE, ISSUE_WALK : ISSUE_WALK + WALK_SIZE]
     if state[CURRENT] < 0 or state[NEXT] < NEVER:
         return
-    free = _slot_cycle(engines, constants, STORE)
+    free = slot_cycle(engines, constants, STORE)
     if free == NEVER:
         return
     shift, width = constants[BURST_SHIFT], constants[BYTES_PER_CYCLE]
@@ -426,11 +249,11 @@ def gather_burst(engines: Engines, transfer: Integers, constants: Integers) -> N
 
 @inner
 def store_bursts(engines: Engines, transfer: Integers, constants: Integers) -> bool:
-    """Send gathered bursts and gather further ones while slots are known; True after the instruction's last."""
+    """Send gathered bursts and gather others while slots are known; True after the instruction's last."""
     state = engines.state[STORE]
     while state[NEXT] < NEVER:
         now = state[NEXT]
-        _count_issue(engines, STORE, now)
+        count_issue(engines, STORE, now)
         send(engines, constants, STORE, state[OPEN], now, 1)
         state[NEXT] = NEVER
         if state[LAST]:
@@ -447,44 +270,4 @@ def accept_burst(engines: Engines, constants: Integers) -> None:
     taken = answer_to_oldest(engines, constants, STORE, A_ADMITTED)
     accepted = max(taken, issue_of_oldest(engines, STORE))
     state[ANSWERED] = max(state[ANSWERED], accepted)
-    _leave_slot(engines, STORE, accepted)
-
-
-@inner
-def is_answered(engines: Engines, engine: int) -> bool:
-    """Whether the answer to an engine's oldest open burst is known."""
-    if engines.state[engine, ANSWERED_BURSTS] == engines.state[engine, SENT]:
-        return False
-    slot = engine * _ring(engines) + _oldest(engines, engine)
-    column = A_ADMITTED if engine == STORE else A_COMPLETED
-    return bool(engines.answers[slot, column] >= 0)
-
-
-PROGRESS, STILL, FULL = 1, 0, -1
-
-
-@inner
-def run_memory(engines: Engines, constants: Integers, limit: int) -> int:
-    """Let the memory go on, when no answer that is next in its engine's order is known, but not to cycle `limit`.
-
-    No channel goes further than where the next answer of any engine could bring it a request: the answer to a
-    read comes its latency and burst after its command, that to a write in the cycle of its entry. Returns
-    PROGRESS, STILL when nothing happens before `limit`, or FULL for the command trace.
-    """
-    ring, memory = _ring(engines), engines.memory
-    pipe = (constants[LATENCY] * 1_000_000 // constants[CLOCK_MHZ]) * 1000 // memory[H_TCK_FS]
-    bound = limit
-    for engine in range(ENGINES):
-        if engines.state[engine, ANSWERED_BURSTS] < engines.state[engine, SENT]:
-            channel = engines.state[engine, ENGINE_COLUMNS + ring + _oldest(engines, engine)]
-            ahead = 1 if engine == STORE else max(1, memory[H_READ_LATENCY] + memory[H_BURST] + pipe)
-            bound = min(bound, next_event(memory, channel) + ahead)
-    if bound >= NEVER:
-        return STILL
-    found = STILL
-    for channel in range(memory[H_UNITS] // memory[H_PSEUDO]):
-        if next_event(memory, channel) < bound:
-            found = PROGRESS
-            if advance(memory, engines.trace, engines.answers, channel, bound) == TRACE_FULL:
-                return FULL
-    return found
+    leave_slot(engines, STORE, accepted)

@@ -11,7 +11,7 @@ from hanok.errors import HanokError, VerifyError
 from hanok.isa import Decoded, Opcode, Unit, decode
 from hanok.machine import Chip
 from hanok.simulator import _engine_state as layout
-from hanok.simulator import _kernels_transfer as transfer_kernel
+from hanok.simulator import _kernels_traffic as traffic
 from hanok.simulator._kernels_engine import DEADLOCK, FULL_TRACE, run
 from hanok.simulator._work import matrix_work, transfer_work, vector_work
 from hanok.simulator.counters import Timing
@@ -43,8 +43,8 @@ def simulate(
         raise HanokError(f"command trace: all {len(engines.trace)} places are taken; ask for more")
     if cycles == DEADLOCK:
         raise VerifyError(_deadlock(decoded, plan, record))
-    burst_bytes = 1 << int(plan.constants[transfer_kernel.BURST_SHIFT])
-    bursts = engines.state[:, transfer_kernel.SENT]
+    burst_bytes = 1 << int(plan.constants[traffic.BURST_SHIFT])
+    bursts = engines.state[:, traffic.SENT]
     return Timing(
         chip=chip,
         cycles=cycles,
@@ -56,9 +56,9 @@ def simulate(
         useful_macs=macs,
         stream_cycles_of=stream_cycles,
         causes=record.cause,
-        load_bytes=int(bursts[transfer_kernel.LOAD]) * burst_bytes,
-        store_bytes=int(bursts[transfer_kernel.STORE]) * burst_bytes,
-        fetch_bytes=int(bursts[transfer_kernel.FETCH]) * burst_bytes,
+        load_bytes=int(bursts[traffic.LOAD]) * burst_bytes,
+        store_bytes=int(bursts[traffic.STORE]) * burst_bytes,
+        fetch_bytes=int(bursts[traffic.FETCH]) * burst_bytes,
         dram=read_counters(engines.memory),
         dram_commands=int(engines.memory[dram_layout.H_TRACE_COUNT]),
     )
@@ -85,7 +85,7 @@ def _plan(decoded: Decoded, chip: Chip, code_address: int) -> tuple[layout.Plan,
     indices, cycles = vector_work(decoded, core.vector)
     table[indices, layout.WORK_0] = cycles
     constants = _constants(chip)
-    burst_bytes = 1 << int(constants[transfer_kernel.BURST_SHIFT])
+    burst_bytes = 1 << int(constants[traffic.BURST_SHIFT])
     indices, transfers = transfer_work(decoded, core.dma, chip.memory.capacity_mib << 20, burst_bytes)
     table[indices, layout.WORK_0] = np.arange(len(indices))
     limits = np.array(
@@ -149,7 +149,7 @@ def _record(decoded: Decoded, plan: layout.Plan) -> layout.Record:
     unit[:, layout.FIRST] = np.cumsum(unit[:, layout.COUNT]) - unit[:, layout.COUNT]
     unit[:, layout.POST_LEFT] = layout.UNKNOWN
     control = np.zeros(layout.CONTROL_COLUMNS, np.int64)
-    control[layout.FETCH_NEXT] = transfer_kernel.NEVER
+    control[layout.FETCH_NEXT] = traffic.NEVER
     control[layout.FETCH_ISSUE] = -1
     time = np.full((len(decoded), layout.TIME_COLUMNS), layout.UNKNOWN, np.int64)
     time[:, layout.TRANSFERRED] = 0
@@ -167,24 +167,24 @@ def _record(decoded: Decoded, plan: layout.Plan) -> layout.Record:
     )
 
 
-def _engines(chip: Chip, stream: bool, trace: Integers | None) -> transfer_kernel.Engines:
+def _engines(chip: Chip, stream: bool, trace: Integers | None) -> traffic.Engines:
     """The DMA engines and the memory at cycle 0."""
-    dma, engines = chip.core.dma, transfer_kernel.ENGINES
+    dma, engines = chip.core.dma, traffic.ENGINES
     burst_bytes = get_standard(chip.memory.standard).burst_bytes
     depth = max(dma.outstanding, chip.core.control.fetch_buffer_bytes // burst_bytes + 2)
     ring = 1 << depth.bit_length()
     memory = make_state(chip.memory, ports=engines, port_depth=ring, stream=stream)
-    state = np.zeros((engines, transfer_kernel.ring_columns(ring)), np.int64)
-    for column in (transfer_kernel.NEXT, transfer_kernel.CHECK):
-        state[:, column] = transfer_kernel.NEVER
+    state = np.zeros((engines, traffic.ring_columns(ring)), np.int64)
+    for column in (traffic.NEXT, traffic.CHECK):
+        state[:, column] = traffic.NEVER
     for column in (
-        transfer_kernel.CURRENT,
-        transfer_kernel.TAKING,
-        transfer_kernel.ISSUE,
-        transfer_kernel.CERTAIN,
+        traffic.CURRENT,
+        traffic.TAKING,
+        traffic.ISSUE,
+        traffic.CERTAIN,
     ):
         state[:, column] = -1
-    return transfer_kernel.Engines(
+    return traffic.Engines(
         state=state,
         answers=np.full((4 * ring, dram_layout.A_SIZE), -1, np.int64),
         memory=memory,

@@ -1,0 +1,109 @@
+"""Kernels that let requests in from the ports."""
+
+# Elements of arrays and compiled functions are Any to mypy.
+# mypy: disable-error-code="no-any-return"
+
+from __future__ import annotations
+
+from hanok.dram._kernels_commands import (
+    State,
+)
+from hanok.dram._kernels_offers import (
+    after_admission,
+)
+from hanok.dram._kernels_queues import (
+    Answers,
+    insert,
+    is_queued,
+)
+from hanok.dram._layout import (
+    A_ADMITTED,
+    A_COMPLETED,
+    C_COALESCED,
+    C_FORWARDS,
+    H_BURST,
+    H_PORTS,
+    H_READ_LATENCY,
+    H_READ_QUEUE,
+    H_RING_MASK,
+    I_MORE,
+    I_PUT,
+    I_SIZE,
+    I_TAKEN,
+    N_ARRIVAL,
+    N_BANK,
+    N_COLUMN,
+    N_HANDLE,
+    N_KIND,
+    N_ROW,
+    N_SIZE,
+    NEVER,
+    O_INPUT,
+    O_PORTS,
+    READ,
+    U_OWNED_READS,
+    U_PORT,
+    U_READS,
+)
+from hanok.numerics._kernels_compile import (
+    inner,
+)
+
+
+@inner
+def _take(state: State, channel: int, unit: int, index: int, answers: Answers, now: int) -> bool:
+    """Let a port's first request in, if its queue has room or knows the answer."""
+    port = unit + state[O_PORTS] + index * I_SIZE
+    taken, ring = state[port + I_TAKEN], state[H_RING_MASK]
+    request = unit + state[O_INPUT] + (index * (ring + 1) + (taken & ring)) * N_SIZE
+    kind, bank, handle = state[request + N_KIND], state[request + N_BANK], state[request + N_HANDLE]
+    slot = handle & (answers.shape[0] - 1)
+    if is_queued(state, unit, bank, state[request + N_ROW], state[request + N_COLUMN]):
+        answers[slot, A_ADMITTED] = now
+        answers[slot, A_COMPLETED] = now + (state[H_READ_LATENCY] + state[H_BURST] if kind == READ else 0)
+        state[unit + (C_FORWARDS if kind == READ else C_COALESCED)] += 1
+    elif state[unit + U_READS + kind] - state[unit + U_OWNED_READS + kind] < state[H_READ_QUEUE + kind]:
+        answers[slot, A_ADMITTED] = now
+        after_admission(state, channel, unit, insert(state, unit, request, now))
+    else:
+        return False
+    state[port + I_TAKEN] = taken + 1
+    return True
+
+
+@inner
+def admit(state: State, channel: int, unit: int, answers: Answers, now: int) -> int:
+    """Let in what has arrived by `now`, port by port in turn; return the next known arrival, or NEVER."""
+    ports = state[H_PORTS]
+    while True:
+        soonest, moved = NEVER, False
+        for turn in range(ports):
+            index = state[unit + U_PORT] + turn
+            if index >= ports:
+                index -= ports
+            port = unit + state[O_PORTS] + index * I_SIZE
+            taken = state[port + I_TAKEN]
+            if taken == state[port + I_PUT]:
+                continue
+            ring = state[H_RING_MASK]
+            arrival = state[
+                unit + state[O_INPUT] + (index * (ring + 1) + (taken & ring)) * N_SIZE + N_ARRIVAL
+            ]
+            if arrival > now:
+                soonest = min(soonest, arrival)
+            elif _take(state, channel, unit, index, answers, now):
+                state[unit + U_PORT] = index + 1 if index + 1 < ports else 0
+                moved = True
+                break
+        if not moved:
+            return soonest
+
+
+@inner
+def is_hungry(state: State, unit: int) -> bool:
+    """Whether a port is empty that gets more."""
+    for index in range(state[H_PORTS]):
+        port = unit + state[O_PORTS] + index * I_SIZE
+        if state[port + I_MORE] and state[port + I_TAKEN] == state[port + I_PUT]:
+            return True
+    return False

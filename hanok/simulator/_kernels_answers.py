@@ -1,0 +1,207 @@
+"""Numba kernels that send the units' requests and take what the memory answers."""
+
+from __future__ import annotations
+
+from hanok.dram._layout import (
+    A_COMPLETED,
+)
+from hanok.numerics._kernels_compile import (
+    inner,
+)
+from hanok.simulator._engine_state import (
+    ARRIVALS,
+    ARRIVED,
+    CODE_ADDRESS,
+    CODE_BYTES,
+    CODE_END,
+    DISPATCH,
+    DISPATCHED,
+    ENDED,
+    FETCH_ARRIVED,
+    FETCH_BUFFER,
+    FETCH_ISSUE,
+    FETCH_NEXT,
+    FETCHED,
+    FIRST,
+    FREE,
+    LAST_BURST,
+    ROOM,
+    START,
+    TRANSFERRED,
+    WORK_0,
+    Plan,
+    Record,
+)
+from hanok.simulator._kernels_accounting import (
+    finish,
+)
+from hanok.simulator._kernels_transfer import (
+    ANSWERED,
+    ANSWERED_BURSTS,
+    BURST_SHIFT,
+    CURRENT,
+    FETCH,
+    FILL,
+    ISSUE,
+    LATENCY,
+    LOAD,
+    MOVER,
+    NEVER,
+    NEXT,
+    SENT,
+    STORE,
+    TAKING,
+    Engines,
+    accept_burst,
+    answer_to_oldest,
+    begin_taking,
+    fill,
+    gather_burst,
+    is_answered,
+    issue_of_oldest,
+    load_bursts,
+    plan_load,
+    send,
+    store_bursts,
+    take_burst,
+)
+
+
+@inner
+def try_fill(plan: Plan, record: Record, engines: Engines) -> bool:
+    """Make a FILL that holds the load engine, once all bursts before it are in; True if it did."""
+    engine = engines.state[LOAD]
+    index = engine[CURRENT]
+    if index < 0 or engine[ANSWERED_BURSTS] < engine[SENT]:
+        return False
+    transfer = plan.transfer[plan.instruction[index, WORK_0]]
+    if not transfer[FILL]:
+        return False
+    end = fill(engines, transfer, plan.constants, record.time[index, START])
+    engine[CURRENT] = -1
+    record.unit[LOAD, FREE] = end
+    finish(plan, record, LOAD, index, end)
+    return True
+
+
+@inner
+def plan_fetch(plan: Plan, record: Record) -> None:
+    """Set the cycle of the next instruction fetch, when the buffer is known to have room for it."""
+    control, limits = record.control, plan.limits
+    if control[FETCH_NEXT] != NEVER or control[FETCHED] >= limits[CODE_BYTES]:
+        return
+    size = 1 << plan.constants[BURST_SHIFT]
+    offset = limits[CODE_ADDRESS] & (size - 1)
+    behind = min(limits[CODE_BYTES], control[FETCHED] + size - (offset if control[FETCHED] == 0 else 0))
+    while control[ROOM] < control[DISPATCHED]:
+        gone = plan.instruction[control[ROOM] - 1, CODE_END] if control[ROOM] > 0 else 0
+        if behind - gone <= limits[FETCH_BUFFER]:
+            break
+        control[ROOM] += 1
+    gone = plan.instruction[control[ROOM] - 1, CODE_END] if control[ROOM] > 0 else 0
+    if behind - gone > limits[FETCH_BUFFER]:
+        return
+    room = record.time[control[ROOM] - 1, DISPATCH] + 1 if control[ROOM] > 0 else 0
+    control[FETCH_NEXT] = max(room, control[FETCH_ISSUE] + 1)
+
+
+@inner
+def send_fetches(plan: Plan, record: Record, engines: Engines) -> bool:
+    """Fetch bursts of instructions as long as the buffer is known to have room; True if any was sent."""
+    control, limits, moved = record.control, plan.limits, False
+    size = 1 << plan.constants[BURST_SHIFT]
+    while control[FETCH_NEXT] < NEVER:
+        now = control[FETCH_NEXT]
+        burst = (limits[CODE_ADDRESS] + control[FETCHED]) >> plan.constants[BURST_SHIFT]
+        send(engines, plan.constants, FETCH, burst, now, 0)
+        control[FETCHED] = min(limits[CODE_BYTES], (burst + 1) * size - limits[CODE_ADDRESS])
+        control[FETCH_ISSUE], control[FETCH_NEXT] = now, NEVER
+        moved = True
+        plan_fetch(plan, record)
+    return moved
+
+
+@inner
+def _take_fetch(plan: Plan, record: Record, engines: Engines) -> bool:
+    """Take the oldest fetched burst, and all instructions that it completes; True if there is any."""
+    control, limits, state = record.control, plan.limits, engines.state[FETCH]
+    ready = answer_to_oldest(engines, plan.constants, FETCH, A_COMPLETED)
+    arrived = max(ready + plan.constants[LATENCY], issue_of_oldest(engines, FETCH) + 1)
+    control[FETCH_ARRIVED] = max(control[FETCH_ARRIVED], arrived)
+    state[ANSWERED_BURSTS] += 1
+    shift = plan.constants[BURST_SHIFT]
+    first = limits[CODE_ADDRESS] >> shift
+    there = min(limits[CODE_BYTES], ((first + state[ANSWERED_BURSTS]) << shift) - limits[CODE_ADDRESS])
+    before = control[ARRIVALS]
+    while control[ARRIVALS] < plan.instruction.shape[0]:
+        if plan.instruction[control[ARRIVALS], CODE_END] > there:
+            break
+        record.time[control[ARRIVALS], ARRIVED] = control[FETCH_ARRIVED]
+        control[ARRIVALS] += 1
+    return bool(control[ARRIVALS] > before)
+
+
+@inner
+def send_requests(plan: Plan, record: Record, engines: Engines) -> bool:
+    """Send all requests whose cycle is known; True if an instruction has made its last."""
+    ended = False
+    for engine in range(2):
+        state = engines.state[engine]
+        if state[NEXT] == NEVER:
+            continue
+        index, before = state[CURRENT], state[SENT]
+        transfer = plan.transfer[plan.instruction[index, WORK_0]]
+        if engine == LOAD:
+            last = load_bursts(engines, transfer, plan.constants)
+        else:
+            last = store_bursts(engines, transfer, plan.constants)
+        record.time[index, TRANSFERRED] += state[SENT] - before
+        if last:
+            record.time[index, LAST_BURST] = state[SENT]
+            record.unit[engine, FREE] = state[ISSUE] + (1 if engine == LOAD else 0)
+            ended = True
+    return ended
+
+
+@inner
+def _take_loads(plan: Plan, record: Record, engines: Engines) -> bool:
+    """Take the load bursts whose answers are known, in order; True if an instruction has ended."""
+    state, unit, ended = engines.state[LOAD], record.unit[LOAD], False
+    while is_answered(engines, LOAD):
+        index = plan.member[unit[FIRST] + unit[ENDED]]
+        transfer = plan.transfer[plan.instruction[index, WORK_0]]
+        if state[TAKING] != index:
+            begin_taking(engines, transfer, index, record.time[index, START])
+        if take_burst(engines, transfer, plan.constants):
+            finish(plan, record, LOAD, index, state[MOVER])
+            ended = True
+    return ended
+
+
+@inner
+def _take_stores(plan: Plan, record: Record, engines: Engines) -> bool:
+    """Note which writes the memory has taken, in order; True if an instruction has ended."""
+    state, unit, ended = engines.state[STORE], record.unit[STORE], False
+    while is_answered(engines, STORE):
+        accept_burst(engines, plan.constants)
+        index = plan.member[unit[FIRST] + unit[ENDED]]
+        if record.time[index, LAST_BURST] == state[ANSWERED_BURSTS]:
+            finish(plan, record, STORE, index, state[ANSWERED] + 1)
+            ended = True
+    return ended
+
+
+@inner
+def take_answers(plan: Plan, record: Record, engines: Engines) -> bool:
+    """Take all answers that are known and next in their engine's order; True if that moves a unit."""
+    moved = False
+    while is_answered(engines, FETCH):
+        moved |= _take_fetch(plan, record, engines)
+    moved |= _take_loads(plan, record, engines)
+    moved |= try_fill(plan, record, engines)
+    plan_load(engines, plan.constants)
+    moved |= _take_stores(plan, record, engines)
+    store = engines.state[STORE]
+    if store[CURRENT] >= 0 and store[NEXT] == NEVER:
+        gather_burst(engines, plan.transfer[plan.instruction[store[CURRENT], WORK_0]], plan.constants)
+    return moved
