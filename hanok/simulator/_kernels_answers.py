@@ -35,13 +35,12 @@ from hanok.simulator._engine_state import (
 from hanok.simulator._kernels_accounting import (
     finish,
 )
-from hanok.simulator._kernels_transfer import (
+from hanok.simulator._kernels_traffic import (
     ANSWERED,
     ANSWERED_BURSTS,
     BURST_SHIFT,
     CURRENT,
     FETCH,
-    FILL,
     ISSUE,
     LATENCY,
     LOAD,
@@ -52,16 +51,19 @@ from hanok.simulator._kernels_transfer import (
     STORE,
     TAKING,
     Engines,
-    accept_burst,
     answer_to_oldest,
+    is_answered,
+    issue_of_oldest,
+    send,
+)
+from hanok.simulator._kernels_transfer import (
+    FILL,
+    accept_burst,
     begin_taking,
     fill,
     gather_burst,
-    is_answered,
-    issue_of_oldest,
     load_bursts,
     plan_load,
-    send,
     store_bursts,
     take_burst,
 )

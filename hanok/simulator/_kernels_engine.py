@@ -67,12 +67,11 @@ from hanok.simulator._kernels_answers import (
     take_answers,
     try_fill,
 )
-from hanok.simulator._kernels_transfer import (
+from hanok.simulator._kernels_traffic import (
     BUSY,
     CERTAIN,
     CHECK,
     CURRENT,
-    FILL,
     FULL,
     LOAD,
     NEVER,
@@ -82,11 +81,14 @@ from hanok.simulator._kernels_transfer import (
     STILL,
     STORE,
     Engines,
-    begin_load,
-    begin_store,
     core_cycle,
     memory_cycle,
     run_memory,
+)
+from hanok.simulator._kernels_transfer import (
+    FILL,
+    begin_load,
+    begin_store,
 )
 
 

@@ -29,10 +29,12 @@ class Request:
     """What a queue holds, and what became of it."""
 
     write: bool
-    arrival: int
+    asked: int
+    """When it would come."""
     place: Place
     row: int
     column: int
+    arrival: int = NEVER
     number: int = -1
     """In the order of entry."""
     seen: bool = False
@@ -328,11 +330,35 @@ class Unit:
             del self.rows[closed]
 
 
-def _do_cycle(units: list[Unit], now: int) -> None:
-    """Send all that a channel can begin now."""
+class Host:
+    """Whoever gives the requests: `window` of them at most, if it is not 0, wait for their entry at a time."""
+
+    def __init__(self, requests: list[Request], window: int) -> None:
+        self.requests, self.window, self.put = requests, window, 0
+
+    def give(self) -> bool:
+        """Set the arrivals of the requests whose turn has come; whether there were any."""
+        before, last = self.put, 0
+        for request in self.requests[before:]:
+            if self.window:
+                if self.put >= self.window:
+                    last = self.requests[self.put - self.window].admitted
+                    if last < 0:
+                        break
+                last = max(last, self.requests[max(self.put - 1, 0)].arrival)
+            request.arrival = max(request.asked, last)
+            self.put += 1
+        return self.put > before
+
+
+def _do_cycle(units: list[Unit], host: Host, now: int) -> None:
+    """Send all that can begin now."""
     while True:
-        for unit in units:
-            unit.settle(now)
+        while True:
+            for unit in units:
+                unit.settle(now)
+            if not host.give():
+                break
         ready = [(unit, wish) for unit in units if (wish := unit.next_command(now))]
         if not ready:
             return
@@ -340,11 +366,11 @@ def _do_cycle(units: list[Unit], now: int) -> None:
         unit.send(wish, now)
 
 
-def _run_channel(units: list[Unit]) -> None:
+def _run(units: list[Unit], host: Host) -> None:
     """Try every cycle until all is done; pass over cycles in which nobody wants anything."""
     now = 0
     while units:
-        _do_cycle(units, now)
+        _do_cycle(units, host, now)
         units = [unit for unit in units if unit.port or unit.wishes()]
         now += 1
         if units and not any(unit.wishes() for unit in units):
@@ -359,29 +385,28 @@ def stepped_run(
     channels: int,
     policy: Policy,
     mapping: str,
+    window: int = 0,
 ) -> tuple[list[int], list[int], list[Sent], Counter[str]]:
     """Return when each request entered and when its data were through, all commands, and the counters.
 
     A pseudo-channel is done, and refreshes no more, when all its requests are through and it wants nothing.
     """
     table = parse_mapping(mapping or standard.mapping, standard, channels)
-    units: list[list[Unit]] = []
+    pseudo_channels = range(standard.organisation.pseudo_channels)
+    units: list[Unit] = []
     for number in range(channels):
         channel = Channel()
-        pseudo_channels = range(standard.organisation.pseudo_channels)
-        units.append([Unit(standard, policy, channel, (number, pseudo)) for pseudo in pseudo_channels])
+        units += [Unit(standard, policy, channel, (number, pseudo)) for pseudo in pseudo_channels]
     requests = []
     for write, address, arrival in zip(writes, addresses, arrivals, strict=True):
         at = table.locate(int(address))
         place = at["rank"], at["group"], at["bank"]
         requests.append(Request(bool(write), int(arrival), place, at["row"], at["column"]))
-        units[at["channel"]][at["pseudo"]].port.append(requests[-1])
-    for of_channel in units:
-        _run_channel(of_channel)
-    every = [unit for of_channel in units for unit in of_channel]
+        units[at["channel"] * len(pseudo_channels) + at["pseudo"]].port.append(requests[-1])
+    _run(units, Host(requests, window))
     return (
         [request.admitted for request in requests],
         [request.completed for request in requests],
-        sorted(command for unit in every for command in unit.sent),
-        sum((unit.tally for unit in every), Counter()),
+        sorted(command for unit in units for command in unit.sent),
+        sum((unit.tally for unit in units), Counter()),
     )
