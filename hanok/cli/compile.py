@@ -13,6 +13,7 @@ from hanok.cli.options import (
     CalibrationOption,
     ChipOption,
     DramOption,
+    EccOption,
     NoHostOption,
     SeedOption,
     load_chip,
@@ -25,6 +26,7 @@ def compile_command(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="An .onnx model.")],
     chip: ChipOption = DEFAULT_CHIP,
     dram: DramOption = "",
+    ecc: EccOption = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -45,7 +47,7 @@ def compile_command(
     with progress_line() as progress:
         program = compile_model(
             model,
-            load_chip(chip, dram),
+            load_chip(chip, dram, ecc),
             calibration=read_calibration(calibrate),
             no_host=no_host,
             seed=seed,

@@ -105,6 +105,24 @@ def run_command(
         Literal["all-bank", "per-bank", "none"], typer.Option("--refresh", help="How banks are refreshed.")
     ] = "all-bank",
     postpone: Annotated[int, typer.Option("--postpone", help="Refreshes that may wait for requests.")] = 0,
+    window: Annotated[
+        int,
+        typer.Option(
+            "--window",
+            help="Requests that the host sends ahead of those that queues have taken, as trace front ends of "
+            "Ramulator and DRAMsim3 send one; 0: no limit.",
+        ),
+    ] = 1,
+    ecc: Annotated[
+        Literal["none", "on_die", "side_band", "both"],
+        typer.Option(
+            "--ecc", help="Codes that guard a burst: the dies', the host's (in line where pins lack), both."
+        ),
+    ] = "none",
+    partial_writes: Annotated[
+        bool,
+        typer.Option("--partial-writes", help="Every write changes part of its burst, which ECC must merge."),
+    ] = False,
     check: Annotated[
         bool, typer.Option("--check", help="Hold the commands against the timing table, independently.")
     ] = False,
@@ -138,7 +156,15 @@ def run_command(
         refresh=_REFRESH[refresh],
         postponed_refreshes=postpone,
     )
-    memory = Memory(choose_standard(standard, speed, density, table), channels, mapping, policy)
+    memory = Memory(
+        choose_standard(standard, speed, density, table),
+        channels,
+        mapping,
+        policy,
+        window=window,
+        ecc=ecc,
+        partial_writes=partial_writes,
+    )
     with progress_line() as progress:
         result = run_trace(
             trace,

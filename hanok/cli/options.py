@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -24,6 +24,12 @@ DramOption = Annotated[
         show_default=False,
     ),
 ]
+EccOption = Annotated[
+    Literal["none", "on_die", "side_band", "both"] | None,
+    typer.Option(
+        "--ecc", help="Other codes on the chip's DRAM: its dies', the host's, or both.", show_default=False
+    ),
+]
 CalibrationOption = Annotated[
     Path | None,
     typer.Option(
@@ -39,16 +45,18 @@ DEFAULT_CHIP = "edge"
 PROGRAM_SUFFIX = ".hanok"
 
 
-def load_chip(name: str, dram: str = "") -> Chip:
-    """Return the chip of a --chip option, with the DRAM of a --dram option."""
+def load_chip(name: str, dram: str = "", ecc: str | None = None) -> Chip:
+    """Return the chip of a --chip option, with the DRAM of a --dram and the codes of an --ecc option."""
     from hanok.machine import Chip
 
     chip = Chip.load(name)
-    if not dram:
+    if not dram and ecc is None:
         return chip
-    from hanok.flows.dram_swap import swap_dram
+    from hanok.flows.dram_swap import swap_dram, swap_ecc
 
-    return swap_dram(chip, dram)
+    if dram:
+        chip = swap_dram(chip, dram)
+    return chip if ecc is None else swap_ecc(chip, ecc)
 
 
 def read_calibration(path: Path | None) -> Any:

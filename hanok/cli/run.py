@@ -13,8 +13,8 @@ from hanok.cli.options import (
     PROGRAM_SUFFIX,
     CalibrationOption,
     DramOption,
+    EccOption,
     NoHostOption,
-    SeedOption,
     load_chip,
     read_calibration,
     read_inputs,
@@ -44,6 +44,7 @@ def run(
         ),
     ] = "",
     dram: DramOption = "",
+    ecc: EccOption = None,
     inputs: Annotated[
         list[str] | None,
         typer.Option(
@@ -65,7 +66,21 @@ def run(
     ] = None,
     no_check: Annotated[bool, typer.Option("--no-check", help="Do not compare with ONNX Runtime.")] = False,
     no_host: NoHostOption = False,
-    seed: SeedOption = 0,
+    seed: Annotated[
+        int,
+        typer.Option(
+            "--seed", min=0, max=2**32 - 1, help="Seed of random data where none is given, and of bit errors."
+        ),
+    ] = 0,
+    bit_errors: Annotated[
+        float | None,
+        typer.Option(
+            "--bit-errors",
+            metavar="RATE",
+            help="Share of DRAM cells, of constants and inputs, that are wrong before the run.",
+            show_default=False,
+        ),
+    ] = None,
     layers: Annotated[int, typer.Option("--layers", min=0, help="How many layers the table shows.")] = 12,
 ) -> None:
     """Run MODEL on a chip: the outputs, the cycles, the energy, and why."""
@@ -76,13 +91,19 @@ def run(
             check_writable(path)
     with progress_line() as progress:
         begin = perf_counter()
-        program = _program(model, chip, dram, calibrate, no_host, seed, progress)
+        program = _program(model, chip, dram, ecc, calibrate, no_host, seed, progress)
         compile_seconds = perf_counter() - begin
         from hanok.flows.compile_and_run import run_program
 
         values = read_inputs(inputs or [], program)
         result = run_program(
-            program, values, check=not no_check, seed=seed, compile_seconds=compile_seconds, progress=progress
+            program,
+            values,
+            check=not no_check,
+            seed=seed,
+            compile_seconds=compile_seconds,
+            bit_errors=bit_errors,
+            progress=progress,
         )
         progress("writing the reports")
         write_reports(result, html, trace, json, save)
@@ -93,6 +114,7 @@ def _program(
     model: Path,
     chip: str,
     dram: str,
+    ecc: str | None,
     calibrate: Path | None,
     no_host: bool,
     seed: int,
@@ -104,7 +126,7 @@ def _program(
         samples = read_calibration(calibrate)
         return compile_model(
             model,
-            load_chip(chip or DEFAULT_CHIP, dram),
+            load_chip(chip or DEFAULT_CHIP, dram, ecc),
             calibration=samples,
             no_host=no_host,
             seed=seed,
@@ -114,10 +136,12 @@ def _program(
         raise HanokError(
             f"{model}: is compiled already, so --calibrate has nothing to do; give it to `hanok compile`"
         )
-    if dram:
-        raise HanokError(
-            f"{model}: was compiled for its chip's DRAM, which --dram cannot change; compile again with it"
-        )
+    for option, given in (("--dram", bool(dram)), ("--ecc", ecc is not None)):
+        if given:
+            raise HanokError(
+                f"{model}: was compiled for its chip's DRAM, which {option} cannot change; compile again "
+                "with it"
+            )
     program = load_verified(model)
     if chip and load_chip(chip) != program.chip:
         raise HanokError(

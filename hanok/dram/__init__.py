@@ -5,7 +5,7 @@ from hanok.dram.commands import COMMAND_DTYPE, Commands
 from hanok.dram.energy import MemoryEnergy, energy_pj
 from hanok.dram.mapping import Mapping, parse_mapping
 from hanok.dram.results import Counters, Loss, RequestRun
-from hanok.dram.simulate import commands_of, new_trace, run_requests
+from hanok.dram.simulate import commands_of, run_requests
 from hanok.dram.standard import Command, Energy, FlatMemory, Organisation, Rule, Standard
 from hanok.dram.standards import (
     check_standard,
@@ -44,7 +44,6 @@ __all__ = [
     "get_standard",
     "load_standard",
     "make_state",
-    "new_trace",
     "parse_mapping",
     "read_counters",
     "run_requests",

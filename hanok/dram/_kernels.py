@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hanok.dram._kernels_commands import State, Trace
-from hanok.dram._kernels_queues import Answers
+from hanok.dram._kernels_commands import State
+from hanok.dram._kernels_queues import answer_slot
 from hanok.dram._kernels_schedule import advance
 from hanok.dram._layout import (
     A_ADMITTED,
@@ -54,12 +54,12 @@ from hanok.dram._layout import (
     U_NEXT,
     U_NOW,
 )
-from hanok.numerics._kernels_compile import inner, kernel
+from hanok.numerics._kernels_compile import inner, kernel, leaf
 
 Integers = NDArray[np.int64]
 
 
-@inner
+@leaf
 def gather(state: State, address: int, first: int, last: int) -> int:
     """XOR the address bits that pieces first..last-1 choose into one number."""
     found = 0
@@ -68,7 +68,7 @@ def gather(state: State, address: int, first: int, last: int) -> int:
     return found
 
 
-@inner
+@leaf
 def unit_block(state: State, number: int) -> int:
     """Return where the block of unit `number`, counted over all channels, begins."""
     channel = number // state[H_PSEUDO]
@@ -80,7 +80,7 @@ def unit_block(state: State, number: int) -> int:
     )
 
 
-@inner
+@leaf
 def put(
     state: State,
     unit: int,
@@ -117,11 +117,11 @@ def locate(state: State, address: int) -> tuple[int, int, int, int]:
 
 @kernel
 def request(
-    state: State, answers: Answers, port: int, handle: int, address: int, cycle: int, kind: int
+    state: State, port: int, handle: int, address: int, cycle: int, kind: int
 ) -> int:
     """Put the request for the burst at `address`, arriving at `cycle`, into a port; return its channel."""
-    slot = handle & (answers.shape[0] - 1)
-    answers[slot, A_ADMITTED], answers[slot, A_COMPLETED] = -1, -1
+    slot = answer_slot(state, handle)
+    state[slot + A_ADMITTED], state[slot + A_COMPLETED] = -1, -1
     number, bank, row, column = locate(state, address)
     put(state, unit_block(state, number), port, cycle, kind, bank, row, column, handle)
     return number // state[H_PSEUDO]
@@ -140,30 +140,30 @@ def to_ps(state: State, cycle: int) -> int:
 
 
 @kernel
-def advance_all(state: State, trace: Trace, answers: Answers, until: int) -> int:
+def advance_all(state: State, until: int) -> int:
     """Let all channels make everything that begins before cycle `until`; return why the last one stopped."""
     why = REACHED
     for index in range(state[H_UNITS] // state[H_PSEUDO]):
-        why = advance(state, trace, answers, index, until)
+        why = advance(state, index, until)
         if why == TRACE_FULL:
             return why
     return why
 
 
 @kernel
-def finish(state: State, trace: Trace, answers: Answers) -> int:
+def finish(state: State) -> int:
     """Let everything through that is queued; return the cycle of the last data, or -1 if the trace is full.
 
     Refreshes that are due by then are made too.
     """
-    if advance_all(state, trace, answers, NEVER) == TRACE_FULL:
+    if advance_all(state, NEVER) == TRACE_FULL:
         return -1
     last = 0
     for number in range(state[H_UNITS]):
         last = max(last, state[unit_block(state, number) + U_DATA_END])
     if state[H_FLAT]:
         return (last + 999) // 1000
-    if advance_all(state, trace, answers, last + 1) == TRACE_FULL:
+    if advance_all(state, last + 1) == TRACE_FULL:
         return -1
     return last
 
@@ -189,7 +189,7 @@ def _refill(
 
 @kernel
 def feed_channel(
-    state: State, trace: Trace, answers: Answers, index: int, requests: Integers, order: Integers,
+    state: State, index: int, requests: Integers, order: Integers,
     cursor: Integers, ends: Integers,
 ) -> int:  # fmt: skip
     """Run a channel's requests through it, until all are through or the trace is nearly full.
@@ -201,7 +201,7 @@ def feed_channel(
     while True:
         for number in range(index * units, (index + 1) * units):
             _refill(state, number, requests, order, cursor, ends)
-        why = advance(state, trace, answers, index, NEVER)
+        why = advance(state, index, NEVER)
         if why != HUNGRY:
             return why
 
@@ -209,8 +209,6 @@ def feed_channel(
 @kernel
 def feed_in_order(
     state: State,
-    trace: Trace,
-    answers: Answers,
     requests: Integers,
     units: Integers,
     window: int,
@@ -227,7 +225,7 @@ def feed_in_order(
             handle = cursor[0]
             cycle = max(cursor[1], requests[0, handle])
             if handle >= window:
-                entered = answers[handle - window, A_ADMITTED]
+                entered = state[answer_slot(state, handle - window) + A_ADMITTED]
                 if entered < 0:
                     break
                 cycle = max(cycle, entered)
@@ -237,8 +235,8 @@ def feed_in_order(
             )  # fmt: skip
             cursor[0], cursor[1] = handle + 1, cycle
         if cursor[0] == count:
-            return advance_all(state, trace, answers, NEVER)
+            return advance_all(state, NEVER)
         awaited = cursor[0] - window
-        why = advance(state, trace, answers, units[awaited] // pseudo, NEVER, awaited)
+        why = advance(state, units[awaited] // pseudo, NEVER, awaited)
         if why == TRACE_FULL:
             return why

@@ -12,7 +12,7 @@ from hanok.dram._kernels_offers import (
     after_admission,
 )
 from hanok.dram._kernels_queues import (
-    Answers,
+    answer_slot,
     insert,
     is_queued,
 )
@@ -45,25 +45,23 @@ from hanok.dram._layout import (
     U_PORT,
     U_READS,
 )
-from hanok.numerics._kernels_compile import (
-    inner,
-)
+from hanok.numerics._kernels_compile import inner, leaf
 
 
-@inner
-def _take(state: State, channel: int, unit: int, index: int, answers: Answers, now: int) -> bool:
+@leaf
+def _take(state: State, channel: int, unit: int, index: int, now: int) -> bool:
     """Let a port's first request in, if its queue has room or knows the answer."""
     port = unit + state[O_PORTS] + index * I_SIZE
     taken, ring = state[port + I_TAKEN], state[H_RING_MASK]
     request = unit + state[O_INPUT] + (index * (ring + 1) + (taken & ring)) * N_SIZE
     kind, bank, handle = state[request + N_KIND], state[request + N_BANK], state[request + N_HANDLE]
-    slot = handle & (answers.shape[0] - 1)
+    slot = answer_slot(state, handle)
     if is_queued(state, unit, bank, state[request + N_ROW], state[request + N_COLUMN]):
-        answers[slot, A_ADMITTED] = now
-        answers[slot, A_COMPLETED] = now + (state[H_READ_LATENCY] + state[H_BURST] if kind == READ else 0)
+        state[slot + A_ADMITTED] = now
+        state[slot + A_COMPLETED] = now + (state[H_READ_LATENCY] + state[H_BURST] if kind == READ else 0)
         state[unit + (C_FORWARDS if kind == READ else C_COALESCED)] += 1
     elif state[unit + U_READS + kind] - state[unit + U_OWNED_READS + kind] < state[H_READ_QUEUE + kind]:
-        answers[slot, A_ADMITTED] = now
+        state[slot + A_ADMITTED] = now
         after_admission(state, channel, unit, insert(state, unit, request, now))
     else:
         return False
@@ -72,7 +70,7 @@ def _take(state: State, channel: int, unit: int, index: int, answers: Answers, n
 
 
 @inner
-def admit(state: State, channel: int, unit: int, answers: Answers, now: int) -> int:
+def admit(state: State, channel: int, unit: int, now: int) -> int:
     """Let in what has arrived by `now`, port by port in turn; return the next known arrival, or NEVER."""
     ports = state[H_PORTS]
     while True:
@@ -91,7 +89,7 @@ def admit(state: State, channel: int, unit: int, answers: Answers, now: int) -> 
             ]
             if arrival > now:
                 soonest = min(soonest, arrival)
-            elif _take(state, channel, unit, index, answers, now):
+            elif _take(state, channel, unit, index, now):
                 state[unit + U_PORT] = index + 1 if index + 1 < ports else 0
                 moved = True
                 break
@@ -99,7 +97,7 @@ def admit(state: State, channel: int, unit: int, answers: Answers, now: int) -> 
             return soonest
 
 
-@inner
+@leaf
 def is_hungry(state: State, unit: int) -> bool:
     """Whether a port is empty that gets more."""
     for index in range(state[H_PORTS]):

@@ -40,7 +40,9 @@ from hanok.dram._layout import (
     H_RANKS,
     H_REFRESH_CYCLES,
     H_RULES,
+    H_TRACE,
     H_TRACE_COUNT,
+    H_TRACE_ROOM,
     L_BANK,
     L_GROUP,
     L_OTHER_RANK,
@@ -66,6 +68,7 @@ from hanok.dram._layout import (
     T_COMMAND,
     T_CYCLE,
     T_ROW,
+    T_SIZE,
     T_UNIT,
     U_ARRIVAL,
     U_DEADLINE,
@@ -81,31 +84,27 @@ from hanok.dram._layout import (
     U_STRAY_READS,
     U_TARGET,
 )
-from hanok.numerics._kernels_compile import inner
+from hanok.numerics._kernels_compile import inner, leaf
 
 State = NDArray[np.int64]
-Trace = NDArray[np.int64]
-"""[room, T_SIZE]; commands go there while there is room."""
 
 
-@inner
-def record(
-    state: State, trace: Trace, number: int, cycle: int, command: int, bank: int, row: int, column: int
-) -> None:
+@leaf
+def record(state: State, number: int, cycle: int, command: int, bank: int, row: int, column: int) -> None:
     """Append a command of unit `number` to the trace, if one is kept."""
-    if trace.shape[0] == 0:
+    if state[H_TRACE_ROOM] == 0:
         return
-    entry = state[H_TRACE_COUNT]
-    state[H_TRACE_COUNT] = entry + 1
-    trace[entry, T_CYCLE] = cycle
-    trace[entry, T_UNIT] = number
-    trace[entry, T_COMMAND] = command
-    trace[entry, T_BANK] = bank
-    trace[entry, T_ROW] = row
-    trace[entry, T_COLUMN] = column
+    entry = state[H_TRACE] + state[H_TRACE_COUNT] * T_SIZE
+    state[H_TRACE_COUNT] += 1
+    state[entry + T_CYCLE] = cycle
+    state[entry + T_UNIT] = number
+    state[entry + T_COMMAND] = command
+    state[entry + T_BANK] = bank
+    state[entry + T_ROW] = row
+    state[entry + T_COLUMN] = column
 
 
-@inner
+@leaf
 def _follow(state: State, rules: int, place: int, cycle: int) -> None:
     """What the rules between rules[0] and rules[1] name comes so many cycles after `cycle` at `place`."""
     for rule in range(state[rules], state[rules + 1], 2):
@@ -138,7 +137,7 @@ def send(state: State, channel: int, unit: int, command: int, cycle: int, bank: 
                 _follow(state, rules + L_OTHER_RANK * R_SIZE, unit + state[O_RANKS] + other * COMMANDS, cycle)
 
 
-@inner
+@leaf
 def earliest(state: State, unit: int, bank: int, command: int) -> int:
     """Return the first cycle in which no rule forbids `command` in `bank`."""
     cycle = max(
@@ -149,7 +148,7 @@ def earliest(state: State, unit: int, bank: int, command: int) -> int:
     return max(cycle, state[unit + state[O_RANKS] + (bank >> state[H_RANK_SHIFT]) * COMMANDS + command])
 
 
-@inner
+@leaf
 def aligned(state: State, command: int, cycle: int) -> int:
     """Return the first cycle from `cycle` on in which the command's form lets it begin."""
     align = state[state[H_FORMS] + command * F_SIZE + F_ALIGN]
@@ -204,37 +203,37 @@ def _closed(state: State, unit: int, bank: int) -> None:
 
 @inner
 def send_activate(
-    state: State, trace: Trace, channel: int, unit: int, number: int, bank: int, entry: int, start: int
+    state: State, channel: int, unit: int, number: int, bank: int, entry: int, start: int
 ) -> None:
     """Open the row of queue entry `entry`: in one command, in two at once, or its first half of two."""
     row = state[entry + Q_ROW]
     if state[H_GAP_MOST] == 0:
         send(state, channel, unit, ACT, start, bank)
-        record(state, trace, number, start, ACT, bank, row, -1)
+        record(state, number, start, ACT, bank, row, -1)
         _opened(state, unit, bank, entry, start)
         return
     send(state, channel, unit, ACT1, start, bank)
-    record(state, trace, number, start, ACT1, bank, row, -1)
+    record(state, number, start, ACT1, bank, row, -1)
     state[unit + state[O_BANKS] + bank * B_SIZE + B_ROW] = ROW_OPENING
     state[unit + U_HALF], state[unit + U_HALF_ENTRY] = bank, entry
     state[unit + U_DEADLINE] = start + state[H_GAP_MOST]
     if state[H_GAP_LEAST] == state[H_GAP_MOST]:
-        send_second_half(state, trace, channel, unit, number, start + state[H_GAP_LEAST])
+        send_second_half(state, channel, unit, number, start + state[H_GAP_LEAST])
 
 
 @inner
-def send_second_half(state: State, trace: Trace, channel: int, unit: int, number: int, cycle: int) -> None:
+def send_second_half(state: State, channel: int, unit: int, number: int, cycle: int) -> None:
     """Send the ACT that belongs to the last ACT1."""
     bank, entry = state[unit + U_HALF], state[unit + U_HALF_ENTRY]
     send(state, channel, unit, ACT, cycle, bank)
-    record(state, trace, number, cycle, ACT, bank, state[entry + Q_ROW], -1)
+    record(state, number, cycle, ACT, bank, state[entry + Q_ROW], -1)
     state[unit + U_HALF] = -1
     _opened(state, unit, bank, entry, cycle)
 
 
 @inner
 def send_row_command(
-    state: State, trace: Trace, channel: int, unit: int, number: int, command: int, bank: int, start: int
+    state: State, channel: int, unit: int, number: int, command: int, bank: int, start: int
 ) -> None:
     """Send a PRE, PREA, REFA or REFB."""
     send(state, channel, unit, command, start, bank)
@@ -257,4 +256,4 @@ def send_row_command(
         state[unit + U_OWED] -= 1
         state[unit + state[O_BANKS] + bank * B_SIZE + B_REFRESHED] = start + state[H_REFRESH_CYCLES]
         state[unit + U_TARGET] = bank + 1 if bank + 1 < state[H_BANKS] else 0
-    record(state, trace, number, start, command, bank, row, -1)
+    record(state, number, start, command, bank, row, -1)

@@ -9,7 +9,7 @@ from hanok.dram._kernels_commands import (
     State,
 )
 from hanok.dram._kernels_queues import (
-    Answers,
+    answer_slot,
 )
 from hanok.dram._layout import (
     A_ADMITTED,
@@ -42,7 +42,7 @@ FLAT_QUEUE = 64
 
 
 @inner
-def step_flat(state: State, answers: Answers, unit: int, until: int) -> int:
+def step_flat(state: State, unit: int, until: int) -> int:
     """A memory without banks: each burst holds its channel for a fixed time, in order of arrival."""
     ring = state[H_RING_MASK]
     while True:
@@ -66,6 +66,6 @@ def step_flat(state: State, answers: Answers, unit: int, until: int) -> int:
         state[unit + U_DATA_END] = end
         state[unit + C_READS + kind] += 1
         entry = max(least * 1000, start - FLAT_QUEUE * state[H_FLAT_FS])
-        slot = handle & (answers.shape[0] - 1)
-        answers[slot, A_ADMITTED] = (entry + 999) // 1000
-        answers[slot, A_COMPLETED] = (end + state[H_FLAT_LATENCY_FS] + 999) // 1000
+        slot = answer_slot(state, handle)
+        state[slot + A_ADMITTED] = (entry + 999) // 1000
+        state[slot + A_COMPLETED] = (end + state[H_FLAT_LATENCY_FS] + 999) // 1000

@@ -81,9 +81,7 @@ from hanok.dram._layout import (
     U_WRITES,
     WRITE,
 )
-from hanok.numerics._kernels_compile import (
-    inner,
-)
+from hanok.numerics._kernels_compile import inner, leaf
 
 COLUMNS, ROWS, BOTH = 1, 2, 3
 """Bits of U_PLANNED: which candidates hold."""
@@ -96,13 +94,13 @@ YOUNGER = 1 << (AGE_BITS - 1)
 """Requests are numbered below this, and candidates lie less than 2**20 cycles ahead."""
 
 
-@inner
+@leaf
 def _rank(now: int, cycle: int, age: int) -> int:
     """Order candidates by cycle and then by age, in one number, which needs no branches to compare."""
     return ((cycle - now) << AGE_BITS) | age
 
 
-@inner
+@leaf
 def _choose_queue(state: State, unit: int) -> int:
     """Reads go first; a drain of the writes begins at the high mark or without reads, and ends at the low."""
     reads = state[unit + U_READS] - state[unit + U_OWNED_READS]
@@ -117,13 +115,13 @@ def _choose_queue(state: State, unit: int) -> int:
     return mode
 
 
-@inner
+@leaf
 def _window(state: State, unit: int, cycles: int) -> int:
     """Return the cycle `cycles` after the activate that is the window's oldest."""
     return state[unit + U_RING + ((state[unit + U_RING_NEXT] - state[H_WINDOW]) & (RING - 1))] + cycles
 
 
-@inner
+@leaf
 def row_floor(state: State, channel: int, unit: int, command: int) -> int:
     """Return the first cycle in which anything but a bank and its group lets a row command begin."""
     floor = max(state[unit + U_EARLIEST + command], state[unit + U_NOW], state[channel + CH_BUSES])
@@ -201,7 +199,7 @@ def _wanted_bank(state: State, unit: int) -> int:
     return -1
 
 
-@inner
+@leaf
 def bus_free(state: State, channel: int, command: int) -> int:
     """Return the first cycle in which the bus of `command` is free."""
     return state[channel + CH_BUSES + state[state[H_FORMS] + command * F_SIZE + F_BUS]]

@@ -9,12 +9,10 @@ so that a bank's oldest request and its oldest row hit are known at once.
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-
-from hanok.dram._kernels_commands import State, Trace, record, send
+from hanok.dram._kernels_commands import State, record, send
 from hanok.dram._layout import (
     A_COMPLETED,
+    A_SIZE,
     B_BYPASSED,
     B_HEAD_READ,
     B_HEAD_WRITE,
@@ -32,6 +30,8 @@ from hanok.dram._layout import (
     C_READS,
     C_TURNAROUNDS,
     COMMANDS,
+    H_ANSWER_MASK,
+    H_ANSWERS,
     H_BANKS,
     H_BURST,
     H_GROUP_SHIFT,
@@ -72,13 +72,16 @@ from hanok.dram._layout import (
     U_SEQUENCE,
     U_STRAY_READS,
 )
-from hanok.numerics._kernels_compile import inner
-
-Answers = NDArray[np.int64]
-"""[handle, A_SIZE], a power of two of handles."""
+from hanok.numerics._kernels_compile import inner, leaf
 
 
-@inner
+@leaf
+def answer_slot(state: State, handle: int) -> int:
+    """Return where the answer to a request stands."""
+    return state[H_ANSWERS] + (handle & state[H_ANSWER_MASK]) * A_SIZE
+
+
+@leaf
 def is_queued(state: State, unit: int, bank: int, row: int, column: int) -> bool:
     """Whether a write to this burst waits."""
     entry = state[unit + state[O_BANKS] + bank * B_SIZE + B_HEAD_WRITE]
@@ -89,7 +92,7 @@ def is_queued(state: State, unit: int, bank: int, row: int, column: int) -> bool
     return False
 
 
-@inner
+@leaf
 def insert(state: State, unit: int, request: int, now: int) -> int:
     """Give the request at a port a queue entry, last in its unit's and its bank's order; return it."""
     kind, bank = state[request + N_KIND], state[request + N_BANK]
@@ -127,7 +130,7 @@ def insert(state: State, unit: int, request: int, now: int) -> int:
     return entry
 
 
-@inner
+@leaf
 def _leave(state: State, unit: int, entry: int) -> None:
     """Take an entry out of its unit's order and its bank's, and find the bank's next row hit."""
     kind, bank = state[entry + Q_KIND], state[entry + Q_BANK]
@@ -193,9 +196,7 @@ def _account_loss(state: State, unit: int, entry: int, cycle: int, start: int) -
 
 
 @inner
-def serve(
-    state: State, trace: Trace, answers: Answers, channel: int, unit: int, number: int, entry: int, cycle: int
-) -> None:
+def serve(state: State, channel: int, unit: int, number: int, entry: int, cycle: int) -> None:
     """Send a queued request's column command, and let it go."""
     kind, bank = state[entry + Q_KIND], state[entry + Q_BANK]
     slot = unit + state[O_BANKS] + bank * B_SIZE
@@ -204,9 +205,9 @@ def serve(
     if cycle > start:
         _account_loss(state, unit, entry, cycle, start)
     send(state, channel, unit, RD + kind, cycle, bank)
-    record(state, trace, number, cycle, RD + kind, bank, state[entry + Q_ROW], state[entry + Q_COLUMN])
+    record(state, number, cycle, RD + kind, bank, state[entry + Q_ROW], state[entry + Q_COLUMN])
     state[unit + U_DATA_END] = cycle + latency + state[H_BURST]
-    answers[state[entry + Q_HANDLE] & (answers.shape[0] - 1), A_COMPLETED] = state[unit + U_DATA_END]
+    state[answer_slot(state, state[entry + Q_HANDLE]) + A_COMPLETED] = state[unit + U_DATA_END]
     if state[unit + U_LAST_KIND] == 1 - kind:
         state[unit + C_TURNAROUNDS] += 1
     state[unit + U_LAST_KIND] = kind
@@ -219,7 +220,7 @@ def serve(
     _leave(state, unit, entry)
 
 
-@inner
+@leaf
 def see(state: State, unit: int, entry: int, conflict: bool) -> None:
     """Count a request whose first command is no column command."""
     if state[entry + Q_SEEN] == 0:

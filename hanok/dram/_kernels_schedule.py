@@ -11,7 +11,6 @@ from hanok.dram._kernels_admission import (
 )
 from hanok.dram._kernels_commands import (
     State,
-    Trace,
     aligned,
     earliest,
     send_activate,
@@ -31,7 +30,7 @@ from hanok.dram._kernels_plan import (
     plan,
 )
 from hanok.dram._kernels_queues import (
-    Answers,
+    answer_slot,
     see,
     serve,
 )
@@ -65,6 +64,7 @@ from hanok.dram._layout import (
     H_PSEUDO,
     H_STREAM,
     H_TRACE_COUNT,
+    H_TRACE_ROOM,
     H_UNIT_SIZE,
     HUNGRY,
     NEVER,
@@ -102,15 +102,13 @@ from hanok.dram._layout import (
     U_STRAY_READS,
     U_WRITES,
 )
-from hanok.numerics._kernels_compile import (
-    inner,
-)
+from hanok.numerics._kernels_compile import inner, leaf
 
 MOST_COMMANDS = 4
 """The trace has room for so many commands when a step begins."""
 
 
-@inner
+@leaf
 def _half_start(state: State, channel: int, unit: int) -> int:
     """Return the first cycle for the ACT that an ACT1 waits for, or NEVER."""
     if state[unit + U_HALF] < 0:
@@ -120,29 +118,29 @@ def _half_start(state: State, channel: int, unit: int) -> int:
 
 
 @inner
-def _send_row(state: State, trace: Trace, channel: int, unit: int, number: int) -> None:
+def _send_row(state: State, channel: int, unit: int, number: int) -> None:
     """Send the unit's row candidate."""
     command, bank, start = state[unit + U_ROW_COMMAND], state[unit + U_ROW_BANK], state[unit + U_ROW_AT]
     if command in (REFA, PREA, REFB):
-        send_row_command(state, trace, channel, unit, number, command, bank, start)
+        send_row_command(state, channel, unit, number, command, bank, start)
         return
     entry = state[unit + state[O_BANKS] + bank * B_SIZE + B_HEAD_READ + state[unit + U_MODE]]
     if command == PRE:
         slot = unit + state[O_BANKS] + bank * B_SIZE
         if entry >= 0 and entry != state[slot + B_HIT_READ + state[unit + U_MODE]]:
             see(state, unit, entry, True)
-        send_row_command(state, trace, channel, unit, number, PRE, bank, start)
+        send_row_command(state, channel, unit, number, PRE, bank, start)
     else:
         see(state, unit, entry, False)
-        send_activate(state, trace, channel, unit, number, bank, entry, start)
+        send_activate(state, channel, unit, number, bank, entry, start)
 
 
 @inner
-def _skip_idle_refreshes(state: State, trace: Trace, unit: int, until: int) -> None:
+def _skip_idle_refreshes(state: State, unit: int, until: int) -> None:
     """Make the refreshes of a long idle time at once, but for the last ones, which leave the same state."""
     if state[unit + U_READS] + state[unit + U_WRITES] + state[unit + U_OPEN] + state[unit + U_OWED] > 0:
         return
-    if trace.shape[0] > 0 or state[unit + U_HALF] >= 0 or until >= NEVER:
+    if state[H_TRACE_ROOM] > 0 or state[unit + U_HALF] >= 0 or until >= NEVER:
         return
     interval = state[H_INTERVAL]
     rounds = (until - state[unit + U_DUE]) // interval - 2
@@ -156,7 +154,7 @@ def _skip_idle_refreshes(state: State, trace: Trace, unit: int, until: int) -> N
 COLUMN, ROW, HALF = 0, 1, 2
 
 
-@inner
+@leaf
 def _choose(state: State, column: int, row: int, half: int, deadline: int, mode: int) -> tuple[int, int]:
     """Return start and kind of what goes first: a column command, the ACT of an ACT1, a row command."""
     if half < column and half <= row:
@@ -169,7 +167,7 @@ def _choose(state: State, column: int, row: int, half: int, deadline: int, mode:
     return row, ROW
 
 
-@inner
+@leaf
 def _is_steady(state: State, unit: int) -> bool:
     """Whether nothing but row hits waits in the queue that is served, and nothing else can come between."""
     mode = state[unit + U_MODE]
@@ -187,9 +185,7 @@ STUCK, MOVED, WAITS = 0, 1, 2
 
 
 @inner
-def _run_hits(
-    state: State, trace: Trace, answers: Answers, channel: int, unit: int, number: int, until: int, other: int
-) -> int:
+def _run_hits(state: State, channel: int, unit: int, number: int, until: int, other: int) -> int:
     """The stream path: send row hits in order of age, as long as no rule but those of the whole unit holds
     one back, so that none of the others could go earlier.
 
@@ -198,7 +194,7 @@ def _run_hits(
     """
     moved = STUCK
     while _is_steady(state, unit):
-        if trace.shape[0] > 0 and state[H_TRACE_COUNT] + MOST_COMMANDS > trace.shape[0]:
+        if state[H_TRACE_ROOM] > 0 and state[H_TRACE_COUNT] + MOST_COMMANDS > state[H_TRACE_ROOM]:
             return MOVED
         mode = state[unit + U_MODE]
         entry, command = state[unit + U_FIRST_READ + mode], RD + mode
@@ -218,12 +214,12 @@ def _run_hits(
             return WAITS
         if soonest > start:
             state[channel + CH_LAST] = number
-            serve(state, trace, answers, channel, unit, number, entry, floor)
+            serve(state, channel, unit, number, entry, floor)
         moved = MOVED
         state[unit + U_NOW] = event
         state[unit + U_PLANNED] = 0
         if state[unit + U_ARRIVAL] <= event:
-            state[unit + U_ARRIVAL] = admit(state, channel, unit, answers, event)
+            state[unit + U_ARRIVAL] = admit(state, channel, unit, event)
             if is_hungry(state, unit):
                 state[unit + U_ARRIVAL] = event
                 return MOVED
@@ -232,7 +228,7 @@ def _run_hits(
 
 @inner
 def step(
-    state: State, trace: Trace, answers: Answers, channel: int, unit: int, number: int, until: int,
+    state: State, channel: int, unit: int, number: int, until: int,
     other: int, awaited: int,
 ) -> int:  # fmt: skip
     """Go on with a unit until cycle `until`, or until a row command of it would come after cycle `other`."""
@@ -241,18 +237,18 @@ def step(
         if now >= until:
             state[unit + U_NEXT] = now
             return REACHED
-        if trace.shape[0] > 0 and state[H_TRACE_COUNT] + MOST_COMMANDS > trace.shape[0]:
+        if state[H_TRACE_ROOM] > 0 and state[H_TRACE_COUNT] + MOST_COMMANDS > state[H_TRACE_ROOM]:
             return TRACE_FULL
         if state[unit + U_ARRIVAL] <= now:
-            state[unit + U_ARRIVAL] = admit(state, channel, unit, answers, now)
+            state[unit + U_ARRIVAL] = admit(state, channel, unit, now)
             if is_hungry(state, unit):
                 state[unit + U_ARRIVAL] = now
                 return HUNGRY
-        if awaited >= 0 and answers[awaited, A_ADMITTED] >= 0:
+        if awaited >= 0 and state[answer_slot(state, awaited) + A_ADMITTED] >= 0:
             state[unit + U_NEXT] = now
             return ENTERED
         if state[H_STREAM] and awaited < 0 and _is_steady(state, unit):
-            ended = _run_hits(state, trace, answers, channel, unit, number, until, other)
+            ended = _run_hits(state, channel, unit, number, until, other)
             if ended == WAITS:
                 return REACHED
             if ended == MOVED:
@@ -276,7 +272,7 @@ def step(
             if event == NEVER and until == NEVER:
                 state[unit + U_NEXT] = NEVER
                 return REACHED
-            _skip_idle_refreshes(state, trace, unit, min(event, until))
+            _skip_idle_refreshes(state, unit, min(event, until))
             due = state[unit + U_DUE]
             state[unit + U_NEXT] = due
             if due >= until:
@@ -300,19 +296,19 @@ def step(
             entry = state[unit + U_COLUMN_ENTRY]
             cycle = start + state[state[H_FORMS] + (RD + state[entry + Q_KIND]) * F_SIZE + F_LEAD]
             bank = state[entry + Q_BANK]
-            serve(state, trace, answers, channel, unit, number, entry, cycle)
+            serve(state, channel, unit, number, entry, cycle)
             after_column(state, channel, unit, bank)
         elif kind == HALF:
             bank = state[unit + U_HALF]
-            send_second_half(state, trace, channel, unit, number, start)
+            send_second_half(state, channel, unit, number, start)
             after_row(state, channel, unit, bank)
         else:
-            _send_row(state, trace, channel, unit, number)
+            _send_row(state, channel, unit, number)
             after_row(state, channel, unit, state[unit + U_ROW_BANK])
 
 
 @inner
-def advance(state: State, trace: Trace, answers: Answers, index: int, until: int, awaited: int = -1) -> int:
+def advance(state: State, index: int, until: int, awaited: int = -1) -> int:
     """Let channel `index` make everything that begins before cycle `until`.
 
     Stops early when the request `awaited` (or -1) has entered its queue, when a port that gets more is empty,
@@ -322,7 +318,7 @@ def advance(state: State, trace: Trace, answers: Answers, index: int, until: int
     channel = state[H_CHANNELS] + index * state[H_CHANNEL_SIZE]
     units = state[H_PSEUDO]
     if state[H_FLAT]:
-        return step_flat(state, answers, channel + CH_UNITS, until)
+        return step_flat(state, channel + CH_UNITS, until)
     while True:
         first, least, other = 0, NEVER, NEVER
         for position in range(units):
@@ -336,12 +332,12 @@ def advance(state: State, trace: Trace, answers: Answers, index: int, until: int
         if least >= until:
             return REACHED
         unit = channel + CH_UNITS + first * state[H_UNIT_SIZE]
-        why = step(state, trace, answers, channel, unit, index * units + first, until, other, awaited)
+        why = step(state, channel, unit, index * units + first, until, other, awaited)
         if why != REACHED:
             return why
 
 
-@inner
+@leaf
 def next_event(state: State, index: int) -> int:
     """Return a cycle before which nothing happens in channel `index`, or NEVER."""
     channel = state[H_CHANNELS] + index * state[H_CHANNEL_SIZE]

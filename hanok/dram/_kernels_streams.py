@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanok.dram._kernels import gather, put, unit_block
-from hanok.dram._kernels_commands import State, Trace
-from hanok.dram._kernels_queues import Answers
+from hanok.dram._kernels_commands import State
 from hanok.dram._kernels_schedule import advance
 from hanok.dram._layout import (
     B_BYPASSED,
@@ -147,7 +146,7 @@ def _refill(
 
 @kernel
 def feed_streams(
-    state: State, trace: Trace, answers: Answers, index: int, streams: Integers, positions: Integers,
+    state: State, index: int, streams: Integers, positions: Integers,
     mask: int, values: Integers, until: int,
 ) -> int:  # fmt: skip
     """Run a channel's share of the streams until cycle `until`; return why it stopped.
@@ -166,7 +165,7 @@ def feed_streams(
                         state, number, unit, port, streams[port], positions[position, port : port + 1], mask,
                         values[number],
                     )  # fmt: skip
-        why = advance(state, trace, answers, index, until)
+        why = advance(state, index, until)
         if why != HUNGRY:
             return why
 

@@ -85,16 +85,18 @@ def read_requests(
     form: Form = "auto",
     *,
     skip_bad: bool = False,
+    usable_bytes: int = 0,
 ) -> RequestTrace:
     """Read a request trace for `channels` of `standard`.
 
     `mapping` turns the address vectors of R and W lines into byte addresses. A DRAMsim3 cycle is a clock of
     the standard (`clock_cycles` of its cycles). Requests of a timed trace are sorted by arrival, equal ones
-    in the order of the file. Raises TraceError for a file that cannot be read, that holds no request or too
-    many, and, unless `skip_bad`, for the first bad line.
+    in the order of the file. `usable_bytes` is what in-line ECC leaves of the capacity. Raises TraceError for
+    a file that cannot be read, that holds no request or too many, and, unless `skip_bad`, for the first bad
+    line.
     """
     file = _checked(path)
-    reader = _Reader(str(path), standard, channels, mapping, form, skip_bad)
+    reader = _Reader(str(path), standard, channels, mapping, form, skip_bad, usable_bytes)
     try:
         with file.open("rb") as raw:
             packed = raw.read(len(_GZIP)) == _GZIP
@@ -138,11 +140,19 @@ class _Reader:
     """Feeds the kernel, and gathers what it finds."""
 
     def __init__(
-        self, origin: str, standard: Standard, channels: int, mapping: Mapping, form: Form, skip_bad: bool
+        self,
+        origin: str,
+        standard: Standard,
+        channels: int,
+        mapping: Mapping,
+        form: Form,
+        skip_bad: bool,
+        usable_bytes: int,
     ) -> None:
         self.origin, self.standard, self.form, self.skip_bad = origin, standard, form, skip_bad
         self.channels = channels
-        self.capacity = channels * standard.channel_bytes
+        self.whole = channels * standard.channel_bytes
+        self.capacity = usable_bytes or self.whole
         self.sizes = _field_sizes(standard, channels)
         self.orders = _vector_orders(self.sizes)
         self.address_bits = _address_bits(mapping)
@@ -225,9 +235,10 @@ class _Reader:
         return expected
 
     def _allowed(self) -> str:
+        left = "" if self.capacity == self.whole else f" that in-line ECC leaves of {self.whole}"
         has = "1 channel" if self.channels == 1 else f"{self.channels} channels"
         return (
-            f"{has} of {self.standard.name}: {self.capacity} bytes, "
+            f"{has} of {self.standard.name}: {self.capacity} bytes{left}, "
             f"0x0..0x{self.capacity - 1:x}; give more --channels or a larger --density"
         )
 

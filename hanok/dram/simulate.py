@@ -13,17 +13,11 @@ from hanok.dram.commands import COMMAND_DTYPE, Commands
 from hanok.dram.mapping import parse_mapping
 from hanok.dram.results import RequestRun
 from hanok.dram.standard import Standard
-from hanok.dram.state import State, read_counters, state_of
+from hanok.dram.state import State, answers_of, read_counters, state_of, take_commands
 from hanok.errors import HanokError
 from hanok.machine import Policy
 
 TRACE_CHUNK = 1 << 16
-NO_TRACE = np.zeros((0, k.T_SIZE), np.int64)
-
-
-def new_trace(room: int) -> NDArray[np.int64]:
-    """Return an array in which the controller can note `room` commands, for `commands_of`."""
-    return np.zeros((room, k.T_SIZE), np.int64)
 
 
 def run_requests(
@@ -50,18 +44,23 @@ def run_requests(
     """
     policy = policy or Policy()
     writes, addresses, arrivals = _checked(standard, channels, writes, addresses, arrivals)
-    state = state_of(standard, channels, policy, mapping, port_depth=max(256, window), stream=stream)
+    state = state_of(
+        standard,
+        channels,
+        policy,
+        mapping,
+        port_depth=max(256, window),
+        stream=stream,
+        answers=len(addresses),
+        trace_commands=TRACE_CHUNK if trace else 0,
+    )
     located = parse_mapping(mapping or standard.mapping, standard, channels).locate_all(addresses)
     shape = standard.organisation
     units = located["channel"] * shape.pseudo_channels + located["pseudo"]
     banks = (located["rank"] * shape.groups + located["group"]) * shape.banks_per_group + located["bank"]
     requests = np.stack([arrivals, writes.astype(np.int64), banks, located["row"], located["column"]])
-    answers = np.full((1 << max(1, (len(addresses) - 1).bit_length()), k.A_SIZE), -1, np.int64)
-    chunks: list[NDArray[np.int64]] = []
-    for part in _feed(state, answers, requests, units, channels, window, trace):
-        chunks.append(part)
-    admitted = answers[: len(addresses), k.A_ADMITTED]
-    completed = answers[: len(addresses), k.A_COMPLETED]
+    chunks = list(_feed(state, requests, units, channels, window))
+    admitted, completed = answers_of(state)[: len(addresses)].T.copy()
     assert (completed >= 0).all(), "the controller answers every request"
     return RequestRun(
         standard=standard,
@@ -80,16 +79,9 @@ def run_requests(
 
 
 def _feed(
-    state: State,
-    answers: NDArray[np.int64],
-    requests: NDArray[np.int64],
-    units: NDArray[np.int64],
-    channels: int,
-    window: int,
-    trace: bool,
+    state: State, requests: NDArray[np.int64], units: NDArray[np.int64], channels: int, window: int
 ) -> Iterator[NDArray[np.int64]]:
     """Let the controller work the requests off; yield what it notes of its commands, piece by piece."""
-    buffer = new_trace(TRACE_CHUNK) if trace else NO_TRACE
     order = np.argsort(units, kind="stable")
     ends = np.cumsum(np.bincount(units, minlength=int(state[k.H_UNITS])))
     cursor = np.concatenate([[0], ends[:-1]])
@@ -98,21 +90,14 @@ def _feed(
         why = k.TRACE_FULL
         while why == k.TRACE_FULL:
             if window:
-                why = feed_in_order(state, buffer, answers, requests, units, window, place)
+                why = feed_in_order(state, requests, units, window, place)
             else:
-                why = feed_channel(state, buffer, answers, channel, requests, order, cursor, ends)
-            yield _noted(state, buffer)
-    end = int(answers[: len(units), k.A_COMPLETED].max(initial=0))
-    while advance_all(state, buffer, answers, end + 1) == k.TRACE_FULL:
-        yield _noted(state, buffer)
-    yield _noted(state, buffer)
-
-
-def _noted(state: State, buffer: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Take the commands out of the trace."""
-    found = buffer[: state[k.H_TRACE_COUNT]].copy()
-    state[k.H_TRACE_COUNT] = 0
-    return found
+                why = feed_channel(state, channel, requests, order, cursor, ends)
+            yield take_commands(state)
+    end = int(answers_of(state)[: len(units), k.A_COMPLETED].max(initial=0))
+    while advance_all(state, end + 1) == k.TRACE_FULL:
+        yield take_commands(state)
+    yield take_commands(state)
 
 
 def _checked(

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanok.dram import _layout as k
+from hanok.dram.chip_memory import memory_standard
 from hanok.dram.mapping import Mapping, parse_mapping
 from hanok.dram.results import Counters
 from hanok.dram.standard import LEVELS, Bus, Command, FlatMemory, Rule, Standard
-from hanok.dram.standards import get_standard
 from hanok.errors import ChipError
 from hanok.machine import Memory, Policy
 
@@ -18,15 +18,23 @@ State = NDArray[np.int64]
 LONG_AGO = -(1 << 40)
 
 
-def make_state(memory: Memory, *, ports: int = 1, port_depth: int = 256, stream: bool = True) -> State:
+def make_state(
+    memory: Memory,
+    *,
+    ports: int = 1,
+    port_depth: int = 256,
+    stream: bool = True,
+    answers: int = 1,
+    trace_commands: int = 0,
+) -> State:
     """Return the state of an idle memory of a chip; see `state_of`.
 
-    Raises ChipError for an unknown standard, a capacity that the standard's channels do not have, or a
-    mapping that is none.
+    Raises ChipError for an unknown standard, ECC as `memory_standard` does, a capacity that the standard's
+    channels do not have, or a mapping that is none.
     """
-    standard = get_standard(memory.standard)
+    standard = memory_standard(memory)
     if isinstance(standard, FlatMemory):
-        return flat_state_of(standard, memory.channels, ports=ports, port_depth=port_depth)
+        return flat_state_of(standard, memory.channels, ports=ports, port_depth=port_depth, answers=answers)
     native_mib = standard.channel_bytes * memory.channels >> 20
     if memory.capacity_mib > native_mib:
         raise ChipError(
@@ -41,6 +49,8 @@ def make_state(memory: Memory, *, ports: int = 1, port_depth: int = 256, stream:
         ports=ports,
         port_depth=port_depth,
         stream=stream,
+        answers=answers,
+        trace_commands=trace_commands,
     )
 
 
@@ -53,12 +63,15 @@ def state_of(
     ports: int = 1,
     port_depth: int = 256,
     stream: bool = True,
+    answers: int = 1,
+    trace_commands: int = 0,
 ) -> State:
     """Return the state of `channels` idle channels of `standard`.
 
     mapping: text of `hanok.dram.mapping`, by default the standard's own. Each unit has `ports` ports, in each
     of which `port_depth` requests can wait (rounded up to a power of two). `stream` False turns the stream
-    path off.
+    path off. There is room for `answers` answers (rounded up alike), which handles number, and for
+    `trace_commands` commands, which are noted when it is not 0.
     """
     policy = policy or Policy()
     table = parse_mapping(mapping or standard.mapping, standard, channels)
@@ -75,13 +88,37 @@ def state_of(
     tables[k.H_RULES] = _rules(standard, offset)
     offset += len(tables[k.H_RULES])
     header |= {k.H_CHANNELS: offset}
-    state = np.zeros(offset + channels * header[k.H_CHANNEL_SIZE], np.int64)
-    for slot, value in header.items():
-        state[slot] = value
+    header[k.H_ANSWERS] = offset + channels * header[k.H_CHANNEL_SIZE]
+    state = _with_records(header, answers, trace_commands)
     for slot, content in tables.items():
         state[header[slot] : header[slot] + len(content)] = content
     _idle(state)
     return state
+
+
+def _with_records(header: dict[int, int], answers: int, trace_commands: int) -> State:
+    """Return an array with `header`, and room for answers, none of which is known, and for commands."""
+    count = 1 << max(0, answers - 1).bit_length()
+    header[k.H_ANSWER_MASK] = count - 1
+    header[k.H_TRACE] = header[k.H_ANSWERS] + count * k.A_SIZE
+    header[k.H_TRACE_ROOM] = trace_commands
+    state = np.zeros(header[k.H_TRACE] + trace_commands * k.T_SIZE, np.int64)
+    state[header[k.H_ANSWERS] : header[k.H_TRACE]] = -1
+    for slot, value in header.items():
+        state[slot] = value
+    return state
+
+
+def answers_of(state: State) -> State:
+    """Return a view [handle, A_SIZE] of the answers."""
+    return state[state[k.H_ANSWERS] : state[k.H_TRACE]].reshape(-1, k.A_SIZE)
+
+
+def take_commands(state: State) -> State:
+    """Return a copy [command, T_SIZE] of the commands that were noted, and forget them."""
+    first, count = int(state[k.H_TRACE]), int(state[k.H_TRACE_COUNT])
+    state[k.H_TRACE_COUNT] = 0
+    return state[first : first + count * k.T_SIZE].reshape(-1, k.T_SIZE).copy()
 
 
 def _header(standard: Standard, channels: int, policy: Policy, ports: int, port_depth: int) -> dict[int, int]:
@@ -243,7 +280,7 @@ def _pieces(mapping: Mapping, standard: Standard) -> tuple[list[int], dict[int, 
 
 def units_of(state: State) -> State:
     """Return a view [channel, pseudo-channel, size] of the blocks of all units."""
-    blocks = state[state[k.H_CHANNELS] :].reshape(-1, int(state[k.H_CHANNEL_SIZE]))
+    blocks = state[state[k.H_CHANNELS] : state[k.H_ANSWERS]].reshape(-1, int(state[k.H_CHANNEL_SIZE]))
     return blocks[:, k.CH_UNITS :].reshape(len(blocks), int(state[k.H_PSEUDO]), int(state[k.H_UNIT_SIZE]))
 
 
@@ -260,7 +297,9 @@ def counters_of(counts: State, channels: int, units: int) -> Counters:
     return Counters(*found[: k.C_LOST - k.C_READS], tuple(found[k.C_LOST - k.C_READS :]), channels, units)
 
 
-def flat_state_of(flat: FlatMemory, channels: int, *, ports: int = 1, port_depth: int = 256) -> State:
+def flat_state_of(
+    flat: FlatMemory, channels: int, *, ports: int = 1, port_depth: int = 256, answers: int = 1
+) -> State:
     """Return the state of a memory without banks, its bursts spread over the channels in turn.
 
     A cycle of it is a picosecond.
@@ -269,7 +308,6 @@ def flat_state_of(flat: FlatMemory, channels: int, *, ports: int = 1, port_depth
     unit_size = k.U_SIZE + ports * k.I_SIZE + ports * ring * k.N_SIZE
     pieces = k.H_SIZE
     channels_at = pieces + k.P_SIZE
-    state = np.zeros(channels_at + channels * (k.CH_UNITS + unit_size), np.int64)
     header = {
         k.H_FLAT: 1,
         k.H_FLAT_FS: flat.burst_fs,
@@ -287,11 +325,11 @@ def flat_state_of(flat: FlatMemory, channels: int, *, ports: int = 1, port_depth
         k.H_CHANNELS: channels_at,
         k.H_CHANNEL_SIZE: k.CH_UNITS + unit_size,
         k.H_UNIT_SIZE: unit_size,
+        k.H_ANSWERS: channels_at + channels * (k.CH_UNITS + unit_size),
         k.O_PORTS: k.U_SIZE,
         k.O_INPUT: k.U_SIZE + ports * k.I_SIZE,
     }
-    for slot, value in header.items():
-        state[slot] = value
+    state = _with_records(header, answers, 0)
     state[pieces : pieces + k.P_SIZE] = (_log2(flat.burst_bytes), channels - 1, 0)
     units_of(state)[..., k.U_NEXT] = k.NEVER
     return state

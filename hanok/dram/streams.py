@@ -13,7 +13,6 @@ from hanok.dram import _kernels_streams as kernels
 from hanok.dram import _layout as k
 from hanok.dram.mapping import Mapping, parse_mapping
 from hanok.dram.results import Counters
-from hanok.dram.simulate import NO_TRACE
 from hanok.dram.standard import Standard
 from hanok.dram.state import State, counters_of, state_of, units_of
 from hanok.errors import HanokError
@@ -21,7 +20,6 @@ from hanok.machine import Policy
 
 Integers = NDArray[np.int64]
 
-ANSWERS = 1 << 12
 ENUMERATED = 1 << 18
 """Bursts of a strided stream up to which channels are compared burst by burst."""
 
@@ -203,7 +201,6 @@ class _Runner:
         elif state[k.H_BANK_INTERVAL]:
             self.every *= standard.organisation.banks
         self.skips = skips and geometry.period_bytes > 0
-        self.answers = np.full((ANSWERS, k.A_SIZE), -1, np.int64)
         self.description = np.zeros(int(state[k.H_CHANNEL_SIZE]) * 2, np.int64)
 
     def run(self, channel: int) -> tuple[int, Integers, int]:
@@ -238,8 +235,6 @@ class _Runner:
     def _feed(self, channel: int, positions: Integers, until: int) -> None:
         kernels.feed_streams(
             self.state,
-            NO_TRACE,
-            self.answers,
             channel,
             self.table,
             positions,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from hanok.dram import get_standard
+from hanok.dram.chip_memory import memory_standard
 from hanok.dram.standard import FlatMemory
 from hanok.estimate.activity import ActivityCounts
 from hanok.estimate.area import estimate_area
@@ -93,7 +93,7 @@ def vector_step_pj(technology: Technology) -> Range:
 
 def _dram(counts: ActivityCounts, chip: Chip, seconds: float) -> tuple[Range, Range]:
     """Energy of reads, writes and activates; and of standby and refresh."""
-    standard = get_standard(chip.memory.standard)
+    standard = memory_standard(chip.memory)
     if isinstance(standard, FlatMemory):
         return FLAT_PJ_PER_BIT * (8 * (counts.dram_read_bytes + counts.dram_write_bytes)), NOTHING
     figures = standard.energy

@@ -93,6 +93,20 @@ def loads(run: RequestRun, mapping: Mapping) -> tuple[PseudoChannelLoad, ...]:
     )
 
 
+def requests_in_a_row(run: RequestRun, mapping: Mapping) -> float:
+    """Return how many requests follow one another on the same pseudo-channel, in the mean."""
+    places = mapping.locate_all(run.addresses)
+    place = places["channel"] * run.standard.organisation.pseudo_channels + places["pseudo"]
+    return len(place) / (1 + int(np.count_nonzero(np.diff(place))))
+
+
+def held_back(run: RequestRun, window: int) -> float:
+    """Return the share of requests that came before the host could send them: its window was full."""
+    if not 0 < window < len(run.arrivals):
+        return 0.0
+    return float(np.mean(run.admitted[:-window] > run.arrivals[window:]))
+
+
 def bus_cycles(run: RequestRun) -> tuple[tuple[str, int], ...]:
     """Split the cycles of all pseudo-channels' data buses into data, causes of loss, and the time after."""
     counters, burst = run.counters, run.standard.burst_cycles

@@ -18,6 +18,10 @@ _BUSY = 0.85
 _IDLE = 0.2
 _UNEVEN = 1.5
 _MOST_REQUESTS = 0.9
+_HELD = 0.5
+"""Of the requests: so many that wait for the host's window make it a bound."""
+_CROWD = 8
+"""Requests in a row on one pseudo-channel that keep the others from working."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +32,24 @@ class Verdict:
     sentence: str
 
 
+@dataclass(frozen=True)
+class Host:
+    """How the host sends the trace's requests."""
+
+    window: int
+    """It is at most so many requests ahead of what queues have taken; 0: no limit."""
+    in_a_row: float = 1.0
+    """Requests that follow one another on the same pseudo-channel, in the mean."""
+    held_back: float = 0.0
+    """Share of requests that came while the window was full."""
+
+
 def judge(
-    run: RequestRun, bus: Sequence[tuple[str, int]], loads: Sequence[PseudoChannelLoad], timed: bool
+    run: RequestRun,
+    bus: Sequence[tuple[str, int]],
+    loads: Sequence[PseudoChannelLoad],
+    timed: bool,
+    host: Host,
 ) -> Verdict:
     """Find the largest reason why the data buses carried no data."""
     total = max(1, sum(cycles for _, cycles in bus))
@@ -48,8 +68,37 @@ def judge(
     causes = {name: share[name] for loss, name in LOSS_NAMES.items() if loss != Loss.NO_REQUEST}
     worst = max(causes, key=lambda name: causes[name])
     if idle > causes[worst]:
+        if host.held_back >= _HELD and len(loads) > 1:
+            return Verdict(MAPPING, _crowded(host, idle))
         return _waiting(run, idle, timed)
+    if worst in MAPPING_MATTERS and host.window and host.in_a_row >= _CROWD and len(loads) > 1:
+        return Verdict(worst, _crowded_lost(run, host, worst, causes[worst]))
     return Verdict(worst, _lost(run, worst, causes[worst]))
+
+
+def _crowded(host: Host, idle: float) -> str:
+    """Say that a full queue of one pseudo-channel keeps the others waiting."""
+    return (
+        f"The mapping bounds this trace: {_patience(host)}, and a full queue of one pseudo-channel, to which "
+        f"{host.in_a_row:.3g} requests go in a row, keeps the others waiting: the data bus has no request "
+        f"for {_percent(idle)} of the time; a mapping that spreads neighbours over pseudo-channels, or a "
+        "wider --window, would help."
+    )
+
+
+def _crowded_lost(run: RequestRun, host: Host, cause: str, share: float) -> str:
+    """Say what is lost, and that few pseudo-channels work at a time."""
+    return (
+        f"{_lost(run, cause, share)} {host.in_a_row:.3g} requests in a row go to one pseudo-channel, and "
+        f"{_patience(host)}, so the others have little to do meanwhile: a mapping that spreads neighbours "
+        "over pseudo-channels, or a wider --window, would help."
+    )
+
+
+def _patience(host: Host) -> str:
+    if host.window == 1:
+        return "the host waits until each request is taken"
+    return f"the host sends at most {host.window} requests ahead of what is taken"
 
 
 def _uneven(loads: Sequence[PseudoChannelLoad]) -> str:

@@ -36,7 +36,7 @@ class Execution:
         self.seconds: dict[str, float] = {}
         self.timed: list[TimedStage] = []
         self.host_operators: list[HostOperator] = []
-        self._image = dram_image(program)
+        self.image = dram_image(program)
         self._host_values: dict[str, Array] = {}
         self._bindings: dict[str, list[Binding]] = {}
         for binding in program.bindings:
@@ -70,7 +70,7 @@ class Execution:
         decoded = decode(stage.code)
         self.progress("computing values")
         with self.clock("emulate"):
-            emulate(decoded, chip, self._image)
+            emulate(decoded, chip, self.image)
         if not count_cycles:
             return
         self.progress("counting cycles")
@@ -97,7 +97,7 @@ class Execution:
         """Keep a value that the host has, and put it into DRAM wherever the NPU reads it."""
         self._host_values[name] = value
         for binding in self._bindings.get(name, ()):
-            write_tensor(self._image, binding, value)
+            write_tensor(self.image, binding, value)
 
     def _read(self, name: str) -> Array:
         """The real value of a tensor: as the host has it, else from DRAM."""
@@ -115,4 +115,4 @@ class Execution:
             raise ProgramError(
                 f"the program reads '{name}' before anything makes it; compile the model again"
             )
-        return read_tensor(self._image, self._bindings[name][0], dtype)
+        return read_tensor(self.image, self._bindings[name][0], dtype)

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
+from hanok.flows._bit_errors import check_rate_of, run_damaged
 from hanok.flows._check import check_outputs
 from hanok.flows._execution import Execution, Progress, quiet
 from hanok.flows._inputs import complete_inputs
 from hanok.flows._record import make_record, make_traces
 from hanok.flows.arrays import InputError
-from hanok.flows.results import OutputCheck, RunRecord, RunTraces, Seconds
+from hanok.flows.results import BitErrors, OutputCheck, RunRecord, RunTraces, Seconds
 from hanok.isa import Program
 
 if TYPE_CHECKING:
@@ -135,22 +136,39 @@ def run_program(
     check: bool = True,
     seed: int = 0,
     compile_seconds: float = 0.0,
+    bit_errors: float | None = None,
     progress: Progress = quiet,
 ) -> RunResult:
     """Run a verified program: values from the emulator, cycles from the engine, then the check.
 
     Missing inputs are seeded random data, with a warning in the record. `check` compares every output with
-    ONNX Runtime on the quantised model.
+    ONNX Runtime on the quantised model. With `bit_errors` (the share of wrong cells) the outputs are those of
+    a second run, whose constants and inputs have wrong bits in DRAM; see `hanok.flows._bit_errors`.
     """
+    if bit_errors is not None:
+        check_rate_of(program, bit_errors)
     values, input_warnings = complete_inputs(program, inputs or {}, seed)
     execution = Execution(program, values, progress)
     execution.run()
-    outputs = execution.outputs()
+    outputs, errors = execution.outputs(), None
+    if bit_errors is not None:
+        with execution.clock("emulate"):
+            outputs, errors = run_damaged(program, values, outputs, bit_errors, seed, progress)
     checks, check_warnings = _check(execution, values, outputs, check)
     seconds = Seconds(compile=compile_seconds, **execution.seconds)
-    warnings = (*program.warnings, *input_warnings, *check_warnings)
+    warnings = (*program.warnings, *input_warnings, *check_warnings, *_warnings(errors))
     record = make_record(program, execution.timed, execution.host_operators, checks, seconds, warnings)
+    record = replace(record, bit_errors=errors)
     return RunResult(outputs, record, make_traces(program, execution.timed, record.cycles))
+
+
+def _warnings(errors: BitErrors | None) -> tuple[str, ...]:
+    if errors is None or not errors.detected:
+        return ()
+    return (
+        f"{errors.detected:,} bursts were reported as uncorrectable and used as they were read; a real host "
+        "would stop, or load them again",
+    )
 
 
 def compute_outputs(program: Program, inputs: Mapping[str, Array]) -> dict[str, Array]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
@@ -13,10 +13,9 @@ import numpy as np
 from hanok.dram.checker import check_commands
 from hanok.dram.commands import Commands
 from hanok.dram.mapping import PRESETS, parse_mapping
-from hanok.dram.mapping_search import Requests, sample_requests, search_mapping
+from hanok.dram.mapping_search import SIMULATED, Requests, sample_requests, search_mapping
 from hanok.dram.request_traces import Form, RequestTrace, read_requests
 from hanok.dram.results import RequestRun
-from hanok.dram.simulate import run_requests
 from hanok.dram.standard import Standard
 from hanok.dram.standards import (
     densities,
@@ -28,7 +27,16 @@ from hanok.dram.standards import (
 )
 from hanok.errors import ChipError
 from hanok.flows import _dram_figures as figures
-from hanok.flows._dram_verdict import MAPPING, MAPPING_MATTERS, judge
+from hanok.flows._dram_service import (
+    MAX_CHANNELS,
+    Memory,
+    Service,
+    check_memory,
+    ecc_summary,
+    serve,
+    usable_bytes,
+)
+from hanok.flows._dram_verdict import MAPPING, MAPPING_MATTERS, Host, judge
 from hanok.flows._version import hanok_version
 from hanok.flows.dram_results import (
     DramRecord,
@@ -39,11 +47,21 @@ from hanok.flows.dram_results import (
 )
 from hanok.machine import Policy
 
+__all__ = [
+    "MAX_CHANNELS",
+    "SEARCH",
+    "DramResult",
+    "Memory",
+    "choose_standard",
+    "list_standards",
+    "run_trace",
+    "summarise",
+]
+
 SEARCH = "search"
 """The mapping that stands for the best one found."""
 SAMPLE_REQUESTS = 20_000
 """Of a trace, on which mappings are compared."""
-MAX_CHANNELS = 256
 _BETTER = 0.9
 """A mapping is named when it takes at most this share of the present one's cycles."""
 _SHOWN_TRIALS = 5
@@ -51,17 +69,6 @@ _SHOWN_VIOLATIONS = 10
 _LATE_START = 0.1
 
 Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Memory:
-    """What a trace runs on."""
-
-    standard: Standard
-    channels: int = 1
-    mapping: str = ""
-    """Empty: the standard's own. SEARCH: the best one found for the trace."""
-    policy: Policy = field(default_factory=Policy)
 
 
 class DramResult(NamedTuple):
@@ -158,15 +165,22 @@ def run_trace(
     ChipError for the memory.
     """
     standard, seconds = memory.standard, DramSeconds()
-    if not 1 <= memory.channels <= MAX_CHANNELS or memory.channels & memory.channels - 1:
-        raise ChipError(f"--channels: {memory.channels}; allowed: a power of two, 1..{MAX_CHANNELS}")
+    check_memory(memory)
     searching = memory.mapping == SEARCH
     first = parse_mapping(
         standard.mapping if searching or not memory.mapping else memory.mapping, standard, memory.channels
     )
     progress("reading the trace")
     begin = perf_counter()
-    trace = read_requests(path, standard, memory.channels, first, form, skip_bad=skip_bad)
+    trace = read_requests(
+        path,
+        standard,
+        memory.channels,
+        first,
+        form,
+        skip_bad=skip_bad,
+        usable_bytes=usable_bytes(memory),
+    )
     seconds = replace(seconds, read=perf_counter() - begin)
     trials: tuple[MappingTrial, ...] = ()
     if searching:
@@ -177,36 +191,36 @@ def run_trace(
         seconds = replace(seconds, search=perf_counter() - begin)
     progress("simulating")
     begin = perf_counter()
-    run = _run(trace, memory, keep_commands or check)
+    service = serve(trace, memory, commands=keep_commands or check)
     seconds = replace(seconds, simulate=perf_counter() - begin)
     found = None
     if check:
         progress("checking the commands")
         begin = perf_counter()
-        found = _check(run, memory.policy)
+        found = _check(service.sent, memory.policy)
         seconds = replace(seconds, check=perf_counter() - begin)
     progress("making the report")
-    record = _record(Path(path).name, trace, run, memory, trials, found, seconds)
-    return DramResult(record, run.commands if keep_commands else None)
+    record = _record(Path(path).name, trace, service, memory, trials, found, seconds)
+    return DramResult(record, service.sent.commands if keep_commands else None)
 
 
-def _run(trace: RequestTrace, memory: Memory, commands: bool) -> RequestRun:
-    return run_requests(
+def _search(requests: RequestTrace | Requests, memory: Memory) -> tuple[MappingTrial, ...]:
+    """Look for the best mapping, as the host sends and with ECC; the best of those tried come first."""
+    part = sample_requests(Requests(requests.writes, requests.addresses, requests.arrivals), SIMULATED)
+
+    def measure(mapping: str) -> tuple[int, float]:
+        run = serve(part, replace(memory, mapping=mapping)).asked
+        return run.cycles, float(np.mean(run.completed - run.arrivals))
+
+    found = search_mapping(
         memory.standard,
-        trace.writes,
-        trace.addresses,
-        trace.arrivals,
-        channels=memory.channels,
-        policy=memory.policy,
-        mapping=memory.mapping,
-        trace=commands,
+        memory.channels,
+        part.writes,
+        part.addresses,
+        part.arrivals,
+        memory.policy,
+        measure=measure,
     )
-
-
-def _search(trace: RequestTrace, memory: Memory) -> tuple[MappingTrial, ...]:
-    """Look for the best mapping; the best of those tried come first."""
-    standard, policy = memory.standard, memory.policy
-    found = search_mapping(standard, memory.channels, trace.writes, trace.addresses, trace.arrivals, policy)
     return tuple(MappingTrial(one.text, one.cycles, one.requests) for one in found[:_SHOWN_TRIALS])
 
 
@@ -221,16 +235,20 @@ def _check(run: RequestRun, policy: Policy) -> TraceCheck:
 def _record(
     name: str,
     trace: RequestTrace,
-    run: RequestRun,
+    service: Service,
     memory: Memory,
     trials: tuple[MappingTrial, ...],
     check: TraceCheck | None,
     seconds: DramSeconds,
 ) -> DramRecord:
+    run, sent = service.asked, service.sent
     mapping = parse_mapping(run.mapping or run.standard.mapping, run.standard, run.channels)
     nanoseconds = figures.latency_ns(run, trace.timed)
-    bus, loads, counters = figures.bus_cycles(run), figures.loads(run, mapping), run.counters
-    verdict = judge(run, bus, loads, trace.timed)
+    bus, loads, counters = figures.bus_cycles(sent), figures.loads(run, mapping), sent.counters
+    host = Host(
+        memory.window, figures.requests_in_a_row(run, mapping), figures.held_back(sent, memory.window)
+    )
+    verdict = judge(run, bus, loads, trace.timed, host)
     writes = int(np.count_nonzero(run.writes))
     letters, *hashes = mapping.to_bits().split()
     return DramRecord(
@@ -261,10 +279,10 @@ def _record(
         forwarded_reads=counters.forwarded_reads,
         coalesced_writes=counters.coalesced_writes,
         turnarounds=counters.turnarounds,
-        commands=figures.commands(run),
+        commands=figures.commands(sent),
         bus=bus,
         bus_cycles=run.cycles * counters.pseudo_channels,
-        energy=figures.energy(run),
+        energy=figures.energy(sent),
         energy_source=run.standard.energy.source,
         loads=loads,
         traffic=figures.traffic(run),
@@ -275,26 +293,27 @@ def _record(
         advice="" if trials else _advice(verdict.bound_by, trace, memory),
         warnings=tuple(_warnings(trace, run)),
         seconds=seconds,
+        window=memory.window,
+        ecc=ecc_summary(service, memory),
     )
 
 
 def _advice(bound_by: str, trace: RequestTrace, memory: Memory) -> str:
     """Name a mapping that takes clearly less time, where the mapping may be what bounds the trace.
 
-    Where pseudo-channels are unevenly used, the search finds one within seconds; elsewhere only the
-    standard's own mapping and the presets are tried.
+    The standard's own mapping and the presets are tried; where pseudo-channels are unevenly used, also what
+    the search finds within seconds.
     """
     if bound_by not in MAPPING_MATTERS:
         return ""
     part = sample_requests(Requests(trace.writes, trace.addresses, trace.arrivals), SAMPLE_REQUESTS)
-    sample = replace(trace, writes=part.writes, addresses=part.addresses, arrivals=part.arrivals)
 
     def cycles(mapping: str) -> int:
-        return _run(sample, replace(memory, mapping=mapping), False).cycles
+        return serve(part, replace(memory, mapping=mapping)).asked.cycles
 
     candidates = [memory.standard.mapping, *PRESETS]
     if bound_by == MAPPING:
-        candidates = [_search(sample, memory)[0].mapping]
+        candidates.append(_search(part, memory)[0].mapping)
     tried = {mapping: cycles(mapping) for mapping in candidates}
     best, present = min(tried, key=lambda mapping: tried[mapping]), cycles(memory.mapping)
     if tried[best] > _BETTER * present:

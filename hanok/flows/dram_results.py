@@ -125,6 +125,31 @@ class TraceCheck:
 
 
 @dataclass(frozen=True)
+class EccSummary:
+    """What guards a memory's bursts, and what it costs."""
+
+    option: str
+    codes: tuple[str, ...]
+    in_line: bool
+    """Check bits take bursts of their own, for want of pins."""
+    partial_writes: bool
+    check_reads: int
+    """Bursts of check bits, those that queues answered too."""
+    check_writes: int
+    merge_reads: int
+    """By the host, of bursts of which a write changes a part."""
+    usable_bytes: int
+    capacity_share: float
+    pin_ratio: float
+    """Pins with ECC by pins without: energy of reads and writes."""
+    cell_ratio: float
+    """Cells by data bits: energy of activates and refreshes."""
+    read_latency_ns: float
+    cost: str
+    """In one line."""
+
+
+@dataclass(frozen=True)
 class DramSeconds:
     """Wall-clock seconds that hanok itself took, by phase."""
 
@@ -186,6 +211,18 @@ class DramRecord:
     """A better mapping, where one was found; else empty."""
     warnings: tuple[str, ...]
     seconds: DramSeconds
+    window: int = 0
+    """Requests that the host sends ahead of those that queues have taken; 0: no limit."""
+    ecc: EccSummary | None = None
+
+    @property
+    def host(self) -> str:
+        """How far the host runs ahead, in words."""
+        if not self.window:
+            return "sends as fast as requests come, without a limit"
+        if self.window == 1:
+            return "waits until each request is taken"
+        return f"sends at most {self.window} requests ahead of what is taken"
 
     @property
     def share_of_peak(self) -> float:

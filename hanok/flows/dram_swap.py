@@ -1,7 +1,8 @@
-"""A chip with another DRAM: what `--dram` changes, and what it leaves."""
+"""A chip with another DRAM or other ECC: what `--dram` and `--ecc` change, and what they leave."""
 
 from __future__ import annotations
 
+from hanok.dram.chip_memory import memory_standard
 from hanok.dram.standard import Standard
 from hanok.dram.standards import get_standard
 from hanok.errors import ChipError
@@ -11,7 +12,8 @@ from hanok.machine import Chip
 def swap_dram(chip: Chip, name: str) -> Chip:
     """Return `chip` with the DRAM standard `name`, on as many channels, with the standard's own mapping.
 
-    The capacity stays, unless the channels hold less. Raises ChipError for a name that is none.
+    The capacity stays, unless the channels hold less, and so does ECC where the standard has it without
+    bursts of its own. Raises ChipError for a name that is none.
     """
     try:
         standard = get_standard(name)
@@ -25,4 +27,28 @@ def swap_dram(chip: Chip, name: str) -> Chip:
         if holds < chip.memory.capacity_mib:
             memory["capacity_mib"] = holds
             sources["memory.capacity_mib"] = f"choice: what {chip.memory.channels} channels of {name} hold"
-    return chip.model_copy(update={"memory": chip.memory.model_copy(update=memory), "sources": sources})
+    swapped = chip.model_copy(update={"memory": chip.memory.model_copy(update=memory), "sources": sources})
+    try:
+        memory_standard(swapped.memory)
+    except ChipError:
+        return _with_ecc(swapped, "none", f"choice: none, as {name} does not have '{chip.memory.ecc}'")
+    return swapped
+
+
+def swap_ecc(chip: Chip, option: str) -> Chip:
+    """Return `chip` with the codes of `option` on its DRAM; raise ChipError where that does not have them."""
+    swapped = _with_ecc(chip, option, "choice: --ecc")
+    try:
+        memory_standard(swapped.memory)
+    except ChipError as error:
+        raise ChipError(f"--ecc: {str(error).removeprefix('memory.ecc: ')}") from None
+    return swapped
+
+
+def _with_ecc(chip: Chip, option: str, source: str) -> Chip:
+    return chip.model_copy(
+        update={
+            "memory": chip.memory.model_copy(update={"ecc": option}),
+            "sources": {**chip.sources, "memory.ecc": source},
+        }
+    )

@@ -90,6 +90,42 @@ class OutputCheck:
 
 
 @dataclass(frozen=True)
+class BitErrors:
+    """Wrong bits in the DRAM's constants and inputs, what ECC made of them, and what they did."""
+
+    rate: float
+    """Of wrong cells."""
+    seed: int
+    ecc: str
+    standard: str
+    bursts: int
+    """That hold constants and inputs."""
+    wrong_cells: int
+    hit: int
+    """Bursts with a wrong bit; each is one of the three below."""
+    corrected: int
+    detected: int
+    """Reported to the host as uncorrectable; used as they were read."""
+    silent: int
+    wrong_bits: int
+    """That were read."""
+    words: tuple[str, ...]
+    """What each code did with its words, a line each."""
+    outputs: tuple[OutputCheck, ...]
+    """Against the run without errors."""
+
+    @property
+    def mismatched(self) -> int:
+        """Values of the outputs that differ from those of the run without errors."""
+        return sum(output.mismatched for output in self.outputs)
+
+    @property
+    def compared(self) -> int:
+        """Values of the outputs."""
+        return sum(output.elements for output in self.outputs)
+
+
+@dataclass(frozen=True)
 class Contribution:
     """A named part of the energy or of the area: the estimate, and what its sources leave open."""
 
@@ -208,6 +244,8 @@ class RunRecord:
     """One sentence: what bounds the model and what would help."""
     warnings: tuple[str, ...] = ()
     quantisation: tuple[tuple[str, str], ...] = field(default=())
+    bit_errors: BitErrors | None = None
+    """Where there were any, `outputs` compares the values that they led to."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import tomllib
 from importlib import resources
 from math import ceil, log2
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -121,7 +121,7 @@ class Core(_Record):
 
 
 class Memory(_Record):
-    """DRAM behind the chip: a standard's name from `hanok.dram`, channels, capacity, address mapping."""
+    """DRAM behind the chip: a standard's name from `hanok.dram`, channels, capacity, mapping and ECC."""
 
     standard: Annotated[str, Field(min_length=1, max_length=64)]
     channels: Annotated[int, Field(ge=1, le=256)]
@@ -132,6 +132,10 @@ class Memory(_Record):
     mapping: Annotated[
         str, Field(max_length=200, description="which address bits choose what; empty: the standard's own")
     ] = ""
+    ecc: Annotated[
+        Literal["none", "on_die", "side_band", "both"],
+        Field(description="which codes guard a burst: the dies', the host's on pins of their own, or both"),
+    ] = "none"
     controller: Policy = Policy()
 
     _channels = field_validator("channels")(_power_of_two)

@@ -47,10 +47,20 @@ def kernel(function: Kernel) -> Kernel:
 
 def inner(function: Kernel) -> Kernel:
     """Compile `function` for calls from other kernels alone: without wrappers for Python, which takes longer."""
+    return _compiled(function, forceinline=False)
+
+
+def leaf(function: Kernel) -> Kernel:
+    """Compile a short `function` into its callers; a call would take longer than what it does."""
+    return _compiled(function, forceinline=True)
+
+
+def _compiled(function: Kernel, forceinline: bool) -> Kernel:
+    options = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
     try:
-        compiled: Kernel = njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+        compiled: Kernel = njit(cache=True, forceinline=forceinline, **options)(function)
     except RuntimeError:
-        compiled = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+        compiled = njit(forceinline=forceinline, **options)(function)
     return compiled
 
 

@@ -22,6 +22,7 @@ def dram_json(record: DramRecord) -> str:
     del content["latencies"]
     content["policy"], content["commands"] = dict(record.policy), dict(record.commands)
     content["bus"] = dict(record.bus)
+    content["host"] = record.host
     content["share_of_peak"] = record.share_of_peak
     content["row_hit_rate"] = record.row_hit_rate
     content["energy_mj"], content["pj_per_bit"] = record.energy_mj, record.pj_per_bit

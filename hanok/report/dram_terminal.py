@@ -123,6 +123,8 @@ def _total_rows(record: DramRecord) -> list[tuple[str, str, str]]:
         ("trace", f"{record.trace}: {record.reads:,} reads, {record.writes:,} writes", ""),
         ("memory", f"{channels} of {standard.name}, {peak} GB/s", ""),
         ("mapping", record.mapping, ""),
+        ("host", record.host, ""),
+        *_ecc_rows(record),
         ("took", f"{nanoseconds(record.duration_ns)}  ({record.cycles:,} cycles)", ""),
         ("bandwidth", f"{bandwidth} GB/s  ({_format.percent(record.share_of_peak)} of the peak)", ""),
         (
@@ -155,6 +157,17 @@ def _total_rows(record: DramRecord) -> list[tuple[str, str, str]]:
     )
     rows.append(("hanok took", ", ".join(f"{name} {value:.2f} s" for name, value in parts if value), ""))
     return rows
+
+
+def _ecc_rows(record: DramRecord) -> list[tuple[str, str, str]]:
+    if record.ecc is None:
+        return []
+    ecc = record.ecc
+    writes = "; every write is partial" if ecc.partial_writes else ""
+    return [
+        ("ECC", f"{ecc.option}: {', '.join(ecc.codes)}{writes}", ""),
+        ("ECC costs", ecc.cost or "nothing that is counted", ""),
+    ]
 
 
 def _balance(record: DramRecord) -> str:

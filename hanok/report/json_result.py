@@ -21,6 +21,9 @@ def as_dictionary(record: RunRecord) -> dict[str, Any]:
     content["layers"] = [_layer(layer) for layer in record.layers]
     content["units"] = {unit.unit: dict(unit.causes) for unit in record.units}
     content["quantisation"] = dict(record.quantisation)
+    if record.bit_errors is not None:
+        content["bit_errors"]["mismatched"] = record.bit_errors.mismatched
+        content["bit_errors"]["compared"] = record.bit_errors.compared
     content["model"], content["chip"] = record.model, record.chip.name
     content["chip_summary"] = asdict(record.chip)
     return content

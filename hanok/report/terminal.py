@@ -62,6 +62,7 @@ def _totals(record: RunRecord) -> Table:
         ("DRAM", _traffic(record)),
         (CHECK_ROW, _check(record)),
     ]
+    rows += _bit_errors(record)
     if record.host_operators:
         rows.append(
             (
@@ -109,6 +110,30 @@ def _check(record: RunRecord) -> str:
         largest = f"{record.max_error_steps} quantisation steps"
     found = f"{record.outputs_mismatched:,} of {record.outputs_compared:,} values differ"
     return f"{found}, the largest error is {largest}"
+
+
+def _bit_errors(record: RunRecord) -> list[tuple[str, str]]:
+    errors = record.bit_errors
+    if errors is None:
+        return []
+    rows = [
+        (
+            "bit errors",
+            f"{errors.wrong_cells:,} wrong cells (rate {errors.rate:g}, seed {errors.seed}), ECC {errors.ecc}"
+            f": of {errors.hit:,} bursts {errors.corrected:,} corrected, {errors.detected:,} detected, "
+            f"{errors.silent:,} silently wrong",
+        ),
+        *(("", line) for line in errors.words),
+    ]
+    steps = [output.max_error_steps for output in errors.outputs if output.max_error_steps is not None]
+    far = f", by up to {max(steps)} quantisation steps" if errors.mismatched and steps else ""
+    rows.append(
+        (
+            "their effect",
+            f"{errors.mismatched:,} of {errors.compared:,} values differ from the run without errors{far}",
+        )
+    )
+    return rows
 
 
 def _seconds(record: RunRecord) -> str:

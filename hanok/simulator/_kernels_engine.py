@@ -288,7 +288,7 @@ def run(plan: Plan, record: Record, engines: Engines) -> int:
         found = _go_on(plan, record, engines)
     if found == FULL:
         return FULL_TRACE
-    last = memory_finish(engines.memory, engines.trace, engines.answers)
+    last = memory_finish(engines.memory)
     if last < 0:
         return FULL_TRACE
     total = max(record.control[FETCH_ARRIVED], core_cycle(engines, plan.constants, last))

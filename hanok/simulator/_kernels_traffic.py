@@ -14,6 +14,7 @@ from hanok.dram._kernels import (
     to_cycle,
     to_ps,
 )
+from hanok.dram._kernels_queues import answer_slot
 from hanok.dram._kernels_schedule import (
     advance,
     next_event,
@@ -21,6 +22,7 @@ from hanok.dram._kernels_schedule import (
 from hanok.dram._layout import (
     A_ADMITTED,
     A_COMPLETED,
+    H_ANSWER_MASK,
     H_BURST,
     H_PSEUDO,
     H_READ_LATENCY,
@@ -94,10 +96,8 @@ class Engines(NamedTuple):
 
     state: Integers
     """[engine, ENGINE_COLUMNS + 11 * ring]; the ring is a power of two, larger than what is ever open."""
-    answers: Integers
-    """[4 * ring, A_SIZE] of hanok.dram: the answer to burst n of an engine is at engine * ring + n % ring."""
     memory: Integers
-    trace: Integers
+    """Of hanok.dram, with 4 * ring answers: that to burst n of an engine is number engine * ring + n % ring."""
 
 
 def ring_columns(ring: int) -> int:
@@ -108,7 +108,7 @@ def ring_columns(ring: int) -> int:
 @inner
 def ring_of(engines: Engines) -> int:
     """Return the size of the rings."""
-    return engines.answers.shape[0] >> 2
+    return (engines.memory[H_ANSWER_MASK] + 1) >> 2
 
 
 @inner
@@ -197,7 +197,6 @@ def send(engines: Engines, constants: Integers, engine: int, burst: int, cycle: 
     state[engine, ENGINE_COLUMNS + slot] = cycle
     state[engine, ENGINE_COLUMNS + ring + slot] = request(
         engines.memory,
-        engines.answers,
         engine,
         engine * ring + slot,
         burst << constants[BURST_SHIFT],
@@ -232,7 +231,7 @@ def issue_of_oldest(engines: Engines, engine: int) -> int:
 def answer_to_oldest(engines: Engines, constants: Integers, engine: int, column: int) -> int:
     """Return the cycle of the core of an answer to an engine's oldest open burst."""
     slot = engine * ring_of(engines) + oldest(engines, engine)
-    return core_cycle(engines, constants, engines.answers[slot, column])
+    return core_cycle(engines, constants, engines.memory[answer_slot(engines.memory, slot) + column])
 
 
 @inner
@@ -261,7 +260,7 @@ def is_answered(engines: Engines, engine: int) -> bool:
         return False
     slot = engine * ring_of(engines) + oldest(engines, engine)
     column = A_ADMITTED if engine == STORE else A_COMPLETED
-    return bool(engines.answers[slot, column] >= 0)
+    return bool(engines.memory[answer_slot(engines.memory, slot) + column] >= 0)
 
 
 PROGRESS, STILL, FULL = 1, 0, -1
@@ -289,6 +288,6 @@ def run_memory(engines: Engines, constants: Integers, limit: int) -> int:
     for channel in range(memory[H_UNITS] // memory[H_PSEUDO]):
         if next_event(memory, channel) < bound:
             found = PROGRESS
-            if advance(memory, engines.trace, engines.answers, channel, bound) == TRACE_FULL:
+            if advance(memory, channel, bound) == TRACE_FULL:
                 return FULL
     return found

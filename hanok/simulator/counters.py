@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from hanok.dram import Counters
+from hanok.dram import Commands, Counters
 from hanok.isa import Unit
 from hanok.machine import Chip
 
@@ -72,8 +72,8 @@ class Timing:
     store_bytes: int
     fetch_bytes: int
     dram: Counters
-    dram_commands: int
-    """Commands in the trace that was asked for."""
+    dram_commands: Commands | None
+    """When asked for."""
 
     @property
     def dram_read_bytes(self) -> int:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from hanok.dram import _layout as dram_layout
-from hanok.dram import get_standard, make_state, read_counters
+from hanok.dram import Commands, Standard, commands_of, get_standard, make_state, read_counters
+from hanok.dram.chip_memory import ecc_latency_cycles
+from hanok.dram.state import take_commands
 from hanok.errors import HanokError, VerifyError
 from hanok.isa import Decoded, Opcode, Unit, decode
 from hanok.machine import Chip
@@ -25,22 +26,22 @@ def simulate(
     *,
     code_address: int = 0,
     stream: bool = True,
-    trace: Integers | None = None,
+    trace_commands: int = 0,
 ) -> Timing:
     """Time the instructions `code` (fetched from `code_address` in DRAM) on `chip`; see docs/timing.md.
 
-    `stream` False turns the DRAM's stream path off, which changes no cycle. `trace` is an array of
-    `hanok.dram.new_trace`, which the DRAM's commands are written to; `Timing.dram_commands` says how many.
+    `stream` False turns the DRAM's stream path off, which changes no cycle. With `trace_commands`,
+    `Timing.dram_commands` holds the DRAM's commands, if they are fewer.
     Raises VerifyError for a deadlock, and for instructions that no legal program has; ProgramError for bytes
     that are no instructions; HanokError for a trace that is too small.
     """
     decoded = decode(code) if isinstance(code, bytes) else code
     plan, stream_cycles, macs = _plan(decoded, chip, code_address)
     record = _record(decoded, plan)
-    engines = _engines(chip, stream, trace)
+    engines = _engines(chip, stream, trace_commands)
     cycles = int(run(plan, record, engines))
     if cycles == FULL_TRACE:
-        raise HanokError(f"command trace: all {len(engines.trace)} places are taken; ask for more")
+        raise HanokError(f"command trace: all {trace_commands} places are taken; ask for more")
     if cycles == DEADLOCK:
         raise VerifyError(_deadlock(decoded, plan, record))
     burst_bytes = 1 << int(plan.constants[traffic.BURST_SHIFT])
@@ -60,7 +61,7 @@ def simulate(
         store_bytes=int(bursts[traffic.STORE]) * burst_bytes,
         fetch_bytes=int(bursts[traffic.FETCH]) * burst_bytes,
         dram=read_counters(engines.memory),
-        dram_commands=int(engines.memory[dram_layout.H_TRACE_COUNT]),
+        dram_commands=_commands(chip, engines) if trace_commands else None,
     )
 
 
@@ -112,7 +113,7 @@ def _constants(chip: Chip) -> Integers:
             dma.bytes_per_cycle,
             dma.outstanding,
             max(1, dma.bytes_per_cycle // burst_bytes),
-            chip.memory.latency_cycles,
+            chip.memory.latency_cycles + ecc_latency_cycles(chip.memory, chip.clock_mhz),
         ],
         np.int64,
     )
@@ -167,13 +168,26 @@ def _record(decoded: Decoded, plan: layout.Plan) -> layout.Record:
     )
 
 
-def _engines(chip: Chip, stream: bool, trace: Integers | None) -> traffic.Engines:
+def _commands(chip: Chip, engines: traffic.Engines) -> Commands | None:
+    """The noted commands; a memory without banks has none."""
+    standard = get_standard(chip.memory.standard)
+    return commands_of(take_commands(engines.memory), standard) if isinstance(standard, Standard) else None
+
+
+def _engines(chip: Chip, stream: bool, trace_commands: int) -> traffic.Engines:
     """The DMA engines and the memory at cycle 0."""
     dma, engines = chip.core.dma, traffic.ENGINES
     burst_bytes = get_standard(chip.memory.standard).burst_bytes
     depth = max(dma.outstanding, chip.core.control.fetch_buffer_bytes // burst_bytes + 2)
     ring = 1 << depth.bit_length()
-    memory = make_state(chip.memory, ports=engines, port_depth=ring, stream=stream)
+    memory = make_state(
+        chip.memory,
+        ports=engines,
+        port_depth=ring,
+        stream=stream,
+        answers=4 * ring,
+        trace_commands=trace_commands,
+    )
     state = np.zeros((engines, traffic.ring_columns(ring)), np.int64)
     for column in (traffic.NEXT, traffic.CHECK):
         state[:, column] = traffic.NEVER
@@ -184,12 +198,7 @@ def _engines(chip: Chip, stream: bool, trace: Integers | None) -> traffic.Engine
         traffic.CERTAIN,
     ):
         state[:, column] = -1
-    return traffic.Engines(
-        state=state,
-        answers=np.full((4 * ring, dram_layout.A_SIZE), -1, np.int64),
-        memory=memory,
-        trace=np.zeros((0, dram_layout.T_SIZE), np.int64) if trace is None else trace,
-    )
+    return traffic.Engines(state, memory)
 
 
 def _deadlock(decoded: Decoded, plan: layout.Plan, record: layout.Record) -> str:

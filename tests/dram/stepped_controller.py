@@ -29,8 +29,6 @@ class Request:
     """What a queue holds, and what became of it."""
 
     write: bool
-    asked: int
-    """When it would come."""
     place: Place
     row: int
     column: int
@@ -126,13 +124,15 @@ class Unit:
         self.owed = 0
         self.target = 0
 
-    def settle(self, now: int) -> None:
-        """Refreshes fall due, requests enter, and the queue is chosen."""
+    def let_in(self, now: int) -> None:
+        """Refreshes fall due, and requests enter."""
         while now >= self.due:
             self.owed += 1
             self.due += self.interval
         while self.port and self.port[0].arrival <= now and self.admit(self.port[0], now):
             self.port.popleft()
+
+    def choose_queue(self) -> None:
         reads, writes = self.count(0), self.count(1)
         if self.mode == 0 and (writes >= self.policy.write_high or (not reads and writes)):
             self.mode = 1
@@ -331,34 +331,39 @@ class Unit:
 
 
 class Host:
-    """Whoever gives the requests: `window` of them at most, if it is not 0, wait for their entry at a time."""
+    """Gives the requests in turn: each no earlier than asked for, than the one before, and than the entry of the
+    `window`-th before; with a window of 0 each when it is asked for.
+    """
 
-    def __init__(self, requests: list[Request], window: int) -> None:
-        self.requests, self.window, self.put = requests, window, 0
+    def __init__(self, requests: list[Request], asked: Sequence[int], window: int) -> None:
+        self.requests, self.asked, self.window = requests, asked, window
+        self.given = self.last = 0
 
     def give(self) -> bool:
-        """Set the arrivals of the requests whose turn has come; whether there were any."""
-        before, last = self.put, 0
+        """Set the arrivals of requests that can have theirs; whether there are any."""
+        before = self.given
         for request in self.requests[before:]:
+            arrival = int(self.asked[self.given])
             if self.window:
-                if self.put >= self.window:
-                    last = self.requests[self.put - self.window].admitted
-                    if last < 0:
-                        break
-                last = max(last, self.requests[max(self.put - 1, 0)].arrival)
-            request.arrival = max(request.asked, last)
-            self.put += 1
-        return self.put > before
+                entry = self.requests[self.given - self.window].admitted if self.given >= self.window else 0
+                if entry < 0:
+                    break
+                arrival = self.last = max(arrival, self.last, entry)
+            request.arrival = arrival
+            self.given += 1
+        return self.given > before
 
 
 def _do_cycle(units: list[Unit], host: Host, now: int) -> None:
     """Send all that can begin now."""
     while True:
-        while True:
-            for unit in units:
-                unit.settle(now)
-            if not host.give():
-                break
+        host.give()
+        for unit in units:
+            unit.let_in(now)
+        if host.give():
+            continue
+        for unit in units:
+            unit.choose_queue()
         ready = [(unit, wish) for unit in units if (wish := unit.next_command(now))]
         if not ready:
             return
@@ -398,12 +403,12 @@ def stepped_run(
         channel = Channel()
         units += [Unit(standard, policy, channel, (number, pseudo)) for pseudo in pseudo_channels]
     requests = []
-    for write, address, arrival in zip(writes, addresses, arrivals, strict=True):
+    for write, address in zip(writes, addresses, strict=True):
         at = table.locate(int(address))
         place = at["rank"], at["group"], at["bank"]
-        requests.append(Request(bool(write), int(arrival), place, at["row"], at["column"]))
+        requests.append(Request(bool(write), place, at["row"], at["column"]))
         units[at["channel"] * len(pseudo_channels) + at["pseudo"]].port.append(requests[-1])
-    _run(units, Host(requests, window))
+    _run(units, Host(requests, arrivals, window))
     return (
         [request.admitted for request in requests],
         [request.completed for request in requests],

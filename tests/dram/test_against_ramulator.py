@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 from reference.generate import PATTERNS, SHAPES, make_requests
-from reference.peer import Measured, measured_rows, run_hanok, table
+from reference.peer import LIKE_RAMULATOR, Measured, Setting, measured_rows, run_hanok, table
 
 CYCLES_PERCENT = 2.0
 HITS_PERCENT = 1.0
@@ -28,89 +28,90 @@ def is_like_hanok(row: Measured) -> bool:
 
 @dataclass(frozen=True)
 class Allowed:
-    """How far a pattern may be off, and why that is right."""
+    """How far a pattern on one pseudo-channel may be off."""
 
     cycles_percent: float
     hits_percent: float
-    why: str
 
 
-ENTRY = "a request leaves Ramulator's queue with its activate, here with its data: its 32 reach further"
-TURNS = (
-    "pseudo-channels take turns on the column bus here, every second slot for each; a gap of three slots "
-    "(tCCDR between ranks) becomes four"
-)
-DRAIN = (
-    "at the turn between reads and writes Ramulator first serves the requests whose rows it has opened; here "
-    "the other queue may close such a row, and its activate was for nothing"
-)
 EXCEPTIONS = {
-    ("HBM2_2000", "same_bank_2_one_pseudo"): Allowed(9.0, 1.0, ENTRY),
-    ("HBM2_2000", "stride_17_third_write_one_pseudo"): Allowed(3.0, 2.0, DRAIN),
-    ("HBM2_2000", "random_third_write_one_pseudo"): Allowed(9.0, 1.0, DRAIN),
-    ("HBM2_2000", "streams_8_third_write_one_pseudo"): Allowed(2.0, 2.5, DRAIN),
-    ("HBM2_2000", "same_bank_8_third_write_one_pseudo"): Allowed(2.5, 2.5, DRAIN),
-    ("HBM3_6400", "stream_one_pseudo"): Allowed(39.0, 1.0, TURNS),
-    ("HBM3_6400", "stride_3_one_pseudo"): Allowed(13.0, 1.0, TURNS),
-    ("HBM3_6400", "chunks_16_one_pseudo"): Allowed(14.0, 1.0, TURNS),
-    ("HBM3_6400", "same_bank_2_one_pseudo"): Allowed(21.0, 1.0, TURNS),
-    ("HBM3_6400", "stream_third_write_one_pseudo"): Allowed(21.0, 1.0, TURNS),
-    ("HBM3_6400", "stride_17_third_write_one_pseudo"): Allowed(3.0, 3.0, DRAIN),
-    ("HBM3_6400", "random_third_write_one_pseudo"): Allowed(7.0, 1.0, DRAIN),
-    ("HBM3_6400", "same_bank_8_third_write_one_pseudo"): Allowed(3.0, 3.0, DRAIN),
-    ("LPDDR5_6400", "stride_17_third_write"): Allowed(5.0, 7.0, DRAIN),
-    ("LPDDR5_6400", "random_third_write"): Allowed(9.0, 1.0, DRAIN),
-    ("LPDDR5_6400", "chunks_16_third_write"): Allowed(3.0, 1.0, DRAIN),
-    ("LPDDR5_6400", "same_bank_8_third_write"): Allowed(5.0, 2.5, DRAIN),
-    ("DDR5_4800", "stride_17_third_write"): Allowed(2.0, 2.0, DRAIN),
-    ("DDR5_4800", "random_third_write"): Allowed(8.0, 1.0, DRAIN),
-    ("DDR5_4800", "random_write"): Allowed(4.5, 1.0, ENTRY),
+    ("HBM2_2000", "stride_17_third_write_one_pseudo"): Allowed(2.0, 1.2),
+    ("HBM2_2000", "streams_8_third_write_one_pseudo"): Allowed(2.0, 1.3),
+    ("HBM2_2000", "same_bank_8_third_write_one_pseudo"): Allowed(2.5, 1.5),
+    ("HBM3_6400", "same_bank_8_third_write_one_pseudo"): Allowed(3.5, 1.8),
+    ("LPDDR5_6400", "stride_17_third_write"): Allowed(2.0, 5.7),
+    ("LPDDR5_6400", "same_bank_8_third_write"): Allowed(4.0, 1.7),
 }
-SLOWER_ON_TWO = {("HBM2_2000", "stride_17_third_write"): 12.0, ("HBM3_6400", "stride_page"): 2.5}
-"""Percent: the few patterns over both pseudo-channels in which hanok is slower."""
+"""Writes beside reads of the same banks, where what happens hangs on the very request at which a drain begins
+or ends: with the marks one entry higher or lower hanok differs from itself about as much as from Ramulator."""
+HITS_NEAR_PERCENT = 1.3
+HALVES, WHOLE = Setting(queue=16), Setting(window=0)
+NOT_BETWEEN = {("HBM2_2000", "stride_17_third_write"): 6.0, ("HBM3_6400", "stride_page"): 2.5}
+"""Percent: patterns over both pseudo-channels that take hanok longer with either kind of queues."""
+HITS_ON_TWO_PERCENT = 1.5
 
 
-def errors(row: Measured) -> tuple[float, float]:
+def errors(row: Measured, setting: Setting = LIKE_RAMULATOR) -> tuple[float, float]:
     """Return by how much hanok is off: percent of the cycles, and row hits in percent of the requests."""
-    run = run_hanok(row.standard, row.pattern, row.requests, row.refresh)
+    run = run_hanok(row.standard, row.pattern, row.requests, row.refresh, setting)
     assert run.counters.reads + run.counters.writes + run.counters.forwarded_reads == row.requests
     hits = run.counters.row_hits - row.row_hits
     return 100 * (run.cycles / row.cycles - 1), 100 * hits / row.requests
 
 
-@pytest.mark.parametrize(
-    "row", [row for row in RUNS if is_like_hanok(row) and row.is_on_one_unit], ids=lambda row: row.name
-)
+ON_ONE = [row for row in RUNS if is_like_hanok(row) and row.is_on_one_unit]
+ON_TWO = [row for row in RUNS if is_like_hanok(row) and not row.is_on_one_unit]
+
+
+@pytest.mark.parametrize("row", ON_ONE, ids=lambda row: row.name)
 def test_cycles_and_row_hits_agree(row):
     cycles, hits = errors(row)
-    allowed = EXCEPTIONS.get((row.standard, row.pattern), Allowed(CYCLES_PERCENT, HITS_PERCENT, ""))
+    allowed = EXCEPTIONS.get((row.standard, row.pattern), Allowed(CYCLES_PERCENT, HITS_PERCENT))
     assert abs(cycles) <= allowed.cycles_percent
     assert abs(hits) <= allowed.hits_percent
 
 
-@pytest.mark.parametrize(
-    "row", [row for row in RUNS if is_like_hanok(row) and not row.is_on_one_unit], ids=lambda row: row.name
-)
-def test_two_pseudo_channels_take_no_longer(row):
-    """Ramulator has one queue and one scheduler for both, hanok one for each, so hanok may only be faster."""
-    cycles, _ = errors(row)
-    assert cycles <= SLOWER_ON_TWO.get((row.standard, row.pattern), CYCLES_PERCENT)
-
-
 @pytest.mark.parametrize(("standard", "pattern"), EXCEPTIONS, ids=lambda name: name)
 def test_an_exception_is_needed(standard, pattern):
-    rows = [row for row in RUNS if (row.standard, row.pattern) == (standard, pattern) and is_like_hanok(row)]
-    off = [errors(row) for row in rows]
+    off = [errors(row) for row in ON_ONE if (row.standard, row.pattern) == (standard, pattern)]
     assert any(abs(cycles) > CYCLES_PERCENT or abs(hits) > HITS_PERCENT for cycles, hits in off)
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in ON_ONE if (row.standard, row.pattern) in EXCEPTIONS], ids=lambda row: row.name
+)
+def test_an_exception_is_within_an_entry_of_the_marks(row):
+    """Cycles agree with some marks at most one entry higher or lower; and row hits, near enough."""
+    near = [errors(row, Setting(high=high, low=low)) for high in (-1, 0, 1) for low in (-1, 0, 1)]
+    assert min(abs(cycles) for cycles, _ in near) <= CYCLES_PERCENT
+    assert min(abs(hits) for _, hits in near) <= HITS_NEAR_PERCENT
+
+
+@pytest.mark.parametrize("row", ON_TWO, ids=lambda row: row.name)
+def test_two_pseudo_channels_lie_on_either_side(row):
+    """Ramulator's queue of 32 for both lies between two of 16 with one front end and two of 32 with two.
+
+    As in real stacks, hanok has a scheduler, queues and a drain for each pseudo-channel; Ramulator has one of
+    each for both, which a burst of requests for one of them fills.
+    """
+    slower, faster = errors(row, HALVES)[0], errors(row, WHOLE)[0]
+    assert slower >= -CYCLES_PERCENT
+    assert faster <= NOT_BETWEEN.get((row.standard, row.pattern), CYCLES_PERCENT)
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in ON_TWO if not row.pattern.endswith("_third_write")], ids=lambda row: row.name
+)
+def test_row_hits_on_two_pseudo_channels_agree(row):
+    """Without drains: those of one pseudo-channel end at other requests than those of both."""
+    assert abs(errors(row)[1]) <= HITS_ON_TWO_PERCENT
 
 
 @pytest.mark.parametrize(
     "row", [row for row in ROWS if row.requests == 1 and is_like_hanok(row)], ids=lambda row: row.name
 )
 def test_a_lone_request_takes_as_long(row):
-    """Up to the slot of the column bus (TURNS), which an HBM2 pseudo-channel has in every second cycle."""
-    extra = run_hanok(row.standard, row.pattern, 1, row.refresh).cycles - row.cycles
-    assert 0 <= extra <= (1 if row.standard == "HBM2_2000" else 0)
+    assert run_hanok(row.standard, row.pattern, 1, row.refresh).cycles == row.cycles
 
 
 def test_the_table_belongs_to_these_patterns():

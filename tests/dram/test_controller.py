@@ -1,269 +1,349 @@
-"""The controller against formulas: bandwidth, latency, refresh, posted writes, determinism."""
+"""The controller against formulas: latency, bandwidth, what is lost and why, order, rules, and bad input."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
-from traffic import Traffic, play, random_traffic, stream_end
+from small_standards import standard_of
+from traffic import PATTERNS, PLAIN, Traffic, at_places, cycles_of, random_traffic, series, traced
 
 from hanok.dram import (
     Command,
+    Loss,
+    RequestRun,
     Standard,
-    check_trace,
-    command_trace,
-    get_standard,
+    check_commands,
     make_state,
-    read_counters,
+    parse_mapping,
+    run_requests,
     standards,
-    state_of,
 )
-from hanok.dram import _layout as layout
-from hanok.dram._kernels import flush, read, write
-from hanok.machine import Memory
+from hanok.dram._kernels import finish, request
+from hanok.dram.state import answers_of, read_counters
+from hanok.errors import ChipError, HanokError
+from hanok.machine import Memory, Policy
 
-ACT, PRE, PREA, RD, WR, REFA, ACT1 = Command
-ONE_PSEUDO = 128
-"""A stride that stays on one pseudo-channel of one channel of HBM2."""
-
-
-def standard_of(name: str) -> Standard:
-    found = get_standard(name)
-    assert isinstance(found, Standard)
-    return found
+ACT, PRE, PREA, RD, WR, REFA, ACT1, REFB = Command
+NO_REFRESH = Policy(refresh="none")
+LATER = 10_000
+"""A cycle in which an early request is long done; a rising edge."""
+ROWS_FIRST = "row bank group rank pseudo column"
+"""As Ramulator's RoBaRaCoCh: a whole row of one bank before anything else changes."""
 
 
-def to_ps(standard: Standard, cycles: int) -> int:
-    return -(-cycles * standard.tck_fs // 1000)
+def first_of_activate(standard: Standard) -> Command:
+    return ACT1 if ACT1 in standard.forms else ACT
 
 
-def unloaded_cycles(standard: Standard) -> int:
-    """ACT1, one cycle later ACT, tRCD, read latency, burst."""
-    return 1 + standard.delay("bank", ACT, RD) + standard.read_latency_cycles + standard.burst_cycles
+def latency(standard: Standard, command: Command) -> int:
+    """From a column command to the end of its data."""
+    start = standard.read_latency_cycles if command == RD else standard.write_latency_cycles
+    return start + standard.burst_cycles
 
 
+def from_activate(standard: Standard, command: Command) -> int:
+    """From the first command of an activate to the end of the data of the column command that follows it."""
+    opening = standard.activate_gap_cycles[0] + standard.delay("bank", ACT, command)
+    return opening + latency(standard, command)
+
+
+@pytest.mark.parametrize("command", [RD, WR])
 @pytest.mark.parametrize("name", standards())
-def test_unloaded_read_of_a_closed_bank_takes_rcd_latency_and_burst(name: str) -> None:
+def test_latency_of_a_closed_row_a_row_hit_and_a_row_conflict(name: str, command: Command) -> None:
     standard = standard_of(name)
-    assert read(state_of(standard, 2), 0, 0) == to_ps(standard, unloaded_cycles(standard))
+    rows = at_places(standard, [{}, {}, {"row": 1}], write=command == WR)
+    traffic = replace(rows, arrivals=np.array([0, LATER, 2 * LATER]))
+    run = traffic.run(standard, NO_REFRESH, mapping=PLAIN)
+    closed, hit, conflict = (run.completed - run.arrivals).tolist()
+    assert closed == from_activate(standard, command)
+    assert hit == standard.forms[command].lead + latency(standard, command)
+    assert conflict == standard.delay("bank", PRE, first_of_activate(standard)) + closed
+    counters = run.counters
+    assert (counters.row_misses, counters.row_hits, counters.row_conflicts) == (1, 1, 1)
+    assert run.admitted.tolist() == run.arrivals.tolist()
 
 
-@pytest.mark.parametrize("name", standards())
-def test_row_hit_and_row_conflict_latency(name: str) -> None:
-    standard = standard_of(name)
-    state = state_of(standard, 1, refresh=False)
-    late = to_ps(standard, 1000)
-    read(state, 0, 0)
-    hit = read(state, 0, late)
-    data = standard.read_latency_cycles + standard.burst_cycles
-    assert hit == to_ps(standard, 1000 + data)
-    row_bytes = standard.channel_bytes // standard.organisation.rows
-    same_bank = 4 * row_bytes  # four rows on, the row's low bits turn the bank number to the same again
-    conflict = read(state, same_bank, 2 * late)
-    pre = standard.delay("bank", PRE, ACT1)
-    assert conflict == to_ps(standard, 2000 + pre + unloaded_cycles(standard))
-    counters = read_counters(state)
-    assert (counters.row_hits, counters.row_misses, counters.row_conflicts) == (1, 1, 1)
-
-
-@pytest.mark.parametrize("channels", [1, 8])
-@pytest.mark.parametrize("name", standards())
-def test_stream_without_refresh_reaches_the_bus_limit(name: str, channels: int) -> None:
-    standard = standard_of(name)
-    count = 20_000
-    window = 256 * channels * standard.organisation.pseudo_channels
-    end = stream_end(state_of(standard, channels, refresh=False), count, window)
-    ideal = count * standard.burst_bytes / (standard.peak_bytes_per_second * channels) * 1e12
-    assert ideal <= end <= ideal * 1.005 + 2 * to_ps(standard, unloaded_cycles(standard))
-
-
-@pytest.mark.parametrize("name", standards())
-def test_stream_loses_refresh_and_restart_only(name: str) -> None:
-    """Between two refreshes: tREFI less read-to-precharge, tRP, tRFC, ACT1 and tRCD is left for data."""
-    standard = standard_of(name)
-    units = standard.organisation.pseudo_channels
-    bursts = 10 * standard.refresh_interval_cycles * units // standard.burst_cycles
-    end = stream_end(state_of(standard, 1), bursts, 256 * units)
-    share = bursts * standard.burst_bytes / (end * 1e-12) / standard.peak_bytes_per_second
-    interval = standard.refresh_interval_cycles
-    refresh = standard.delay("pseudo", REFA, ACT1)
-    restart = (
-        standard.delay("pseudo", RD, PREA)
-        + standard.delay("pseudo", PREA, REFA)
-        + 1
-        + standard.delay("bank", ACT, RD)
-    )
-    slack = 4 * standard.delay("pseudo", ACT, ACT, 4) + 16
-    assert 1 - (refresh + restart + slack) / interval <= share <= 1 - refresh * 9 / 10 / interval
-
-
-@pytest.mark.parametrize("name", standards())
-def test_writes_stream_at_the_bus_limit(name: str) -> None:
-    standard = standard_of(name)
-    state = state_of(standard, 1, refresh=False)
-    count = 8_000
-    accepted = 0
-    for index in range(count):
-        accepted = write(state, index * 32, accepted)
-    end = flush(state)
-    ideal = count * standard.burst_bytes / standard.peak_bytes_per_second * 1e12
-    assert ideal <= end <= ideal * 1.05 + 4 * to_ps(standard, unloaded_cycles(standard))
-    assert read_counters(state).turnarounds == 0
-
-
-@pytest.mark.parametrize("pattern", ["random", "local", "gaps"])
 @pytest.mark.parametrize("channels", [1, 4])
+@pytest.mark.parametrize("write", [False, True], ids=["reads", "writes"])
 @pytest.mark.parametrize("name", standards())
-def test_random_traffic_obeys_every_rule(name: str, channels: int, pattern: str) -> None:
+def test_stream_without_refresh_reaches_the_bus_limit(name: str, write: bool, channels: int) -> None:
     standard = standard_of(name)
-    state = state_of(standard, channels, trace_commands=60_000)
-    play(state, random_traffic(7, 5_000, 1 << 30, pattern))
-    trace = command_trace(state, standard)
-    assert [str(violation) for violation in check_trace(trace, standard)[:3]] == []
-    counters = read_counters(state)
-    commands = [item.command for item in trace]
-    assert commands.count(RD) == counters.reads - counters.forwarded_reads
-    assert commands.count(WR) == counters.writes
-    assert commands.count(ACT) == counters.activates == counters.row_misses + counters.row_conflicts
-    assert commands.count(REFA) == counters.refreshes
-    assert commands.count(PRE) + commands.count(PREA) == counters.precharges
-    assert counters.row_hits + counters.activates == counters.writes + commands.count(RD)
+    units, count = channels * standard.organisation.pseudo_channels, 20_000
+    run = series(standard, count, write=write).run(standard, NO_REFRESH, channels=channels)
+    first = from_activate(standard, WR if write else RD)
+    ideal = first + (count // units - 1) * standard.burst_cycles
+    assert ideal <= run.cycles <= 1.005 * ideal + first
+    assert run.counters.turnarounds == 0
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("pattern", ["random", "local", "gaps"])
+@pytest.mark.parametrize("write", [False, True], ids=["reads", "writes"])
 @pytest.mark.parametrize("name", standards())
-def test_long_random_traffic_obeys_every_rule(name: str, pattern: str) -> None:
+def test_stream_loses_refresh_and_restart_only(name: str, write: bool) -> None:
+    """A refresh takes from the last column command before it to the first after it: the recovery before a
+    precharge, tRP, tRFC, an activate and tRCD. What may come on top: the row that was just opened must have
+    been open for tRAS, and the four-activate window passes before a fifth bank is open.
+    """
+    standard, command = standard_of(name), WR if write else RD
+    units, count = standard.organisation.pseudo_channels, 60_000
+    run = series(standard, count, write=write).run(standard, trace=True)
+    least = (
+        standard.delay("pseudo", command, PREA)
+        + standard.delay("pseudo", PREA, REFA)
+        + standard.delay("pseudo", REFA, first_of_activate(standard))
+        + standard.activate_gap_cycles[0]
+        + standard.delay("bank", ACT, command)
+        - standard.burst_cycles
+    )
+    most = least + standard.delay("pseudo", ACT, PREA) + standard.delay("pseudo", ACT, ACT, 4)
+    refreshes = sum(cycle < run.cycles for cycle in cycles_of(run, REFA))
+    assert refreshes == (run.cycles - 1) // standard.refresh_interval_cycles
+    first = from_activate(standard, command)
+    ideal = first + (count // units - 1) * standard.burst_cycles
+    assert ideal + refreshes * least <= run.cycles <= 1.005 * ideal + first + refreshes * most
+
+
+@pytest.mark.parametrize("write", [False, True], ids=["reads", "writes"])
+@pytest.mark.parametrize("name", [name for name in standards() if REFB in standard_of(name).forms])
+def test_stream_loses_less_to_refreshes_of_one_bank(name: str, write: bool) -> None:
     standard = standard_of(name)
-    state = state_of(standard, 2, trace_commands=1_200_000)
-    play(state, random_traffic(11, 100_000, 1 << 30, pattern))
-    assert check_trace(command_trace(state, standard), standard) == []
+    traffic = series(standard, 60_000, write=write)
+    none, one, every = (
+        traffic.run(standard, Policy(refresh=refresh)) for refresh in ("none", "per_bank", "all_bank")
+    )
+    assert none.cycles < one.cycles < every.cycles
+    assert one.counters.refreshes == every.counters.bank_refreshes == 0
+    units, banks = standard.organisation.pseudo_channels, standard.organisation.banks
+    rounds = one.counters.bank_refreshes / banks / units
+    assert rounds == pytest.approx(one.cycles / standard.refresh_interval_cycles, rel=0.1)
 
 
-def test_tracing_changes_no_answer() -> None:
+@pytest.mark.parametrize("name", ["HBM2_2000", "HBM3_6400", "HBM4_8000"])
+def test_a_host_that_waits_is_held_up_by_the_head_of_its_line(name: str) -> None:
+    """A host that waits for each request to be taken fills the queue of one pseudo-channel with one row's
+    bursts, which come tCCD_L apart, twice as long as a burst or more, while the other's runs dry.
+    """
+    standard = standard_of(name)
+    traffic = series(standard, 20_000)
+    good = traffic.run(standard, NO_REFRESH, window=1)
+    bad = traffic.run(standard, NO_REFRESH, window=1, mapping=ROWS_FIRST)
+    assert bad.cycles > 1.4 * good.cycles
+    for run in (good, bad):
+        assert (np.diff(run.admitted) >= 0).all()
+    free = traffic.run(standard, NO_REFRESH, mapping=ROWS_FIRST)
+    assert free.cycles < bad.cycles
+    assert (np.diff(free.admitted) < 0).any()
+
+
+@pytest.mark.parametrize("window", [1, 2, 8, 300])
+def test_a_window_is_the_number_of_requests_that_wait_for_their_entry(window: int) -> None:
     standard = standard_of("HBM3_6400")
-    traffic = random_traffic(3, 4_000, 1 << 28, "gaps")
-    plain = play(state_of(standard, 2), traffic)
-    assert play(state_of(standard, 2, trace_commands=100_000), traffic) == plain
-    assert play(state_of(standard, 2), traffic) == plain
+    traffic = random_traffic(standard, 2, 5, 2_000, "anywhere")
+    traffic = replace(traffic, arrivals=traffic.arrivals // 8)
+    run = traffic.run(standard, channels=2, window=window, trace=True)
+    assert (run.admitted[window:] >= run.admitted[:-window]).all()
+    assert (run.admitted >= np.maximum.accumulate(run.arrivals)).all()
+    assert not check_commands(traced(run), standard).violations
 
 
-def test_a_long_idle_time_is_refreshed_in_full_and_at_once() -> None:
-    standard = standard_of("LPDDR5_6400")
-    state = state_of(standard, 4)
-    read(state, 0, 0)
-    second_ps = 10**12
-    end = read(state, 0, 100 * second_ps)
-    due = 100 * second_ps * 1000 // (standard.tck_fs * standard.refresh_interval_cycles)
-    flush(state)
-    assert abs(read_counters(state).refreshes - 4 * due) <= 4
-    assert end - 100 * second_ps <= to_ps(standard, 2 * standard.delay("pseudo", REFA, ACT1))
+@pytest.mark.parametrize("name", ["HBM2_2000", "HBM3_6400", "LPDDR5_6400"])
+def test_channels_do_not_wait_for_each_other(name: str) -> None:
+    """Each channel's requests take as long as when it works alone."""
+    standard = standard_of(name)
+    traffic = random_traffic(standard, 4, 6, 4_000, "walk")
+    together = traffic.run(standard, channels=4)
+    channel = parse_mapping(standard.mapping, standard, 4).locate_all(traffic.addresses)["channel"]
+    for number in range(4):
+        mine = channel == number
+        alone = Traffic(traffic.writes[mine], traffic.addresses[mine], traffic.arrivals[mine])
+        run = alone.run(standard, channels=4)
+        assert run.completed.tolist() == together.completed[mine].tolist()
 
 
-def test_skipped_refreshes_leave_the_state_that_single_ones_leave() -> None:
+@pytest.mark.parametrize("name", ["HBM2_2000", "HBM3_6400"])
+def test_channels_are_alike(name: str) -> None:
+    """The same requests for each of four channels give the same commands on each."""
+    standard, generator = standard_of(name), np.random.default_rng(8)
+    shape, count = standard.organisation, 400
+    places = [
+        {
+            "pseudo": int(generator.integers(shape.pseudo_channels)),
+            "bank": int(generator.integers(shape.banks_per_group)),
+            "row": int(generator.integers(3)),
+            "column": int(generator.integers(shape.columns)),
+        }
+        for _ in range(count)
+    ]
+    everywhere = [place | {"channel": channel} for place in places for channel in range(4)]
+    traffic = at_places(standard, everywhere, channels=4)
+    commands = traced(traffic.run(standard, channels=4, mapping=PLAIN, trace=True))
+    kept = [name for name in commands.dtype.names or () if name != "channel"]
+    first, *others = (commands[commands["channel"] == channel][kept].tolist() for channel in range(4))
+    assert all(other == first for other in others)
+
+
+def data_ends(run: RequestRun) -> int:
+    """The cycles of the last data of all pseudo-channels, summed, from the trace."""
+    commands, standard, total = traced(run), run.standard, 0
+    for channel, pseudo in product(range(run.channels), range(standard.organisation.pseudo_channels)):
+        mine = commands[(commands["channel"] == channel) & (commands["pseudo"] == pseudo)]
+        ends = [
+            int(mine["cycle"][mine["command"] == command].max(initial=-latency(standard, command)))
+            + latency(standard, command)
+            for command in (RD, WR)
+        ]
+        total += max(ends)
+    return total
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+@pytest.mark.parametrize("name", standards())
+def test_lost_cycles_are_all_those_without_data(name: str, pattern: str) -> None:
+    standard = standard_of(name)
+    run = random_traffic(standard, 2, 9, 2_000, pattern).run(standard, channels=2, trace=True)
+    moved = run.counters.reads + run.counters.writes
+    assert sum(run.counters.lost_cycles) == data_ends(run) - moved * standard.burst_cycles
+    assert min(run.counters.lost_cycles) >= 0
+
+
+def test_lost_cycles_name_their_cause() -> None:
+    """Of each cause one example, whose loss is known to the cycle."""
     standard = standard_of("HBM2_2000")
-    arrivals = np.array([0, 5_000, 400_000_000, 400_000_500, 900_000_000, 900_001_000])
-    addresses = np.array([0, 1 << 20, 32, 64, 1 << 21, 96])
-    traffic = Traffic(addresses, np.array([False, True, False, True, False, False]), arrivals)
-    traced = state_of(standard, 2, trace_commands=50_000)
-    plain = state_of(standard, 2)
-    assert play(traced, traffic) == play(plain, traffic)
-    assert read_counters(traced) == read_counters(plain)
-    assert check_trace(command_trace(traced, standard), standard) == []
+    group, ccd = standard.organisation.banks_per_group, standard.delay("group", RD, RD)
+    assert group > 1
+    same_group = at_places(standard, [{"column": column} for column in range(3)])
+    lost = same_group.run(standard, NO_REFRESH, mapping=PLAIN).counters.lost_cycles
+    assert lost[Loss.BANK_GROUP] == 2 * (ccd - standard.burst_cycles)
+    opening = from_activate(standard, RD) - latency(standard, RD)
+    assert lost[Loss.ACTIVATE] == opening
+    assert lost[Loss.NO_REQUEST] == standard.read_latency_cycles  # before data can come at all
+    assert sum(lost) == lost[Loss.BANK_GROUP] + lost[Loss.ACTIVATE] + lost[Loss.NO_REQUEST]
+    due = standard.refresh_interval_cycles
+    late = replace(at_places(standard, [{}]), arrivals=np.array([due]))
+    lost = late.run(standard, mapping=PLAIN).counters.lost_cycles
+    assert lost[Loss.NO_REQUEST] == due + standard.read_latency_cycles
+    assert lost[Loss.REFRESH] == standard.delay("pseudo", REFA, ACT1)
+    turn = at_places(standard, [{}, {}]) + at_places(standard, [{"column": 1}], write=True)
+    lost = turn.run(standard, NO_REFRESH, mapping=PLAIN).counters.lost_cycles
+    gap = standard.delay("pseudo", RD, WR) + standard.write_latency_cycles
+    assert lost[Loss.TURNAROUND] == gap - standard.read_latency_cycles - standard.burst_cycles
 
 
-def test_posted_write_returns_at_once_until_the_queue_is_full() -> None:
+@pytest.mark.parametrize("pattern", PATTERNS)
+@pytest.mark.parametrize("page", ["open", "closed"])
+@pytest.mark.parametrize("refresh", ["all_bank", "per_bank"])
+@pytest.mark.parametrize("name", standards())
+def test_random_traffic_obeys_every_rule(name: str, refresh: str, page: str, pattern: str) -> None:
+    standard = standard_of(name)
+    if refresh == "per_bank" and REFB not in standard.forms:
+        pytest.skip(f"{name} does not refresh single banks")
+    policy = Policy(page=page, refresh=refresh)  # type: ignore[arg-type]
+    run = random_traffic(standard, 2, 7, 2_000, pattern).run(standard, policy, channels=2, trace=True)
+    report = check_commands(traced(run), standard)
+    assert not report.violations, str(report)
+    sent = np.bincount(traced(run)["command"], minlength=len(Command)).tolist()
+    counters = run.counters
+    assert (sent[RD], sent[WR]) == (counters.reads, counters.writes)
+    assert sent[RD] + counters.forwarded_reads == len(run.writes) - run.writes.sum()
+    assert sent[WR] + counters.coalesced_writes == run.writes.sum()
+    assert sent[ACT] == counters.activates
+    assert sent[PRE] + sent[PREA] == counters.precharges
+    assert (sent[REFA], sent[REFB]) == (counters.refreshes, counters.bank_refreshes)
+    assert counters.row_hits + counters.row_misses + counters.row_conflicts == sent[RD] + sent[WR]
+    assert (run.admitted >= run.arrivals).all()
+    assert (run.completed >= run.admitted).all()
+    assert run.cycles == run.completed.max()
+
+
+@pytest.mark.parametrize("window", [0, 4])
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_the_same_again_and_without_a_trace(pattern: str, window: int) -> None:
+    standard = standard_of("HBM3_6400")
+    traffic = random_traffic(standard, 2, 3, 3_000, pattern)
+    plain, again, noted = (
+        traffic.run(standard, channels=2, window=window, trace=trace) for trace in (False, False, True)
+    )
+    for other in (again, noted):
+        assert other.admitted.tolist() == plain.admitted.tolist()
+        assert other.completed.tolist() == plain.completed.tolist()
+        assert other.counters == plain.counters
+
+
+def test_no_requests() -> None:
+    run = series(standard_of("HBM2_2000"), 0).run(standard_of("HBM2_2000"), trace=True)
+    assert (run.cycles, run.bytes_moved, len(traced(run))) == (0, 0, 0)
+
+
+def test_arrays_that_do_not_fit_together() -> None:
     standard = standard_of("HBM2_2000")
-    state = state_of(standard, 1, refresh=False)
-    answers = [write(state, index * ONE_PSEUDO, 0) for index in range(layout.WRITE_QUEUE * 2)]
-    assert answers[: layout.WRITE_QUEUE] == [0] * layout.WRITE_QUEUE
-    assert answers[layout.WRITE_QUEUE] > 0
-    assert answers == sorted(answers)
+    three, two = np.zeros(3, np.int64), np.zeros(2, np.int64)
+    for writes, addresses, arrivals in (
+        (three, three, two),
+        (two, three, three),
+        (three.reshape(3, 1), three.reshape(3, 1), three.reshape(3, 1)),
+    ):
+        with pytest.raises(HanokError, match="requests: arrays of shapes .*; allowed: three of one dimension"):
+            run_requests(standard, writes.astype(np.bool_), addresses, arrivals)
 
 
-def test_writes_wait_for_the_high_watermark_or_for_idle_time() -> None:
+@pytest.mark.parametrize("address", [-32, 2 * (1 << 30), 1 << 60])
+def test_an_address_beyond_the_memory(address: int) -> None:
     standard = standard_of("HBM2_2000")
-    state = state_of(standard, 1, refresh=False)
-    for index in range(layout.WRITE_HIGH - 1):
-        write(state, index * ONE_PSEUDO, 0)
-    assert read_counters(state).writes == 0
-    read(state, 1 << 20, 1)
-    assert read_counters(state).writes == 0
-    read(state, 1 << 20, to_ps(standard, 10_000))
-    assert read_counters(state).writes == layout.WRITE_HIGH - 1
-    assert read_counters(state).turnarounds == 2
+    assert standard.channel_bytes == 1 << 30
+    traffic = Traffic(np.zeros(3, np.bool_), np.array([0, 2 * (1 << 30) - 32, address]), np.zeros(3, np.int64))
+    message = f"request 2: address {address}; allowed: 0..{2 * (1 << 30) - 1}"
+    with pytest.raises(HanokError, match=re.escape(message)):
+        traffic.run(standard, channels=2)
 
 
-def test_the_high_watermark_sends_a_batch_and_pays_one_turnaround() -> None:
+@pytest.mark.parametrize("arrival", [-1, 1 << 50])
+def test_an_arrival_out_of_time(arrival: int) -> None:
     standard = standard_of("HBM2_2000")
-    state = state_of(standard, 1, refresh=False)
-    read(state, 0, 0)
-    for index in range(layout.WRITE_HIGH):
-        write(state, (1 << 20) + index * ONE_PSEUDO, 0)
-    read(state, ONE_PSEUDO, 0)
+    traffic = Traffic(np.zeros(2, np.bool_), np.zeros(2, np.int64), np.array([0, arrival]))
+    message = f"request 1: arrival {arrival}; allowed: 0..{(1 << 50) - 1}"
+    with pytest.raises(HanokError, match=re.escape(message)):
+        traffic.run(standard)
+
+
+def test_a_mapping_that_is_none() -> None:
+    standard = standard_of("HBM2_2000")
+    with pytest.raises(ChipError, match="mapping"):
+        series(standard, 1).run(standard, mapping="row column")
+
+
+def test_a_memory_larger_than_its_channels() -> None:
+    memory = Memory(standard="HBM2_2000", channels=2, capacity_mib=2049)
+    message = r"memory\.capacity_mib: 2049 MiB; allowed: at most 2048 for 2 channels of HBM2_2000"
+    with pytest.raises(ChipError, match=message):
+        make_state(memory)
+
+
+def test_a_window_rule_that_the_controller_cannot_keep_is_our_bug() -> None:
+    standard = standard_of("HBM2_2000")
+    rule = next(rule for rule in standard.rules if rule.window > 1)
+    for odd in (replace(rule, level="bank"), replace(rule, before=RD), replace(rule, window=9)):
+        with pytest.raises(AssertionError, match="the controller cannot keep"):
+            series(standard, 1).run(replace(standard, rules=(*standard.rules, odd)))
+
+
+def flat_run(channels: int, count: int, megabytes_per_second: int = 400) -> list[int]:
+    """When reads that all arrive at once are through, in ps; the last is a write."""
+    memory = Memory(standard=f"FLAT:{megabytes_per_second}:50", channels=channels, capacity_mib=16)
+    state = make_state(memory, port_depth=count, answers=count)
+    for number in range(count):
+        request(state, 0, number, number * 32, 0, int(number == count - 1))
+    finish(state)
     counters = read_counters(state)
-    assert counters.writes == layout.WRITE_HIGH - layout.WRITE_LOW
-    assert counters.turnarounds == 2
+    assert (counters.reads, counters.writes, counters.activates) == (count - 1, 1, 0)
+    done: list[int] = answers_of(state)[:count, 1].tolist()
+    return done
 
 
-def test_a_read_of_a_queued_write_is_forwarded_and_of_a_neighbour_is_not() -> None:
-    standard = standard_of("LPDDR5_6400")
-    state = state_of(standard, 1, refresh=False)
-    write(state, 4096, 0)
-    assert read(state, 4096, 1000) == to_ps(standard, 1 + standard.burst_cycles)
-    read(state, 4096 + 32, 1000)
-    counters = read_counters(state)
-    assert (counters.forwarded_reads, counters.reads, counters.writes) == (1, 2, 0)
-    flush(state)
-    read(state, 4096, 10**6)
-    assert read_counters(state).forwarded_reads == 1
-
-
-def test_reads_of_a_pseudo_channel_come_back_in_order() -> None:
-    standard = standard_of("HBM2_2000")
-    state = state_of(standard, 1)
-    generator = np.random.default_rng(5)
-    addresses = generator.integers(0, 1 << 20, 3_000) * ONE_PSEUDO
-    answers = [read(state, address, 0) for address in addresses.tolist()]
-    assert answers == sorted(answers)
-
-
-def test_a_refresh_delays_a_read_and_counts_as_stall() -> None:
-    standard = standard_of("HBM2_2000")
-    state = state_of(standard, 1)
-    due = to_ps(standard, standard.refresh_interval_cycles)
-    end = read(state, 0, due)
-    refresh = standard.delay("pseudo", REFA, ACT1)
-    assert end == due + to_ps(standard, refresh + unloaded_cycles(standard))
-    assert read_counters(state).refresh_stall_ps == to_ps(standard, refresh)
-
-
-def test_flat_memory_has_one_bandwidth_and_one_latency() -> None:
-    state = make_state(Memory(standard="FLAT:470:100", channels=1, capacity_mib=16))
-    last = 0
-    for index in range(1_000):
-        last = read(state, index * 32, 0)
-    assert last == pytest.approx(1_000 * 32 / 470e6 * 1e12 + 100_000, rel=1e-6)
-    first_write = write(state, 0, last)
-    assert first_write == last
-    assert flush(state) >= last
-    counters = read_counters(state)
-    assert (counters.reads, counters.writes, counters.activates) == (1_000, 1, 0)
-
-
-def test_flat_channels_add_up() -> None:
-    one = make_state(Memory(standard="FLAT:1000", channels=1, capacity_mib=16))
-    four = make_state(Memory(standard="FLAT:1000", channels=4, capacity_mib=16))
-    assert stream_end(one, 4_000, 64) == pytest.approx(4 * stream_end(four, 4_000, 64), rel=1e-3)
-
-
-def test_a_rule_that_the_controller_does_not_know_is_our_bug() -> None:
-    standard = standard_of("HBM2_2000")
-    odd = replace(standard.rules[0], level="bank", before=WR, after=WR)
-    with pytest.raises(AssertionError, match="does not know the rule"):
-        state_of(replace(standard, rules=(*standard.rules, odd)), 1)
-    longer = next(rule for rule in standard.rules if (rule.before, rule.after) == (PRE, REFA))
-    rules = (*standard.rules, replace(longer, cycles=10_000))
-    with pytest.raises(AssertionError, match="is not implied"):
-        state_of(replace(standard, rules=rules), 1)
+@pytest.mark.parametrize("channels", [1, 4])
+def test_flat_memory_has_one_bandwidth_and_one_latency(channels: int) -> None:
+    """32 bytes at 400 MB/s take 80 ns; 50 ns of latency come on top of each."""
+    expected = [(number // channels + 1) * 80_000 + 50_000 for number in range(400)]
+    assert flat_run(channels, 400) == expected

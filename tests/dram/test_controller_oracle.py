@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -75,17 +76,19 @@ def known_standard(name: str) -> Standard:
 
 
 def random_policy(generator: np.random.Generator, standard: Standard) -> Policy:
-    refreshes = ["all_bank", "per_bank", "none"] if Command.REFB in standard.forms else ["all_bank", "none"]
+    refreshes: list[Literal["all_bank", "per_bank", "none"]] = ["all_bank", "none"]
+    if Command.REFB in standard.forms:
+        refreshes.append("per_bank")
     writes = int(generator.choice([4, 8, 64]))
     high = int(generator.integers(1, writes + 1))
     return Policy(
-        page=generator.choice(["open", "closed"]),
+        page="closed" if generator.random() < 0.5 else "open",
         row_hit_cap=int(generator.choice([0, 2, 16])),
         read_queue=int(generator.choice([4, 8, 64])),
         write_queue=writes,
         write_high=high,
         write_low=int(generator.integers(0, high + 1)),
-        refresh=generator.choice(refreshes),
+        refresh=refreshes[generator.integers(len(refreshes))],
         postponed_refreshes=int(generator.integers(0, 3)),
     )
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from hanok.dram import _kernels as dram
 from hanok.dram import get_standard, make_state
-from hanok.dram._layout import A_ADMITTED, A_COMPLETED, A_SIZE
-from hanok.dram.simulate import NO_TRACE
+from hanok.dram._layout import A_ADMITTED, A_COMPLETED
+from hanok.dram.state import answers_of
 from hanok.isa import Decoded, Opcode, Unit, decode
 from hanok.isa.table import FLAG_BIAS, FLAG_KEEP_CODE, FLAG_REDUCE_INNER, STEP_SLOTS, Reduction, Source, Step
 from hanok.isa.timing import (
@@ -145,8 +145,8 @@ class SteppedModel:
         self.decoded: Decoded = decode(code)
         count = len(self.decoded)
         self.ends_at = [*self.decoded.offset_bytes[1:].tolist(), len(code)]
-        self.memory = make_state(chip.memory, ports=3, port_depth=RING)
-        self.answers = np.full((4 * RING, A_SIZE), -1, np.int64)
+        self.memory = make_state(chip.memory, ports=3, port_depth=RING, answers=4 * RING)
+        self.answers = answers_of(self.memory)
         self.asked = [0, 0, 0]
         self.burst_bytes = get_standard(chip.memory.standard).burst_bytes
         self.width = chip.core.dma.bytes_per_cycle
@@ -191,7 +191,7 @@ class SteppedModel:
         """Send a request; return where its answer will stand."""
         handle = port * RING + self.asked[port] % RING
         self.asked[port] += 1
-        dram.request(self.memory, self.answers, port, handle, burst * self.burst_bytes, self.now(), kind)
+        dram.request(self.memory, port, handle, burst * self.burst_bytes, self.now(), kind)
         return handle
 
     def read_answer(self, handle: int, issued: int) -> int:
@@ -203,7 +203,7 @@ class SteppedModel:
 
     def step_memory(self) -> None:
         """The memory makes everything that begins before this cycle; stores and fetches take its answers."""
-        dram.advance_all(self.memory, NO_TRACE, self.answers, self.now())
+        dram.advance_all(self.memory, self.now())
         while self.store_open:
             handle, issued, index, last = self.store_open[0]
             admitted = int(self.answers[handle, A_ADMITTED])
@@ -518,7 +518,7 @@ class SteppedModel:
                 self.progress_at = max(self.progress_at, self.cycle)
             if self.cycle > self.progress_at + PATIENCE:
                 return False
-        drained = self.core_cycle(int(dram.finish(self.memory, NO_TRACE, self.answers)))
+        drained = self.core_cycle(int(dram.finish(self.memory)))
         arrivals = [self.read_answer(handle, issued) for _, handle, issued in self.fetches]
         self.total = max([self.cycle - 1, *self.end, self.last_arrival, *arrivals, drained])
         return True

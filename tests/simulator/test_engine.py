@@ -11,7 +11,7 @@ import pytest
 from engine_programs import random_chip, random_matrix, random_program, random_vector, small_chip
 from stepped_model import matrix_tiles, vector_cycles
 
-from hanok.dram import Command, Standard, check_commands, commands_of, get_standard, new_trace
+from hanok.dram import Command, Standard, check_commands, get_standard
 from hanok.errors import HanokError, ProgramError, VerifyError
 from hanok.isa import Opcode, Unit, decode, encode
 from hanok.isa.timing import matrix_schedule
@@ -208,14 +208,14 @@ def test_bytes_and_decoded_give_the_same_and_twice() -> None:
 
 def test_a_command_trace_holds_what_was_counted() -> None:
     chip = small_chip(standard="LPDDR5_6400", channels=2)
-    trace = new_trace(1000)
-    timing = simulate(program((Opcode.LOAD, transfer())), chip, trace=trace)
-    commands = commands_of(trace[: timing.dram_commands], standard_of(chip))
+    timing = simulate(program((Opcode.LOAD, transfer())), chip, trace_commands=1000)
+    commands = timing.dram_commands
+    assert commands is not None
     assert (commands["command"] == Command.RD).sum() == timing.dram.reads
     assert timing.dram.reads == (timing.load_bytes + timing.fetch_bytes) // 32
     assert check_commands(commands, standard_of(chip)).violations == 0
     with pytest.raises(HanokError, match="all 5 places are taken; ask for more"):
-        simulate(program((Opcode.LOAD, transfer())), chip, trace=new_trace(5))
+        simulate(program((Opcode.LOAD, transfer())), chip, trace_commands=5)
 
 
 def test_bytes_moved_are_bytes_counted() -> None:

@@ -83,26 +83,43 @@ def table(name: str) -> Standard:
     return standard
 
 
+@dataclass(frozen=True)
+class Setting:
+    """hanok's queues (entries of each kind, a pseudo-channel), marks moved by entries, and the front end."""
+
+    queue: int = QUEUE
+    high: int = 0
+    low: int = 0
+    window: int = 1
+    """1: the front end waits until each request is taken, as Ramulator's does; 0: pseudo-channels do not wait
+    for each other."""
+
+
+LIKE_RAMULATOR = Setting()
+
+
 @cache
-def run_hanok(standard: str, pattern: str, requests: int, refresh: str) -> RequestRun:
+def run_hanok(
+    standard: str, pattern: str, requests: int, refresh: str, setting: Setting = LIKE_RAMULATOR
+) -> RequestRun:
     """Run a pattern on one channel with the policy that comes closest to Ramulator's 'FRFCFS-RowHit'.
 
-    Its writes drain from more than 0.8 of the queue to less than 0.2: from 26 entries until 6 are left. Its
-    younger row hits pass an older request without a cap. Its front end waits until each request is taken.
+    Its writes drain from more than 0.8 of the queue to less than 0.2: from 26 entries of 32 until 6 are left.
     """
     made = make_requests(standard, pattern, requests)
     policy = Policy(
         row_hit_cap=1 << 20,
-        read_queue=QUEUE,
-        write_queue=QUEUE,
-        write_high=26,
-        write_low=7,
+        read_queue=setting.queue,
+        write_queue=setting.queue,
+        write_high=setting.queue * 4 // 5 + 1 + setting.high,
+        write_low=-(-setting.queue // 5) + setting.low,
         refresh=REFRESH[refresh],
     )
     arrivals = np.arange(requests) // REQUESTS_A_CYCLE
     return run_requests(
-        table(standard), made.writes, made.addresses, arrivals, policy=policy, mapping=MAPPING, window=1
-    )
+        table(standard), made.writes, made.addresses, arrivals,
+        policy=policy, mapping=MAPPING, window=setting.window,
+    )  # fmt: skip
 
 
 def read_latency(run: RequestRun) -> float:
