@@ -302,8 +302,8 @@ def expand_inline(
     bursts are written. The ECC burst lies in its data's channel, behind them in the order of addresses there.
 
     writes and partial are bool, addresses int64 bytes (data alone, below 8/9 of the capacity), arrivals int64
-    cycles, all of one length. Raises ChipError for other shapes and addresses, or for a cache outside
-    1..MAX_CACHE_BURSTS.
+    cycles, all of one length. Raises ChipError for other shapes and addresses, for one in the last ninth of
+    its channel (where the channel's bits are high ones), or for a cache outside 1..MAX_CACHE_BURSTS.
     """
     if not 1 <= cache_bursts <= MAX_CACHE_BURSTS:
         raise ChipError(f"in-line ECC: cache_bursts is {cache_bursts}; allowed: 1..{MAX_CACHE_BURSTS}")
@@ -313,6 +313,12 @@ def expand_inline(
     channel = parsed.locate_all(addresses)["channel"]
     lines = np.full((channels, cache_bursts, 4), -1, np.int64)
     bursts = _channel_bursts(parsed, addresses)
+    outside = np.flatnonzero(bursts * standard.burst_bytes * channels >= limit)
+    if len(outside):
+        raise ChipError(
+            f"request {outside[0]}: address {addresses[outside[0]]} lies in the ninth of its channel that "
+            f"in-line ECC takes; under mapping '{parsed}' use others, or put the channel's bits below the row's"
+        )
     size = inline_bursts(bursts, channel, writes, flags, lines.copy(), np.zeros((0, 4), np.int64))
     out = np.zeros((size, 4), np.int64)
     inline_bursts(bursts, channel, writes, flags, lines, out)

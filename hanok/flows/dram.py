@@ -67,6 +67,8 @@ _BETTER = 0.9
 _SHOWN_TRIALS = 5
 _SHOWN_VIOLATIONS = 10
 _LATE_START = 0.1
+_NO_ROOM = 1 << 62
+"""Cycles of a mapping that cannot be."""
 
 Progress = Callable[[str], None]
 
@@ -187,7 +189,7 @@ def run_trace(
         progress("searching a mapping")
         begin = perf_counter()
         trials = _search(trace, memory)
-        memory = replace(memory, mapping=trials[0].mapping)
+        memory = replace(memory, mapping=trials[0].mapping if trials else "")
         seconds = replace(seconds, search=perf_counter() - begin)
     progress("simulating")
     begin = perf_counter()
@@ -209,7 +211,9 @@ def _search(requests: RequestTrace | Requests, memory: Memory) -> tuple[MappingT
     part = sample_requests(Requests(requests.writes, requests.addresses, requests.arrivals), SIMULATED)
 
     def measure(mapping: str) -> tuple[int, float]:
-        run = serve(part, replace(memory, mapping=mapping)).asked
+        run = _try_mapping(part, memory, mapping)
+        if run is None:
+            return _NO_ROOM, float(_NO_ROOM)
         return run.cycles, float(np.mean(run.completed - run.arrivals))
 
     found = search_mapping(
@@ -221,7 +225,16 @@ def _search(requests: RequestTrace | Requests, memory: Memory) -> tuple[MappingT
         memory.policy,
         measure=measure,
     )
-    return tuple(MappingTrial(one.text, one.cycles, one.requests) for one in found[:_SHOWN_TRIALS])
+    fitting = [one for one in found if one.cycles < _NO_ROOM]
+    return tuple(MappingTrial(one.text, one.cycles, one.requests) for one in fitting[:_SHOWN_TRIALS])
+
+
+def _try_mapping(requests: Requests, memory: Memory, mapping: str) -> RequestRun | None:
+    """Run under another mapping; None where in-line ECC then leaves no room for an address."""
+    try:
+        return serve(requests, replace(memory, mapping=mapping)).asked
+    except ChipError:
+        return None
 
 
 def _check(run: RequestRun, policy: Policy) -> TraceCheck:
@@ -309,11 +322,12 @@ def _advice(bound_by: str, trace: RequestTrace, memory: Memory) -> str:
     part = sample_requests(Requests(trace.writes, trace.addresses, trace.arrivals), SAMPLE_REQUESTS)
 
     def cycles(mapping: str) -> int:
-        return serve(part, replace(memory, mapping=mapping)).asked.cycles
+        run = _try_mapping(part, memory, mapping)
+        return run.cycles if run else _NO_ROOM
 
     candidates = [memory.standard.mapping, *PRESETS]
     if bound_by == MAPPING:
-        candidates.append(_search(part, memory)[0].mapping)
+        candidates += [trial.mapping for trial in _search(part, memory)[:1]]
     tried = {mapping: cycles(mapping) for mapping in candidates}
     best, present = min(tried, key=lambda mapping: tried[mapping]), cycles(memory.mapping)
     if tried[best] > _BETTER * present:

@@ -30,9 +30,7 @@ from hanok.dram._layout import (
     H_UNITS,
     TRACE_FULL,
 )
-from hanok.numerics._kernels_compile import (
-    inner,
-)
+from hanok.numerics._kernels_compile import inner, leaf
 
 Integers = npt.NDArray[np.int64]
 
@@ -105,25 +103,25 @@ def ring_columns(ring: int) -> int:
     return ENGINE_COLUMNS + 11 * ring
 
 
-@inner
+@leaf
 def ring_of(engines: Engines) -> int:
     """Return the size of the rings."""
     return (engines.memory[H_ANSWER_MASK] + 1) >> 2
 
 
-@inner
+@leaf
 def cycle_of(picoseconds: int, clock_mhz: int) -> int:
     """`hanok.units.picoseconds_to_cycles`."""
     return (picoseconds * clock_mhz + 999_999) // 1_000_000
 
 
-@inner
+@leaf
 def picosecond_of(cycle: int, clock_mhz: int) -> int:
     """`hanok.units.cycles_to_picoseconds`."""
     return (cycle * 1_000_000 + clock_mhz - 1) // clock_mhz
 
 
-@inner
+@leaf
 def memory_cycle(engines: Engines, constants: Integers, cycle: int) -> int:
     """Return the memory's cycle in which a request of a cycle of the core arrives."""
     if cycle >= NEVER:
@@ -131,7 +129,7 @@ def memory_cycle(engines: Engines, constants: Integers, cycle: int) -> int:
     return int(to_cycle(engines.memory, picosecond_of(cycle, constants[CLOCK_MHZ])))
 
 
-@inner
+@leaf
 def core_cycle(engines: Engines, constants: Integers, cycle: int) -> int:
     """Return the first cycle of the core that does not begin before a cycle of the memory."""
     return int(cycle_of(to_ps(engines.memory, cycle), constants[CLOCK_MHZ]))
@@ -154,7 +152,7 @@ def busy(engines: Engines, engine: int, side: int, first: int, behind: int) -> N
     _compare(state, engine, ring)
 
 
-@inner
+@leaf
 def _compare(state: Integers, engine: int, ring: int) -> None:
     """Take what both sides hold off the busy cycles; forget intervals that the other side has passed."""
     mask = 2 * ring - 1
@@ -205,7 +203,7 @@ def send(engines: Engines, constants: Integers, engine: int, burst: int, cycle: 
     )
 
 
-@inner
+@leaf
 def count_issue(engines: Engines, engine: int, now: int) -> None:
     """Note a request in cycle `now`."""
     state = engines.state
@@ -215,33 +213,33 @@ def count_issue(engines: Engines, engine: int, now: int) -> None:
     state[engine, ISSUED] += 1
 
 
-@inner
+@leaf
 def oldest(engines: Engines, engine: int) -> int:
     """Return the ring's slot of an engine's oldest open burst."""
     return engines.state[engine, ANSWERED_BURSTS] & (ring_of(engines) - 1)
 
 
-@inner
+@leaf
 def issue_of_oldest(engines: Engines, engine: int) -> int:
     """Return the cycle in which the request of the oldest open burst was sent."""
     return engines.state[engine, ENGINE_COLUMNS + oldest(engines, engine)]
 
 
-@inner
+@leaf
 def answer_to_oldest(engines: Engines, constants: Integers, engine: int, column: int) -> int:
     """Return the cycle of the core of an answer to an engine's oldest open burst."""
     slot = engine * ring_of(engines) + oldest(engines, engine)
     return core_cycle(engines, constants, engines.memory[answer_slot(engines.memory, slot) + column])
 
 
-@inner
+@leaf
 def leave_slot(engines: Engines, engine: int, cycle: int) -> None:
     """Note that the oldest open burst leaves its slot in `cycle`."""
     engines.state[engine, ENGINE_COLUMNS + 2 * ring_of(engines) + oldest(engines, engine)] = cycle
     engines.state[engine, ANSWERED_BURSTS] += 1
 
 
-@inner
+@leaf
 def slot_cycle(engines: Engines, constants: Integers, engine: int) -> int:
     """Return the first cycle in which the slot of the next burst is free, or NEVER if that is not known."""
     state, ring = engines.state, ring_of(engines)
@@ -253,7 +251,7 @@ def slot_cycle(engines: Engines, constants: Integers, engine: int) -> int:
     return state[engine, ENGINE_COLUMNS + 2 * ring + (before & (ring - 1))] + 1
 
 
-@inner
+@leaf
 def is_answered(engines: Engines, engine: int) -> bool:
     """Whether the answer to an engine's oldest open burst is known."""
     if engines.state[engine, ANSWERED_BURSTS] == engines.state[engine, SENT]:

@@ -10,9 +10,7 @@ from hanok.dram._layout import (
     A_ADMITTED,
     A_COMPLETED,
 )
-from hanok.numerics._kernels_compile import (
-    inner,
-)
+from hanok.numerics._kernels_compile import inner, leaf
 from hanok.simulator._kernels_traffic import (
     ANSWERED,
     ARRIVAL_WALK,
@@ -41,7 +39,6 @@ from hanok.simulator._kernels_traffic import (
     WALK_3,
     WALK_ADDRESS,
     WALK_LEFT,
-    WALK_SIZE,
     Engines,
     Integers,
     answer_to_oldest,
@@ -61,7 +58,7 @@ FILL, RUN_BYTES, ADDRESS, COUNT_3, COUNT_2, COUNT_1, STRIDE_3, STRIDE_2, STRIDE_
 TRANSFER_COLUMNS = 10
 
 
-@inner
+@leaf
 def _beats(gathered: int, width: int, all_of_it: bool) -> int:
     """Whole beats in `gathered` bytes; with `all_of_it`, the last may be short."""
     if all_of_it:
@@ -71,7 +68,7 @@ def _beats(gathered: int, width: int, all_of_it: bool) -> int:
     return gathered // width
 
 
-@inner
+@leaf
 def _next_run(state: Integers, engine: int, walk: int, transfer: Integers) -> bool:
     """Step to the next run of the instruction; False when there is none."""
     state[engine, walk + WALK_1] += 1
@@ -93,7 +90,7 @@ def _next_run(state: Integers, engine: int, walk: int, transfer: Integers) -> bo
     return True
 
 
-@inner
+@leaf
 def _first_run(state: Integers, engine: int, walk: int, transfer: Integers) -> None:
     state[engine, walk + WALK_3] = state[engine, walk + WALK_2] = state[engine, walk + WALK_1] = 0
     state[engine, walk + WALK_ADDRESS] = transfer[ADDRESS]
@@ -103,13 +100,13 @@ def _first_run(state: Integers, engine: int, walk: int, transfer: Integers) -> N
 @inner
 def fill(engines: Engines, transfer: Integers, constants: Integers, start: int) -> int:
     """Time a FILL that starts at `start`, when all earlier bursts are in; return its end."""
-    state = engines.state[LOAD]
+    state = engines.state
     width = constants[BYTES_PER_CYCLE]
     runs = transfer[COUNT_1] * transfer[COUNT_2] * transfer[COUNT_3]
     beats = runs * ((transfer[RUN_BYTES] + width - 1) // width)
-    first = max(start, state[MOVER])
+    first = max(start, state[LOAD, MOVER])
     forget_intervals(engines, LOAD, start)
-    state[MOVER] = first + beats
+    state[LOAD, MOVER] = first + beats
     busy(engines, LOAD, 1, first, first + beats)
     return int(first + beats)
 
@@ -117,45 +114,48 @@ def fill(engines: Engines, transfer: Integers, constants: Integers, start: int) 
 @inner
 def begin_load(engines: Engines, transfer: Integers, constants: Integers, row: int, start: int) -> None:
     """Let the load engine take instruction `row` at cycle `start`."""
-    state = engines.state[LOAD]
-    state[CURRENT] = row
+    state = engines.state
+    state[LOAD, CURRENT] = row
     _first_run(engines.state, LOAD, ISSUE_WALK, transfer)
-    state[SOONEST] = start
+    state[LOAD, SOONEST] = start
     plan_load(engines, constants)
 
 
-@inner
+@leaf
 def plan_load(engines: Engines, constants: Integers) -> None:
     """Set the cycle of the next request, if its slot is known."""
-    state = engines.state[LOAD]
-    if state[CURRENT] >= 0 and state[NEXT] == NEVER:
+    state = engines.state
+    if state[LOAD, CURRENT] >= 0 and state[LOAD, NEXT] == NEVER:
         free = slot_cycle(engines, constants, LOAD)
         if free < NEVER:
-            state[NEXT] = max(state[SOONEST], free)
+            state[LOAD, NEXT] = max(state[LOAD, SOONEST], free)
 
 
 @inner
 def load_bursts(engines: Engines, transfer: Integers, constants: Integers) -> bool:
     """Send requests as long as their slots are known; True after the instruction's last."""
-    state, walk = engines.state[LOAD], engines.state[LOAD, ISSUE_WALK : ISSUE_WALK + WALK_SIZE]
+    state = engines.state
     shift = constants[BURST_SHIFT]
-    while state[NEXT] < NEVER:
-        now = state[NEXT]
+    while state[LOAD, NEXT] < NEVER:
+        now = state[LOAD, NEXT]
         count_issue(engines, LOAD, now)
-        burst = walk[WALK_ADDRESS] >> shift
+        burst = state[LOAD, ISSUE_WALK + WALK_ADDRESS] >> shift
         send(engines, constants, LOAD, burst, now, 0)
         more = True
-        while more and walk[WALK_ADDRESS] >> shift == burst:
-            piece = min(walk[WALK_LEFT], ((burst + 1) << shift) - walk[WALK_ADDRESS])
-            walk[WALK_ADDRESS] += piece
-            walk[WALK_LEFT] -= piece
-            if walk[WALK_LEFT] == 0:
+        while more and state[LOAD, ISSUE_WALK + WALK_ADDRESS] >> shift == burst:
+            piece = min(
+                state[LOAD, ISSUE_WALK + WALK_LEFT],
+                ((burst + 1) << shift) - state[LOAD, ISSUE_WALK + WALK_ADDRESS],
+            )
+            state[LOAD, ISSUE_WALK + WALK_ADDRESS] += piece
+            state[LOAD, ISSUE_WALK + WALK_LEFT] -= piece
+            if state[LOAD, ISSUE_WALK + WALK_LEFT] == 0:
                 more = _next_run(engines.state, LOAD, ISSUE_WALK, transfer)
-        state[NEXT] = NEVER
+        state[LOAD, NEXT] = NEVER
         if not more:
-            state[CURRENT] = -1
+            state[LOAD, CURRENT] = -1
             return True
-        state[SOONEST] = now if state[ISSUED] < constants[REQUESTS_PER_CYCLE] else now + 1
+        state[LOAD, SOONEST] = now if state[LOAD, ISSUED] < constants[REQUESTS_PER_CYCLE] else now + 1
         plan_load(engines, constants)
     return False
 
@@ -163,101 +163,113 @@ def load_bursts(engines: Engines, transfer: Integers, constants: Integers) -> bo
 @inner
 def begin_taking(engines: Engines, transfer: Integers, row: int, start: int) -> None:
     """Let the SRAM side of the load engine take the bursts of instruction `row`, which started at `start`."""
-    state = engines.state[LOAD]
-    state[TAKING], state[STARTED], state[PARTIAL] = row, start, 0
-    state[DECODED] = max(start, state[MOVER]) + transfer[DECODER] if transfer[DECODER] > 0 else 0
+    state = engines.state
+    state[LOAD, TAKING], state[LOAD, STARTED], state[LOAD, PARTIAL] = row, start, 0
+    state[LOAD, DECODED] = max(start, state[LOAD, MOVER]) + transfer[DECODER] if transfer[DECODER] > 0 else 0
     _first_run(engines.state, LOAD, ARRIVAL_WALK, transfer)
 
 
 @inner
 def take_burst(engines: Engines, transfer: Integers, constants: Integers) -> bool:
     """Move what the oldest answer brings to SRAM; True after the instruction's last."""
-    state, walk = engines.state[LOAD], engines.state[LOAD, ARRIVAL_WALK : ARRIVAL_WALK + WALK_SIZE]
+    state = engines.state
     shift, width = constants[BURST_SHIFT], constants[BYTES_PER_CYCLE]
     ready = answer_to_oldest(engines, constants, LOAD, A_COMPLETED) + constants[LATENCY]
-    state[ANSWERED] = max(ready, issue_of_oldest(engines, LOAD) + 1, state[ANSWERED])
-    burst = walk[WALK_ADDRESS] >> shift
-    gone, more = state[MOVER], True
-    while more and walk[WALK_ADDRESS] >> shift == burst:
-        piece = min(walk[WALK_LEFT], ((burst + 1) << shift) - walk[WALK_ADDRESS])
-        walk[WALK_ADDRESS] += piece
-        walk[WALK_LEFT] -= piece
-        state[PARTIAL] += piece
-        gone = max(state[ANSWERED], state[MOVER])
-        beats = _beats(state[PARTIAL], width, walk[WALK_LEFT] == 0)
+    state[LOAD, ANSWERED] = max(ready, issue_of_oldest(engines, LOAD) + 1, state[LOAD, ANSWERED])
+    burst = state[LOAD, ARRIVAL_WALK + WALK_ADDRESS] >> shift
+    gone, more = state[LOAD, MOVER], True
+    while more and state[LOAD, ARRIVAL_WALK + WALK_ADDRESS] >> shift == burst:
+        piece = min(
+            state[LOAD, ARRIVAL_WALK + WALK_LEFT],
+            ((burst + 1) << shift) - state[LOAD, ARRIVAL_WALK + WALK_ADDRESS],
+        )
+        state[LOAD, ARRIVAL_WALK + WALK_ADDRESS] += piece
+        state[LOAD, ARRIVAL_WALK + WALK_LEFT] -= piece
+        state[LOAD, PARTIAL] += piece
+        gone = max(state[LOAD, ANSWERED], state[LOAD, MOVER])
+        beats = _beats(state[LOAD, PARTIAL], width, state[LOAD, ARRIVAL_WALK + WALK_LEFT] == 0)
         if beats > 0:
-            state[MOVER] = gone + beats
+            state[LOAD, MOVER] = gone + beats
             busy(engines, LOAD, 1, gone, gone + beats)
-            gone = state[MOVER] - 1
-            state[PARTIAL] -= beats * width
-        if walk[WALK_LEFT] == 0:
-            state[PARTIAL] = 0
+            gone = state[LOAD, MOVER] - 1
+            state[LOAD, PARTIAL] -= beats * width
+        if state[LOAD, ARRIVAL_WALK + WALK_LEFT] == 0:
+            state[LOAD, PARTIAL] = 0
             more = _next_run(engines.state, LOAD, ARRIVAL_WALK, transfer)
     leave_slot(engines, LOAD, gone)
     if more:
         return False
-    if state[DECODED] > state[MOVER]:
-        busy(engines, LOAD, 1, state[MOVER], state[DECODED])
-        state[MOVER] = state[DECODED]
-    state[TAKING] = -1
+    if state[LOAD, DECODED] > state[LOAD, MOVER]:
+        busy(engines, LOAD, 1, state[LOAD, MOVER], state[LOAD, DECODED])
+        state[LOAD, MOVER] = state[LOAD, DECODED]
+    state[LOAD, TAKING] = -1
     return True
 
 
 @inner
 def begin_store(engines: Engines, transfer: Integers, constants: Integers, row: int, start: int) -> None:
     """Let the store engine take instruction `row` at cycle `start`."""
-    state = engines.state[STORE]
-    state[CURRENT], state[LAST], state[PARTIAL] = row, 0, 0
+    state = engines.state
+    state[STORE, CURRENT], state[STORE, LAST], state[STORE, PARTIAL] = row, 0, 0
     _first_run(engines.state, STORE, ISSUE_WALK, transfer)
-    state[SOONEST] = start
+    state[STORE, SOONEST] = start
     gather_burst(engines, transfer, constants)
 
 
 @inner
 def gather_burst(engines: Engines, transfer: Integers, constants: Integers) -> None:
     """Read from SRAM what the next write burst needs, and set its request's cycle, if its slot is known."""
-    state, walk = engines.state[STORE], engines.state[STORE, ISSUE_WALK : ISSUE_WALK + WALK_SIZE]
-    if state[CURRENT] < 0 or state[NEXT] < NEVER:
+    state = engines.state
+    if state[STORE, CURRENT] < 0 or state[STORE, NEXT] < NEVER:
         return
     free = slot_cycle(engines, constants, STORE)
     if free == NEVER:
         return
     shift, width = constants[BURST_SHIFT], constants[BYTES_PER_CYCLE]
-    burst = walk[WALK_ADDRESS] >> shift
-    state[OPEN] = burst
-    earliest, more = max(state[SOONEST], free), True
-    while more and walk[WALK_ADDRESS] >> shift == burst:
-        piece = min(walk[WALK_LEFT], ((burst + 1) << shift) - walk[WALK_ADDRESS])
-        beats = _beats(piece - state[PARTIAL], width, True)
+    burst = state[STORE, ISSUE_WALK + WALK_ADDRESS] >> shift
+    state[STORE, OPEN] = burst
+    earliest, more = max(state[STORE, SOONEST], free), True
+    while more and state[STORE, ISSUE_WALK + WALK_ADDRESS] >> shift == burst:
+        piece = min(
+            state[STORE, ISSUE_WALK + WALK_LEFT],
+            ((burst + 1) << shift) - state[STORE, ISSUE_WALK + WALK_ADDRESS],
+        )
+        beats = _beats(piece - state[STORE, PARTIAL], width, True)
         if beats > 0:
-            first = max(state[MOVER], earliest)
-            state[MOVER] = first + beats
+            first = max(state[STORE, MOVER], earliest)
+            state[STORE, MOVER] = first + beats
             busy(engines, STORE, 1, first, first + beats)
         else:
-            state[MOVER] = max(state[MOVER], earliest + 1)
-        state[PARTIAL] = min(state[PARTIAL] + beats * width, walk[WALK_LEFT]) - piece
-        walk[WALK_ADDRESS] += piece
-        walk[WALK_LEFT] -= piece
-        if walk[WALK_LEFT] == 0:
+            state[STORE, MOVER] = max(state[STORE, MOVER], earliest + 1)
+        state[STORE, PARTIAL] = (
+            min(state[STORE, PARTIAL] + beats * width, state[STORE, ISSUE_WALK + WALK_LEFT]) - piece
+        )
+        state[STORE, ISSUE_WALK + WALK_ADDRESS] += piece
+        state[STORE, ISSUE_WALK + WALK_LEFT] -= piece
+        if state[STORE, ISSUE_WALK + WALK_LEFT] == 0:
             more = _next_run(engines.state, STORE, ISSUE_WALK, transfer)
     if not more:
-        state[LAST] = 1
-    idle = state[ISSUE] if state[ISSUED] < constants[REQUESTS_PER_CYCLE] else state[ISSUE] + 1
-    state[NEXT] = max(state[MOVER], idle)
-    state[SOONEST] = 0
+        state[STORE, LAST] = 1
+    idle = (
+        state[STORE, ISSUE]
+        if state[STORE, ISSUED] < constants[REQUESTS_PER_CYCLE]
+        else state[STORE, ISSUE] + 1
+    )
+    state[STORE, NEXT] = max(state[STORE, MOVER], idle)
+    state[STORE, SOONEST] = 0
 
 
 @inner
 def store_bursts(engines: Engines, transfer: Integers, constants: Integers) -> bool:
     """Send gathered bursts and gather others while slots are known; True after the instruction's last."""
-    state = engines.state[STORE]
-    while state[NEXT] < NEVER:
-        now = state[NEXT]
+    state = engines.state
+    while state[STORE, NEXT] < NEVER:
+        now = state[STORE, NEXT]
         count_issue(engines, STORE, now)
-        send(engines, constants, STORE, state[OPEN], now, 1)
-        state[NEXT] = NEVER
-        if state[LAST]:
-            state[CURRENT] = -1
+        send(engines, constants, STORE, state[STORE, OPEN], now, 1)
+        state[STORE, NEXT] = NEVER
+        if state[STORE, LAST]:
+            state[STORE, CURRENT] = -1
             return True
         gather_burst(engines, transfer, constants)
     return False
@@ -266,8 +278,8 @@ def store_bursts(engines: Engines, transfer: Integers, constants: Integers) -> b
 @inner
 def accept_burst(engines: Engines, constants: Integers) -> None:
     """Note that the memory has taken the oldest write that was open."""
-    state = engines.state[STORE]
+    state = engines.state
     taken = answer_to_oldest(engines, constants, STORE, A_ADMITTED)
     accepted = max(taken, issue_of_oldest(engines, STORE))
-    state[ANSWERED] = max(state[ANSWERED], accepted)
+    state[STORE, ANSWERED] = max(state[STORE, ANSWERED], accepted)
     leave_slot(engines, STORE, accepted)

@@ -77,6 +77,7 @@ def test_the_options_reach_the_controller(hanok_command: Run, trace: Path, tmp_p
         "dram", "run", "--standard", "LPDDR5", "--speed", 6400, "--density", 8, "--channels", 2, trace,
         "--mapping", "RoBaRaCoCh", "--page", "closed", "--cap", 4, "--read-queue", 32, "--write-queue", 24,
         "--write-high", 20, "--write-low", 5, "--refresh", "per-bank", "--postpone", 2, "--json", out,
+        "--window", 8, "--ecc", "both", "--partial-writes",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     content = json.loads(out.read_text())
@@ -86,6 +87,10 @@ def test_the_options_reach_the_controller(hanok_command: Run, trace: Path, tmp_p
     }  # fmt: skip
     assert content["standard"]["density_gbit"] == 8
     assert content["channels"] == 2
+    assert (content["window"], content["host"]) == (8, "sends at most 8 requests ahead of what is taken")
+    assert (content["ecc"]["option"], content["ecc"]["partial_writes"]) == ("both", True)
+    assert content["ecc"]["merge_reads"] == 666
+    assert content["ecc"]["check_reads"] > 0 < content["ecc"]["check_writes"]
     assert content["mapping"] == "row bank group column channel"
 
 
@@ -95,6 +100,17 @@ def test_a_table_of_one_s_own(hanok_command: Run, trace: Path, tmp_path: Path) -
     result = hanok_command("dram", "run", "--table", table, trace)
     assert result.exit_code == 0, result.output
     assert "1 channel of own" in result.stdout
+
+
+def test_ecc_and_its_cost_are_printed(hanok_command: Run, trace: Path) -> None:
+    run = ("dram", "run", "--standard", "LPDDR5_6400", trace)
+    plain = hanok_command(*run)
+    assert "ECC" not in plain.stdout
+    assert "waits until each request is taken" in plain.stdout
+    text = " ".join(hanok_command(*run, "--ecc", "side_band", "--window", 0).stdout.split())
+    assert "side_band: in line (72,64)" in text
+    assert "bursts hold check bits" in text
+    assert "sends as fast as requests come" in text
 
 
 def test_mapping_search(hanok_command: Run, tmp_path: Path) -> None:
@@ -141,7 +157,19 @@ def test_bad_input(hanok_command: Run, trace: Path, tmp_path: Path) -> None:
     refused(hanok_command(*run, trace, "--write-high", 99), "write_high is 99; allowed: 1..64")
     refused(hanok_command(*run, trace, "--read-queue", 0), "read_queue is 0")
     refused(hanok_command(*run, trace, "--postpone", 99), "postponed_refreshes is 99")
-    for option in (("--page", "half"), ("--refresh", "often"), ("--format", "vcd"), ("--speed", "-1")):
+    refused(hanok_command(*run, trace, "--window", 5000), "--window: 5000; allowed: 0 (no limit), 1..4096")
+    refused(hanok_command(*run, trace, "--window", -1), "--window: -1")
+    refused(hanok_command(*run, trace, "--partial-writes"), "--partial-writes: without ECC")
+    hbm2 = ("dram", "run", "--standard", "HBM2_2000", trace)
+    refused(hanok_command(*hbm2, "--ecc", "on_die"), "'on_die' on HBM2_2000; allowed: none, side_band")
+    for option in (
+        ("--ecc", "chipkill"),
+        ("--window", "wide"),
+        ("--page", "half"),
+        ("--refresh", "often"),
+        ("--format", "vcd"),
+        ("--speed", "-1"),
+    ):
         assert hanok_command("dram", "run", "-s", "HBM3", trace, *option).exit_code == 2
 
 
@@ -166,7 +194,17 @@ def test_help(hanok_command: Run) -> None:
     assert "list " in text
     assert "run " in text
     text = hanok_command("dram", "run", "--help").stdout
-    for option in ("--standard", "--mapping", "--skip-bad", "--check", "--commands", "0x12340 READ 100"):
+    for option in (
+        "--standard",
+        "--mapping",
+        "--skip-bad",
+        "--window",
+        "--ecc",
+        "--partial-writes",
+        "--check",
+        "--commands",
+        "0x12340 READ 100",
+    ):
         assert option in text
     assert "dram " in hanok_command("--help").stdout
 
@@ -190,3 +228,36 @@ def test_run_with_another_dram(
     target = tmp_path / "m.hanok"
     assert hanok_command("compile", model_file, "--dram", "HBM3_6400", "-o", target).exit_code == 0
     assert "HBM3_6400" in hanok_command("run", target, "--no-check").stdout
+
+
+def test_run_with_bit_errors_and_ecc(
+    hanok_command: Run, model_file: Path, program_file: Path, tmp_path: Path
+) -> None:
+    out, run = tmp_path / "r.json", ("run", model_file, "--chip", "server")
+    result = hanok_command(*run, "--bit-errors", "1e-2", "--seed", 3, "--ecc", "both", "--json", out)
+    assert result.exit_code == 0, result.output
+    content = json.loads(out.read_text())
+    errors = content["bit_errors"]
+    assert (errors["rate"], errors["seed"], errors["ecc"]) == (0.01, 3, "both")
+    assert errors["hit"] == errors["corrected"] + errors["detected"] + errors["silent"] > 0
+    assert content["outputs_mismatched"] >= errors["mismatched"] > 0
+    text = " ".join(result.stdout.split())
+    assert "bit errors" in text
+    assert "values differ from the run without errors" in text
+    assert "reported as uncorrectable" in text
+    clean = hanok_command(*run, "--bit-errors", "0", "--json", out)
+    assert "0 of 512 values differ from the run without errors" in " ".join(clean.stdout.split())
+    assert json.loads(out.read_text())["bit_errors"]["ecc"] == "on_die"
+    refused(hanok_command(*run, "--bit-errors", "1.5"), "--bit-errors: 1.5; allowed: 0..1")
+    refused(hanok_command(*run, "--bit-errors", "nan"), "--bit-errors: nan; allowed: 0..1")
+    assert hanok_command(*run, "--bit-errors", "many").exit_code == 2
+    refused(hanok_command("run", program_file, "--bit-errors", "0.1"), "has no cells; give another --dram")
+    refused(hanok_command("run", program_file, "--ecc", "none"), "which --ecc cannot change; compile again")
+    refused(hanok_command("run", model_file, "--ecc", "both"), "no pins for check bits", "none, on_die")
+    refused(hanok_command("compile", model_file, "--ecc", "side_band"), "--ecc: 'side_band' on LPDDR5X")
+    assert hanok_command("compile", model_file, "--ecc", "mirror").exit_code == 2
+    target = tmp_path / "m.hanok"
+    assert hanok_command("compile", model_file, "--ecc", "on_die", "-o", target).exit_code == 0
+    hanok_command("run", target, "--no-check", "--json", out)
+    figures = {one["field"]: one for one in json.loads(out.read_text())["chip_summary"]["figures"]}
+    assert figures["memory.ecc"] == {"field": "memory.ecc", "value": "on_die", "source": "choice: --ecc"}

@@ -36,7 +36,6 @@ class Request:
     number: int = -1
     """In the order of entry."""
     seen: bool = False
-    """Whether a command was sent for it."""
     admitted: int = -1
     completed: int = -1
 
@@ -53,13 +52,12 @@ class Channel:
 
 @dataclass(frozen=True)
 class Wish:
-    """A command that would be sent; of those that can begin in one cycle the one of the least `rank` goes."""
+    """A command, perhaps for a request; of those that can begin at once that of the least `rank` goes."""
 
     rank: tuple[int, ...]
     command: Command
     place: Place = ()
     request: Request | None = None
-    """Of a column command."""
 
 
 class History:
@@ -99,9 +97,9 @@ class Unit:
     def __init__(self, standard: Standard, policy: Policy, channel: Channel, number: tuple[int, int]) -> None:
         self.standard, self.policy, self.channel, self.number = standard, policy, channel, number
         self.port: deque[Request] = deque()
-        self.queues: tuple[list[Request], list[Request]] = [], []
-        self.mode = 0
-        self.entered = 0
+        self.queues: tuple[dict[Place, list[Request]], ...] = {}, {}
+        """Reads and writes of each bank, the oldest first."""
+        self.mode = self.entered = 0
         self.history = History(standard)
         self.sent: list[Sent] = []
         self.tally: Counter[str] = Counter()
@@ -121,8 +119,7 @@ class Unit:
         if self.per_bank:
             self.interval = standard.bank_refresh_interval_cycles
         self.due = self.interval if policy.refresh != "none" else NEVER
-        self.owed = 0
-        self.target = 0
+        self.owed = self.target = 0
 
     def let_in(self, now: int) -> None:
         """Refreshes fall due, and requests enter."""
@@ -141,23 +138,20 @@ class Unit:
 
     def count(self, kind: int) -> int:
         """How many requests take room in a queue; those that a row was opened for do not."""
-        return sum(self.owners.get(request.place) is not request for request in self.queues[kind])
+        owners = sum(owner.write == kind for owner in self.owners.values())
+        return sum(map(len, self.queues[kind].values())) - owners
 
     def admit(self, request: Request, now: int) -> bool:
         """Let a request in or answer it, unless its queue is full."""
-        burst = (request.place, request.row, request.column)
-        room = self.policy.write_queue if request.write else self.policy.read_queue
-        if any((other.place, other.row, other.column) == burst for other in self.queues[1]):
-            request.completed = now
-            if request.write:
-                self.tally["coalesced_writes"] += 1
-            else:
-                request.completed += self.standard.read_latency_cycles + self.standard.burst_cycles
-                self.tally["forwarded_reads"] += 1
-        elif self.count(request.write) < room:
+        burst, place = (request.row, request.column), request.place
+        if any((other.row, other.column) == burst for other in self.waiting(1, place)):
+            later = self.standard.read_latency_cycles + self.standard.burst_cycles
+            request.completed = now if request.write else now + later
+            self.tally["coalesced_writes" if request.write else "forwarded_reads"] += 1
+        elif self.count(request.write) < (self.policy.read_queue, self.policy.write_queue)[request.write]:
             request.number = self.entered
             self.entered += 1
-            self.queues[request.write].append(request)
+            self.queues[request.write].setdefault(place, []).append(request)
         else:
             return False
         request.admitted = now
@@ -165,13 +159,12 @@ class Unit:
 
     def waiting(self, kind: int, place: Place) -> list[Request]:
         """A bank's requests in a queue, the oldest first."""
-        return [request for request in self.queues[kind] if request.place == place]
+        return self.queues[kind].get(place, [])
 
     def are_all_wanted(self) -> bool:
         """Whether the refresh of all banks is wanted."""
-        if self.per_bank:
-            return False
-        return self.owed > self.policy.postponed_refreshes or (self.owed > 0 and not any(self.queues))
+        wanted = self.owed > self.policy.postponed_refreshes or (self.owed > 0 and not any(self.queues))
+        return wanted and not self.per_bank
 
     def wanted_bank(self) -> Place | None:
         """The bank whose refresh is wanted."""
@@ -199,10 +192,9 @@ class Unit:
             hits = [request for request in waiting if request.row == self.rows[place]]
             if not hits or (hits[0] is not waiting[0] and self.bypassed[place] >= self.policy.row_hit_cap):
                 continue
-            if (kind != self.mode or all_wanted or place == target) and hits[0] is not owner:
-                continue
-            rank = (0, hits[0] is not owner, hits[0].number)
-            found.append(Wish(rank, (RD, WR)[kind], place, hits[0]))
+            if hits[0] is owner or not (kind != self.mode or all_wanted or place == target):
+                rank = (0, hits[0] is not owner, hits[0].number)
+                found.append(Wish(rank, (RD, WR)[kind], place, hits[0]))
         return found
 
     def row_wishes(self) -> list[Wish]:
@@ -211,20 +203,19 @@ class Unit:
         target = self.wanted_bank()
         if target and target not in self.owners and (target in self.rows or not self.half):
             found.append(Wish((2, -1), PRE if target in self.rows else REFB, target))
-        for place in {request.place for request in self.queues[self.mode]} - {target}:
+        for place in set(self.queues[self.mode]) - {target}:
             command = self.wish_of_bank(place)
             if command is not None:
                 found.append(Wish((2, self.waiting(self.mode, place)[0].number), command, place))
         if self.policy.page == "closed":
-            wanted = {(request.place, request.row) for queue in self.queues for request in queue}
-            unwanted = set(self.rows.items()) - wanted
-            found += [Wish((3, self.places.index(place)), PRE, place) for place, _ in unwanted]
+            for place, row in self.rows.items():
+                if all(request.row != row for kind in (0, 1) for request in self.waiting(kind, place)):
+                    found.append(Wish((3, self.places.index(place)), PRE, place))
         return found
 
     def wish_of_bank(self, place: Place) -> Command | None:
         """The row command that the bank's oldest request in the queue that is served needs."""
-        waiting = self.waiting(self.mode, place)
-        row = self.rows.get(place)
+        waiting, row = self.waiting(self.mode, place), self.rows.get(place)
         if row is None:
             return None if self.half else ACT1 if ACT1 in self.standard.forms else ACT
         if waiting[0].row == row or place in self.owners:
@@ -290,13 +281,14 @@ class Unit:
     def serve(self, request: Request, command: Command, cycle: int) -> None:
         """Send a column command."""
         place, standard = request.place, self.standard
-        self.bypassed[place] += 1
-        if request is self.waiting(request.write, place)[0]:
-            self.bypassed[place] = 0
+        waiting = self.waiting(request.write, place)
+        self.bypassed[place] = 0 if request is waiting[0] else self.bypassed[place] + 1
         self.put_on_bus(command, cycle, place, request.row, request.column)
         latency = standard.write_latency_cycles if request.write else standard.read_latency_cycles
         request.completed = cycle + latency + standard.burst_cycles
-        self.queues[request.write].remove(request)
+        waiting.remove(request)
+        if not waiting:
+            del self.queues[request.write][place]
         if self.owners.get(place) is request:
             del self.owners[place]
         self.see(request, "row_hits")
@@ -320,8 +312,7 @@ class Unit:
 
     def close(self, command: Command, cycle: int, place: Place) -> None:
         """Send a PRE or a PREA; a PRE counts for the bank's oldest request, whatever it is sent for."""
-        row = self.rows.get(place, -1)
-        waiting = self.waiting(self.mode, place)
+        waiting, row = self.waiting(self.mode, place), self.rows.get(place, -1)
         if waiting and waiting[0].row != row:
             self.see(waiting[0], "row_conflicts")
         self.put_on_bus(command, cycle, place, row)
@@ -331,8 +322,8 @@ class Unit:
 
 
 class Host:
-    """Gives the requests in turn: each no earlier than asked for, than the one before, and than the entry of the
-    `window`-th before; with a window of 0 each when it is asked for.
+    """Gives requests in turn: each no earlier than asked for, than the one before, and, but for the first
+    `window`, than the entry of the `window`-th before.
     """
 
     def __init__(self, requests: list[Request], asked: Sequence[int], window: int) -> None:
@@ -343,13 +334,10 @@ class Host:
         """Set the arrivals of requests that can have theirs; whether there are any."""
         before = self.given
         for request in self.requests[before:]:
-            arrival = int(self.asked[self.given])
-            if self.window:
-                entry = self.requests[self.given - self.window].admitted if self.given >= self.window else 0
-                if entry < 0:
-                    break
-                arrival = self.last = max(arrival, self.last, entry)
-            request.arrival = arrival
+            entry = self.requests[self.given - self.window].admitted if self.given >= self.window else 0
+            if entry < 0:
+                break
+            request.arrival = self.last = max(int(self.asked[self.given]), self.last, entry)
             self.given += 1
         return self.given > before
 
@@ -371,17 +359,6 @@ def _do_cycle(units: list[Unit], host: Host, now: int) -> None:
         unit.send(wish, now)
 
 
-def _run(units: list[Unit], host: Host) -> None:
-    """Try every cycle until all is done; pass over cycles in which nobody wants anything."""
-    now = 0
-    while units:
-        _do_cycle(units, host, now)
-        units = [unit for unit in units if unit.port or unit.wishes()]
-        now += 1
-        if units and not any(unit.wishes() for unit in units):
-            now = max(now, min(min(unit.port[0].arrival, unit.due) for unit in units))
-
-
 def stepped_run(
     standard: Standard,
     writes: Sequence[bool],
@@ -394,21 +371,26 @@ def stepped_run(
 ) -> tuple[list[int], list[int], list[Sent], Counter[str]]:
     """Return when each request entered and when its data were through, all commands, and the counters.
 
-    A pseudo-channel is done, and refreshes no more, when all its requests are through and it wants nothing.
+    window: as a Host's; 0: each pseudo-channel's requests come when asked for. A pseudo-channel that wants
+    nothing and gets no more is done, and refreshes no more.
     """
     table = parse_mapping(mapping or standard.mapping, standard, channels)
-    pseudo_channels = range(standard.organisation.pseudo_channels)
-    units: list[Unit] = []
-    for number in range(channels):
-        channel = Channel()
-        units += [Unit(standard, policy, channel, (number, pseudo)) for pseudo in pseudo_channels]
+    width = standard.organisation.pseudo_channels
+    shared = [Channel() for _ in range(channels)]
+    units = [Unit(standard, policy, shared[i // width], divmod(i, width)) for i in range(channels * width)]
     requests = []
-    for write, address in zip(writes, addresses, strict=True):
-        at = table.locate(int(address))
+    for write, address, arrival in zip(writes, addresses, arrivals, strict=True):
+        at = table.locate(address)
         place = at["rank"], at["group"], at["bank"]
-        requests.append(Request(bool(write), place, at["row"], at["column"]))
-        units[at["channel"] * len(pseudo_channels) + at["pseudo"]].port.append(requests[-1])
-    _run(units, Host(requests, arrivals, window))
+        requests.append(Request(write, place, at["row"], at["column"], NEVER if window else arrival))
+        units[at["channel"] * width + at["pseudo"]].port.append(requests[-1])
+    host, now, busy = Host(requests if window else [], arrivals, window), 0, units
+    while busy:
+        _do_cycle(busy, host, now)
+        busy = [unit for unit in busy if unit.port or unit.wishes()]
+        now += 1
+        if busy and not any(unit.wishes() for unit in busy):
+            now = max(now, min(min(unit.port[0].arrival, unit.due) for unit in busy))
     return (
         [request.admitted for request in requests],
         [request.completed for request in requests],

@@ -51,6 +51,7 @@ class Load:
     policy: Policy
     channels: int
     mapping: str
+    window: int
     writes: NDArray[np.bool_]
     addresses: NDArray[np.int64]
     arrivals: NDArray[np.int64]
@@ -64,6 +65,7 @@ class Load:
             channels=self.channels,
             policy=self.policy,
             mapping=self.mapping,
+            window=self.window,
             trace=trace,
             stream=stream,
         )
@@ -124,8 +126,10 @@ def random_bursts(generator: np.random.Generator, count: int) -> NDArray[np.int6
 
 
 def random_arrivals(generator: np.random.Generator, count: int) -> NDArray[np.int64]:
-    """All at once, evenly, in bursts, or with long gaps."""
-    match generator.choice(["once", "even", "bursts", "gaps"]):
+    """All at once, evenly, in bursts, with long gaps, or earlier ones after later ones."""
+    match generator.choice(["once", "even", "bursts", "gaps", "unordered"]):
+        case "unordered":
+            return generator.integers(0, 10 * count, count)
         case "once":
             steps = np.zeros(count, np.int64)
         case "even":
@@ -149,6 +153,7 @@ def random_load(standard: Standard, seed: int, most: int) -> Load:
         random_policy(generator, standard),
         channels,
         str(generator.choice(MAPPINGS)),
+        0,
         generator.random(count) < generator.choice([0, 0.1, 0.35, 0.5, 0.9, 1]),
         addresses,
         random_arrivals(generator, count),
@@ -178,7 +183,7 @@ def as_sent(commands: Commands | None) -> list[Sent]:
 
 
 def check(load: Load) -> None:
-    """Both controllers give the same, the event-driven one also without its stream path and without a trace."""
+    """Both controllers give the same, the event-driven one also without stream path and without trace."""
     admitted, completed, sent, tally = stepped_run(
         load.standard,
         load.writes.tolist(),
@@ -187,6 +192,7 @@ def check(load: Load) -> None:
         load.channels,
         load.policy,
         load.mapping,
+        load.window,
     )
     streamed, plodding, silent = load.run(trace=True), load.run(trace=True, stream=False), load.run()
     for run in (streamed, plodding):
@@ -226,52 +232,63 @@ def test_tables_of_other_shapes_over_many_loads(standard: Standard, seed: int) -
     check(random_load(replace(standard, mapping=MAPPINGS[0]), seed, 600))
 
 
-@pytest.mark.parametrize("page", ["open", "closed"])
+@pytest.mark.parametrize("window", [1, 2, 8, 40])
+@pytest.mark.parametrize("name", ["LPDDR5_6400", "DDR5_4800", "GDDR6_16000"])
+def test_hosts_that_wait(name: str, window: int) -> None:
+    """On one channel of one pseudo-channel, where the order of what happens in a cycle is beyond doubt."""
+    standard = known_standard(name)
+    load = random_load(standard, 50 + window, 250)
+    addresses = load.addresses % load.standard.channel_bytes
+    check(replace(load, window=window, channels=1, addresses=addresses))
+
+
+def scattered(standard: Standard, seed: int, count: int) -> Load:
+    """Requests all over one pseudo-channel, a third of them writes, some close together and some not."""
+    generator = np.random.default_rng(seed)
+    rows = generator.integers(0, 1 << 12, count) * (standard.channel_bytes >> 12)
+    arrivals = np.cumsum(generator.integers(0, 120, count) * (generator.random(count) < 0.6))
+    standard = often_refreshed(generator, standard)
+    return Load(standard, Policy(), 1, MAPPINGS[3], 0, generator.random(count) < 0.3, rows, arrivals)
+
+
 @pytest.mark.parametrize("name", ["HBM2_2000", "LPDDR5_6400"])
-def test_no_request_is_late_because_there_are_more_than_a_port_holds(name: str, page: str) -> None:
-    standard, generator, count = known_standard(name), np.random.default_rng(1), 600
-    steps = generator.integers(0, 20, count)
-    addresses = generator.integers(0, 1 << 12, count) * (standard.channel_bytes >> 12)
-    load = random_load(standard, 1, 20)
-    policy = Policy(page=page)
-    check(
-        replace(
-            load,
-            policy=policy,
-            channels=1,
-            mapping=MAPPINGS[3],
-            writes=steps < 6,
-            addresses=addresses,
-            arrivals=np.cumsum(steps),
-        )
-    )
+def test_no_request_is_late_because_there_are_more_than_a_port_holds(name: str) -> None:
+    check(scattered(known_standard(name), 5, 600))
 
 
 @pytest.mark.parametrize("refresh", ["all_bank", "per_bank"])
+@pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("name", ["HBM2_2000", "HBM3_6400"])
-def test_pseudo_channels_refresh_while_their_neighbour_works(name: str, refresh: str) -> None:
-    """One works from the beginning, the other has one request, late."""
-    load = random_load(known_standard(name), 2, 20)
-    count, unit = 200, load.standard.burst_bytes  # the lowest address bit above the burst is the pseudo-channel
-    generator = np.random.default_rng(3)
-    addresses = generator.integers(0, 1 << 12, count) * (load.standard.channel_bytes >> 12)
-    arrivals = np.arange(count) * 40 * load.standard.clock_cycles
+def test_a_pseudo_channel_that_has_nothing_to_do_refreshes(name: str, seed: int, refresh: str) -> None:
+    """Its one request comes last of all; the other one's commands must make way for its refreshes."""
+    load = scattered(known_standard(name), seed, 150)
     load = replace(
         load,
-        policy=Policy(refresh=refresh),
-        channels=1,
-        mapping=MAPPINGS[3],
-        writes=generator.random(count) < 0.3,
-        addresses=addresses,
-        arrivals=arrivals,
-    )
-    last = replace(
-        load,
-        addresses=np.append(addresses, unit),
+        policy=Policy(refresh="all_bank" if refresh == "all_bank" else "per_bank"),
         writes=np.append(load.writes, False),
-        arrivals=np.append(arrivals, arrivals[-1] // 2),
+        addresses=np.append(load.addresses, load.standard.burst_bytes),
+        arrivals=np.append(load.arrivals, load.arrivals[-1] * load.standard.clock_cycles),
     )
-    check(last)
+    check(load)
+
+
+@pytest.mark.parametrize("page", ["open", "closed"])
+@pytest.mark.parametrize("name", NAMES)
+def test_long_streams(name: str, page: str) -> None:
+    """Reads, then writes, in the default queues and with the standard's own refresh interval."""
+    standard, count = known_standard(name), 1_500
+    check(
+        Load(
+            standard,
+            Policy(page="open" if page == "open" else "closed"),
+            1,
+            "",
+            0,
+            np.arange(count) > count // 2,
+            np.arange(count) * standard.burst_bytes,
+            np.zeros(count, np.int64),
+        )
+    )
 
 
 def test_channels_do_not_know_of_each_other() -> None:

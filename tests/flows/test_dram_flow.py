@@ -13,7 +13,7 @@ from hanok.dram.standards import families, get_standard, standards
 from hanok.errors import ChipError
 from hanok.flows import _dram_figures as figures
 from hanok.flows import dram
-from hanok.flows._dram_verdict import judge
+from hanok.flows._dram_verdict import Host, judge
 from hanok.flows.dram import Memory, choose_standard, list_standards, run_trace
 from hanok.flows.dram_results import PseudoChannelLoad
 from hanok.flows.dram_swap import swap_dram
@@ -176,7 +176,7 @@ def test_verdicts(
     bus: list[tuple[str, int]], loads: list[PseudoChannelLoad], timed: bool, bound: str, words: str
 ) -> None:
     """128 bytes in 1,000 cycles of 312.5 ps are 0.41 GB/s."""
-    found = judge(make_run(), bus, loads, timed)
+    found = judge(make_run(), bus, loads, timed, Host(0))
     assert found.bound_by == bound
     assert words in found.sentence
     assert found.sentence.endswith(("help.", "comes.", "do.", "busy.", "commands."))
@@ -184,7 +184,7 @@ def test_verdicts(
 
 def test_a_small_share_is_not_none() -> None:
     counters = replace(make_run().counters, row_hits=1, row_misses=1000)
-    rare = judge(make_run(counters=counters), losing(Loss.ACTIVATE, 0.5), EVEN, False)
+    rare = judge(make_run(counters=counters), losing(Loss.ACTIVATE, 0.5), EVEN, False, Host(1))
     assert "as under 1 % of the requests find" in rare.sentence
 
 
@@ -197,7 +197,30 @@ def test_a_small_share_is_not_none() -> None:
 )
 def test_how_uneven_the_load_is(counts: list[int], words: str) -> None:
     loads = [PseudoChannelLoad(*divmod(number, 2), count, 0) for number, count in enumerate(counts)]
-    assert words in judge(make_run(), losing(Loss.NO_REQUEST, 0.6), loads, False).sentence
+    assert words in judge(make_run(), losing(Loss.NO_REQUEST, 0.6), loads, False, Host(1)).sentence
+
+
+def test_a_host_that_waits_is_part_of_the_reason() -> None:
+    """Only where pseudo-channels are crowded one after the other, and there is more than one."""
+    idle, gaps = losing(Loss.NO_REQUEST, 0.6), losing(Loss.BANK_GROUP, 0.5)
+    crowd, spread = Host(1, 32.0, 0.9), Host(1, 1.0, 0.0)
+    assert judge(make_run(), idle, EVEN, False, crowd).bound_by == "mapping"
+    assert "32 requests go in a row" in judge(make_run(), idle, EVEN, False, crowd).sentence
+    assert judge(make_run(), idle, EVEN, False, spread).bound_by == "queues"
+    assert judge(make_run(), idle, EVEN[:1], False, crowd).bound_by == "queues"
+    assert "32 requests in a row" in judge(make_run(), gaps, EVEN, False, crowd).sentence
+    assert "in a row" not in judge(make_run(), gaps, EVEN, False, spread).sentence
+    assert "at most 8 requests ahead" in judge(make_run(), gaps, EVEN, False, Host(8, 32.0)).sentence
+
+
+def test_requests_in_a_row_and_those_held_back() -> None:
+    """On pseudo-channels 0, 0, 1, 1: two in a row. Entered at 5, 15, 25, 35; arrived at 0, 10, 20, 30."""
+    run = make_run()
+    assert figures.requests_in_a_row(run, parse_mapping(run.mapping, HBM3, 1)) == 2
+    assert figures.held_back(run, 1) == 0
+    assert figures.held_back(make_run(arrivals=np.array([0, 1, 2, 30])), 1) == pytest.approx(2 / 3)
+    assert figures.held_back(make_run(arrivals=np.array([0, 1, 2, 3])), 2) == 1
+    assert figures.held_back(run, 0) == figures.held_back(run, 4) == 0
 
 
 def test_every_standard_is_listed() -> None:

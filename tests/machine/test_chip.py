@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hanok.dram import get_standard
+from hanok.dram import get_standard, make_state
 from hanok.dram.standard import Standard
 from hanok.errors import ChipError
 from hanok.machine import Chip, chip_toml, preset_names
@@ -91,6 +91,13 @@ def test_figures_that_the_presets_promise():
     assert bandwidth == pytest.approx(68.27e9, rel=1e-3)
 
 
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_chip_has_the_ecc_that_its_preset_says(name):
+    memory = Chip.load(name).memory
+    assert memory.ecc == ("on_die" if name == "server" else "none")
+    make_state(memory)
+
+
 def test_nano_fits_the_block_ram_of_its_fpga():
     """LFE5U-85: 208 block RAMs of 18 Kbit, used as 2 KiB each."""
     core = Chip.load("nano").core
@@ -118,6 +125,8 @@ BAD: list[tuple[str, Any, str]] = [
     ("memory.channels", 3, r"memory\.channels: .*3 is not a power of two"),
     ("memory.standard", "", r"memory\.standard"),
     ("memory.controller.refresh", "yes", r"memory\.controller\.refresh: Input should be 'all_bank', 'per_bank' or 'none'"),
+    ("memory.ecc", "chipkill", r"memory\.ecc: Input should be 'none', 'on_die', 'side_band' or 'both'"),
+    ("memory.ecc", None, r"memory\.ecc: Input should be 'none', 'on_die'"),
     ("clock_mhz", 0, r"clock_mhz"),
     ("clock_mhz", float("nan"), r"clock_mhz"),
     ("technology.node_nm", float("nan"), r"technology\.node_nm"),

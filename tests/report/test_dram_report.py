@@ -12,6 +12,7 @@ from rich.console import Console
 from hanok.flows.dram_results import (
     DramRecord,
     DramSeconds,
+    EccSummary,
     Histogram,
     Latency,
     MappingTrial,
@@ -177,6 +178,51 @@ def test_every_figure_is_on_the_page(record: DramRecord) -> None:
         assert figure in words.replace("\u00a0", " "), figure
 
 
+ECC = EccSummary(
+    option="side_band",
+    codes=("in line (72,64)",),
+    in_line=True,
+    partial_writes=True,
+    check_reads=412,
+    check_writes=313,
+    merge_reads=0,
+    usable_bytes=1 << 28,
+    capacity_share=8 / 9,
+    pin_ratio=1.0,
+    cell_ratio=1.0,
+    read_latency_ns=3.75,
+    cost="725 of 4,725 bursts hold check bits",
+)
+
+
+def test_what_ecc_costs_and_how_the_host_sends(record: DramRecord) -> None:
+    words = Page(dram_html(record)).words
+    assert "check bits" not in words
+    assert "sends as fast as requests come, without a limit" in words
+    guarded = replace(record, ecc=ECC, window=1)
+    words = Page(dram_html(guarded)).words
+    for part in (
+        "side band: in line (72,64); every write is partial; 256 MiB for data",
+        "725 of 4,725 bursts hold check bits",
+        "reads of check bits, among these 412 103",
+        "writes of check bits, among these 313 78.2",
+        "waits until each request is taken",
+    ):
+        assert part in words, part
+    assert "to merge writes" not in words
+    text = " ".join(printed(guarded).split())
+    assert "ECC side_band: in line (72,64); every write is partial" in text
+    assert "ECC costs 725 of 4,725 bursts hold check bits" in text
+    assert "ECC costs nothing that is counted" in " ".join(
+        printed(replace(record, ecc=replace(ECC, cost=""))).split()
+    )
+    assert "ECC" not in printed(record)
+    content = json.loads(dram_json(guarded))
+    assert content["ecc"]["check_reads"] == 412
+    assert (content["window"], content["host"]) == (1, "waits until each request is taken")
+    assert json.loads(dram_json(record))["ecc"] is None
+
+
 def test_strange_names_cannot_become_markup(record: DramRecord) -> None:
     bad = replace(
         record,
@@ -188,6 +234,7 @@ def test_strange_names_cannot_become_markup(record: DramRecord) -> None:
         trials=(MappingTrial(HOSTILE, 5, 10),),
         check=TraceCheck(10, 1, (HOSTILE,)),
         energy_source=HOSTILE,
+        ecc=replace(ECC, option=HOSTILE, codes=(HOSTILE,), cost=HOSTILE),
         standard=replace(STANDARD, name=HOSTILE, derived=HOSTILE, sources=((HOSTILE, HOSTILE),)),
         commands=((HOSTILE, 1),),
         bus=((HOSTILE, 25_600),),
