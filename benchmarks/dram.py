@@ -74,11 +74,16 @@ class Rate:
     @property
     def cells(self) -> tuple[str, ...]:
         """The row as text."""
-        verdict = (
-            "aim reached" if self.measured >= self.aim else "met" if self.measured >= self.must else "MISSED"
-        )
-        figures = (f"{number:.3g} {self.unit}" for number in (self.must, self.aim, self.measured))
-        return (self.what, *figures, verdict)
+        numbers = (self.must, self.aim, self.measured)
+        figures = (f"{number:,.0f}" if number >= 100 else f"{number:.2g}" for number in numbers)
+        return (self.what, *(f"{figure} {self.unit}" for figure in figures), self.verdict)
+
+    @property
+    def verdict(self) -> str:
+        """Whether the figure is as required."""
+        if self.measured >= self.aim:
+            return "aim reached"
+        return "met" if self.measured >= self.must else "MISSED"
 
 
 def table_of(name: str) -> Standard:

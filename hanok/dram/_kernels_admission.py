@@ -48,7 +48,7 @@ from hanok.dram._layout import (
 from hanok.numerics._kernels_compile import inner, leaf
 
 
-@leaf
+@inner
 def _take(state: State, channel: int, unit: int, index: int, now: int) -> bool:
     """Let a port's first request in, if its queue has room or knows the answer."""
     port = unit + state[O_PORTS] + index * I_SIZE

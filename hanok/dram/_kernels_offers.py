@@ -49,10 +49,10 @@ from hanok.dram._layout import (
     U_ROW_BANK,
     U_ROW_COMMAND,
 )
-from hanok.numerics._kernels_compile import inner, leaf
+from hanok.numerics._kernels_compile import inner
 
 
-@leaf
+@inner
 def _column_start(state: State, channel: int, unit: int, entry: int) -> int:
     """Return the first cycle in which a queued row hit's column command can begin."""
     command = RD + state[entry + Q_KIND]
@@ -61,7 +61,7 @@ def _column_start(state: State, channel: int, unit: int, entry: int) -> int:
     return aligned(state, command, max(floor, earliest(state, unit, state[entry + Q_BANK], command))) - lead
 
 
-@leaf
+@inner
 def _precedes(state: State, unit: int, one: int, other: int) -> bool:
     """Whether of two row hits that can go at the same cycle the first goes: owners first, then by age."""
     owns = state[unit + state[O_BANKS] + state[one + Q_BANK] * B_SIZE + B_OWNER] == one
@@ -108,7 +108,7 @@ def _offer_bank_row(state: State, channel: int, unit: int, mode: int, bank: int)
     offer_row(state, unit, bank, command, floor, state[head + Q_SEQUENCE], best)
 
 
-@leaf
+@inner
 def after_admission(state: State, channel: int, unit: int, entry: int) -> None:
     """Keep the candidates right when a request has entered a queue."""
     if state[unit + U_PLANNED] != BOTH or state[unit + U_OWED] > 0 or state[H_CLOSED]:
@@ -120,11 +120,13 @@ def after_admission(state: State, channel: int, unit: int, entry: int) -> None:
     slot = unit + state[O_BANKS] + bank * B_SIZE
     if state[slot + B_HIT_READ + mode] == entry:
         _offer_column(state, channel, unit, mode, bank)
+        if state[unit + U_ROW_BANK] == bank:
+            state[unit + U_PLANNED] = COLUMNS
     elif state[slot + B_HEAD_READ + mode] == entry:
         _offer_bank_row(state, channel, unit, mode, bank)
 
 
-@leaf
+@inner
 def _row_holds(state: State, channel: int, unit: int) -> bool:
     """Whether the row candidate can still begin when it was to begin."""
     if state[unit + U_ROW_AT] == NEVER:
@@ -134,7 +136,7 @@ def _row_holds(state: State, channel: int, unit: int) -> bool:
     return cycle <= state[unit + U_ROW_AT]
 
 
-@leaf
+@inner
 def after_column(state: State, channel: int, unit: int, bank: int) -> None:
     """Keep the row candidate after a column command in `bank`, if it can be kept."""
     if state[unit + U_OWED] > 0 or state[H_CLOSED]:

@@ -100,7 +100,7 @@ def _rank(now: int, cycle: int, age: int) -> int:
     return ((cycle - now) << AGE_BITS) | age
 
 
-@leaf
+@inner
 def _choose_queue(state: State, unit: int) -> int:
     """Reads go first; a drain of the writes begins at the high mark or without reads, and ends at the low."""
     reads = state[unit + U_READS] - state[unit + U_OWNED_READS]
@@ -121,7 +121,7 @@ def _window(state: State, unit: int, cycles: int) -> int:
     return state[unit + U_RING + ((state[unit + U_RING_NEXT] - state[H_WINDOW]) & (RING - 1))] + cycles
 
 
-@leaf
+@inner
 def row_floor(state: State, channel: int, unit: int, command: int) -> int:
     """Return the first cycle in which anything but a bank and its group lets a row command begin."""
     floor = max(state[unit + U_EARLIEST + command], state[unit + U_NOW], state[channel + CH_BUSES])

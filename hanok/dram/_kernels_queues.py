@@ -92,7 +92,7 @@ def is_queued(state: State, unit: int, bank: int, row: int, column: int) -> bool
     return False
 
 
-@leaf
+@inner
 def insert(state: State, unit: int, request: int, now: int) -> int:
     """Give the request at a port a queue entry, last in its unit's and its bank's order; return it."""
     kind, bank = state[request + N_KIND], state[request + N_BANK]
@@ -130,7 +130,7 @@ def insert(state: State, unit: int, request: int, now: int) -> int:
     return entry
 
 
-@leaf
+@inner
 def _leave(state: State, unit: int, entry: int) -> None:
     """Take an entry out of its unit's order and its bank's, and find the bank's next row hit."""
     kind, bank = state[entry + Q_KIND], state[entry + Q_BANK]
@@ -220,7 +220,7 @@ def serve(state: State, channel: int, unit: int, number: int, entry: int, cycle:
     _leave(state, unit, entry)
 
 
-@leaf
+@inner
 def see(state: State, unit: int, entry: int, conflict: bool) -> None:
     """Count a request whose first command is no column command."""
     if state[entry + Q_SEEN] == 0:

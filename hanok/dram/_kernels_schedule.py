@@ -154,7 +154,7 @@ def _skip_idle_refreshes(state: State, unit: int, until: int) -> None:
 COLUMN, ROW, HALF = 0, 1, 2
 
 
-@leaf
+@inner
 def _choose(state: State, column: int, row: int, half: int, deadline: int, mode: int) -> tuple[int, int]:
     """Return start and kind of what goes first: a column command, the ACT of an ACT1, a row command."""
     if half < column and half <= row:

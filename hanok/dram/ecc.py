@@ -317,7 +317,7 @@ def expand_inline(
     if len(outside):
         raise ChipError(
             f"request {outside[0]}: address {addresses[outside[0]]} lies in the ninth of its channel that "
-            f"in-line ECC takes; under mapping '{parsed}' use others, or put the channel's bits below the row's"
+            f"in-line ECC takes; use others, or put the channel's bits below the row's in '{parsed}'"
         )
     size = inline_bursts(bursts, channel, writes, flags, lines.copy(), np.zeros((0, 4), np.int64))
     out = np.zeros((size, 4), np.int64)

@@ -12,6 +12,7 @@ from small_standards import SMALL_STANDARDS
 from stepped_controller import Sent, stepped_run
 
 from hanok.dram.commands import Commands
+from hanok.dram.mapping import parse_mapping
 from hanok.dram.results import RequestRun
 from hanok.dram.simulate import run_requests
 from hanok.dram.standard import Command, Standard
@@ -270,6 +271,21 @@ def test_a_pseudo_channel_that_has_nothing_to_do_refreshes(name: str, seed: int,
         arrivals=np.append(load.arrivals, load.arrivals[-1] * load.standard.clock_cycles),
     )
     check(load)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_row_hit_that_comes_just_before_a_precharge_keeps_the_row_open(name: str) -> None:
+    """An older request wants the row closed; meanwhile another bank's reads fill the bus."""
+    standard = known_standard(name)
+    table = parse_mapping(MAPPINGS[0], standard, 1)
+    others = [{"bank": 1, "column": column} for column in range(30)]
+    places = [{"row": 1}, {"row": 2}, *others, {"row": 1, "column": 5}]
+    addresses = np.array([table.address_of(place) for place in places])
+    writes = np.zeros(len(places), np.bool_)
+    closes = standard.delay("bank", Command.ACT, Command.PRE)
+    for arrival in range(closes - 4, closes + 16 * standard.clock_cycles):
+        arrivals = np.append(np.zeros(len(places) - 1, np.int64), arrival)
+        check(Load(standard, Policy(refresh="none"), 1, MAPPINGS[0], 0, writes, addresses, arrivals))
 
 
 @pytest.mark.parametrize("page", ["open", "closed"])

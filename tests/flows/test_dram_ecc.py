@@ -165,7 +165,7 @@ def test_the_last_ninth_of_a_channel_is_no_place_for_data(tmp_path: Path) -> Non
     last = memory.standard.channel_bytes - memory.standard.burst_bytes
     path = tmp_path / "last.txt"
     path.write_text(f"LD 0\nLD {last}\n" * 20)
-    with pytest.raises(ChipError, match=rf"request 1: address {last} lies in the ninth .* 'channel row "):
+    with pytest.raises(ChipError, match=rf"request 1: address {last} lies in the ninth .* in 'channel row "):
         run_trace(path, memory)
     assert run_trace(path, replace(memory, mapping="")).record.requests == 40
     found = run_trace(path, replace(memory, mapping=SEARCH)).record
