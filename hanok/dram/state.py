@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -74,6 +76,11 @@ def state_of(
     `trace_commands` commands, which are noted when it is not 0.
     """
     policy = policy or Policy()
+    if policy.refresh == "per_bank" and not standard.bank_refresh_interval_cycles:
+        raise ChipError(
+            f"memory controller: refresh is 'per_bank', but {standard.name} has no refresh of single banks; "
+            "allowed: all_bank, none"
+        )
     table = parse_mapping(mapping or standard.mapping, standard, channels)
     tables: dict[int, list[int]] = {}
     tables[k.H_PIECES], ends = _pieces(table, standard)
@@ -293,8 +300,14 @@ def read_counters(state: State) -> Counters:
 
 def counters_of(counts: State, channels: int, units: int) -> Counters:
     """Return sums over units of their counters, in the order of the layout, by their names."""
-    found = counts.tolist()
-    return Counters(*found[: k.C_LOST - k.C_READS], tuple(found[k.C_LOST - k.C_READS :]), channels, units)
+    names = tuple(field.name for field in fields(Counters))[: k.C_LOST - k.C_READS]
+    found = [int(count) for count in counts]
+    return Counters(
+        **dict(zip(names, found[: len(names)], strict=True)),
+        lost_cycles=tuple(found[len(names) :]),
+        channels=channels,
+        pseudo_channels=units,
+    )
 
 
 def flat_state_of(

@@ -176,7 +176,7 @@ def _share(
 
 def _first_of(geometry: _Geometry, number: int, address: int) -> int:
     """Return the first address of a unit from `address` on, without the bits that choose the unit."""
-    address = kernels.next_on_unit.py_func(address, geometry.mask, int(geometry.values[number]))
+    address = int(kernels.next_on_unit(address, geometry.mask, int(geometry.values[number])))
     left, position, shift = 0, 0, 0
     while address >> shift:
         if not geometry.mask >> shift & 1:

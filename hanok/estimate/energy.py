@@ -102,9 +102,12 @@ def _dram(counts: ActivityCounts, chip: Chip, seconds: float) -> tuple[Range, Ra
         + figures.write_pj * (counts.dram_write_bytes / standard.burst_bytes)
         + figures.activate_precharge_pj * counts.dram_activates
     )
-    interval_seconds = standard.refresh_interval_cycles * standard.tck_fs * 1e-15
-    refreshes = (
-        seconds / interval_seconds * standard.organisation.pseudo_channels if chip.memory.controller.refresh != "none" else 0.0
-    )
-    channel = figures.background_mw * (seconds * _PJ_PER_MJ) + figures.refresh_pj * refreshes
+    kind = chip.memory.controller.refresh
+    interval, each_pj = standard.refresh_interval_cycles, figures.refresh_pj
+    if kind == "per_bank":
+        interval, each_pj = standard.bank_refresh_interval_cycles, figures.bank_refresh_pj
+    refreshes = 0.0
+    if kind != "none":
+        refreshes = seconds / (interval * standard.tck_fs * 1e-15) * standard.organisation.pseudo_channels
+    channel = figures.background_mw * (seconds * _PJ_PER_MJ) + each_pj * refreshes
     return access, channel * chip.memory.channels

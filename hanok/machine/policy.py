@@ -26,7 +26,7 @@ class Policy:
     page: Literal["open", "closed"] = "open"
     """open: a row stays open until another is wanted. closed: until no queued request wants it."""
     row_hit_cap: Whole = 16
-    """Younger row hits of a bank that may pass an older request for another row of it (FR-FCFS with a cap)."""
+    """Younger row hits that may pass an older request for another row of their bank (FR-FCFS with a cap)."""
     read_queue: Whole = 64
     write_queue: Whole = 64
     """Entries, for each pseudo-channel."""

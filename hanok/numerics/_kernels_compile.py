@@ -46,7 +46,7 @@ def kernel(function: Kernel) -> Kernel:
 
 
 def inner(function: Kernel) -> Kernel:
-    """Compile `function` for calls from other kernels alone: without wrappers for Python, which takes longer."""
+    """Compile `function` for calls from other kernels alone: without wrappers for Python, it is quicker."""
     return _compiled(function, forceinline=False)
 
 

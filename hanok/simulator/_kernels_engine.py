@@ -1,5 +1,8 @@
 """Numba kernel of the cycle engine: units as recurrences, DRAM requests in time order."""
 
+# Elements of arrays and compiled functions are Any to mypy.
+# mypy: disable-error-code="no-any-return"
+
 from __future__ import annotations
 
 from numba import (

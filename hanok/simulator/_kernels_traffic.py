@@ -1,5 +1,8 @@
 """Numba kernels of the DMA engines' state: rings of open bursts, their answers, and busy cycles."""
 
+# Elements of arrays and compiled functions are Any to mypy.
+# mypy: disable-error-code="no-any-return"
+
 from __future__ import annotations
 
 from typing import (
@@ -95,7 +98,7 @@ class Engines(NamedTuple):
     state: Integers
     """[engine, ENGINE_COLUMNS + 11 * ring]; the ring is a power of two, larger than what is ever open."""
     memory: Integers
-    """Of hanok.dram, with 4 * ring answers: that to burst n of an engine is number engine * ring + n % ring."""
+    """Of hanok.dram, with 4 * ring answers: that to burst n of an engine is at engine * ring + n % ring."""
 
 
 def ring_columns(ring: int) -> int:

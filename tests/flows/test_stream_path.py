@@ -1,4 +1,4 @@
-"""Whole models: the DRAM's stream path changes no cycle, no counter and no command; all commands are legal."""
+"""Whole models: the DRAM's stream path changes no cycle, counter or command; all commands are legal."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ BAD: list[tuple[str, Any, str]] = [
     ("core.control.semaphore_limit", 32, r"semaphore_limit must be larger than queue_depth"),
     ("memory.channels", 3, r"memory\.channels: .*3 is not a power of two"),
     ("memory.standard", "", r"memory\.standard"),
-    ("memory.controller.refresh", "yes", r"memory\.controller\.refresh: Input should be 'all_bank', 'per_bank' or 'none'"),
+    ("memory.controller.refresh", "yes", r"refresh: Input should be 'all_bank', 'per_bank' or 'none'"),
     ("memory.ecc", "chipkill", r"memory\.ecc: Input should be 'none', 'on_die', 'side_band' or 'both'"),
     ("memory.ecc", None, r"memory\.ecc: Input should be 'none', 'on_die'"),
     ("clock_mhz", 0, r"clock_mhz"),
