@@ -269,6 +269,7 @@ def _plan_rows(state: State, channel: int, unit: int, mode: int, target: int) ->
     groups, ranks, banks = unit + state[O_GROUPS], unit + state[O_RANKS], unit + state[O_BANKS]
     group_shift, rank_shift, cap = state[H_GROUP_SHIFT], state[H_RANK_SHIFT], state[H_CAP]
     half = state[unit + U_HALF]
+    forms = state[H_FORMS]
     now, best, best_bank = state[unit + U_NOW], NEVER, -1
     active = unit + state[O_ACTIVE] + mode * state[H_BANKS]
     for index in range(active, active + state[unit + U_ACTIVE_READS + mode]):
@@ -283,6 +284,8 @@ def _plan_rows(state: State, channel: int, unit: int, mode: int, target: int) ->
         cycle = max(opening if closed else closing, state[slot + command])
         cycle = max(cycle, state[groups + (bank >> group_shift) * COMMANDS + command])
         cycle = max(cycle, state[ranks + (bank >> rank_shift) * COMMANDS + command])
+        align = state[forms + command * F_SIZE + F_ALIGN] - 1
+        cycle = (cycle + align) & ~align
         rank = NEVER if idle or held else _rank(now, cycle, state[head + Q_SEQUENCE])
         best_bank = bank if rank < best else best_bank
         best = min(best, rank)
@@ -290,7 +293,7 @@ def _plan_rows(state: State, channel: int, unit: int, mode: int, target: int) ->
         return NEVER
     closed = state[banks + best_bank * B_SIZE + B_ROW] < 0
     command = first if closed else PRE
-    state[unit + U_ROW_AT] = aligned(state, command, now + (best >> AGE_BITS))
+    state[unit + U_ROW_AT] = now + (best >> AGE_BITS)
     state[unit + U_ROW_BANK] = best_bank
     state[unit + U_ROW_COMMAND] = command
     return best & ((1 << AGE_BITS) - 1)

@@ -61,14 +61,20 @@ from hanok.dram._layout import (
     H_HIGH,
     H_INTERVAL,
     H_LOW,
+    H_PORTS,
     H_PSEUDO,
     H_STREAM,
     H_TRACE_COUNT,
     H_TRACE_ROOM,
     H_UNIT_SIZE,
     HUNGRY,
+    I_MORE,
+    I_PUT,
+    I_SIZE,
+    I_TAKEN,
     NEVER,
     O_BANKS,
+    O_PORTS,
     PRE,
     PREA,
     Q_BANK,
@@ -252,6 +258,9 @@ def step(
             if ended == WAITS:
                 return REACHED
             if ended == MOVED:
+                if until == NEVER and state[unit + U_READS] + state[unit + U_WRITES] == 0:
+                    state[unit + U_NEXT] = state[unit + U_NOW]
+                    return REACHED
                 continue
         if state[unit + U_ROW_AT] < state[channel + CH_BUSES]:
             state[unit + U_PLANNED] &= ~ROWS
@@ -269,10 +278,10 @@ def step(
         soonest = state[unit + U_ARRIVAL]
         event = min(start, soonest)
         if state[unit + U_DUE] <= event:
-            if event == NEVER and until == NEVER:
-                state[unit + U_NEXT] = NEVER
+            if min(event, until) == NEVER and (other == NEVER or state[unit + U_DUE] > other):
+                state[unit + U_NEXT] = state[unit + U_DUE]
                 return REACHED
-            _skip_idle_refreshes(state, unit, min(event, until))
+            _skip_idle_refreshes(state, unit, min(event, until, other))
             due = state[unit + U_DUE]
             state[unit + U_NEXT] = due
             if due >= until:
@@ -305,6 +314,23 @@ def step(
         else:
             _send_row(state, channel, unit, number)
             after_row(state, channel, unit, state[unit + U_ROW_BANK])
+        if until == NEVER and state[unit + U_READS] + state[unit + U_WRITES] == 0:
+            state[unit + U_NEXT] = start
+            return REACHED
+
+
+@leaf
+def _has_work(state: State, channel: int) -> bool:
+    """Whether any unit of a channel holds a request or gets one."""
+    for position in range(state[H_PSEUDO]):
+        unit = channel + CH_UNITS + position * state[H_UNIT_SIZE]
+        if state[unit + U_READS] + state[unit + U_WRITES] > 0:
+            return True
+        for index in range(state[H_PORTS]):
+            port = unit + state[O_PORTS] + index * I_SIZE
+            if state[port + I_MORE] or state[port + I_TAKEN] < state[port + I_PUT]:
+                return True
+    return False
 
 
 @inner
@@ -329,7 +355,7 @@ def advance(state: State, index: int, until: int, awaited: int = -1) -> int:
                 first, least, other = position, following, least
             else:
                 other = min(other, following)
-        if least >= until:
+        if least >= until or (until == NEVER and not _has_work(state, channel)):
             return REACHED
         unit = channel + CH_UNITS + first * state[H_UNIT_SIZE]
         why = step(state, channel, unit, index * units + first, until, other, awaited)

@@ -242,11 +242,14 @@ def _idle(state: State) -> None:
     """Close all banks, empty the queues, and set the first refresh."""
     units = units_of(state)
     channels, pseudo, size = units.shape
-    units[..., k.U_NEXT] = k.NEVER
+    blocks = state[state[k.H_CHANNELS] : state[k.H_ANSWERS]].reshape(channels, -1)
+    blocks[:, k.CH_LAST] = np.arange(channels) * pseudo
+    units[..., k.U_ARRIVAL] = k.NEVER
     units[..., k.U_FIRST_READ : k.U_FREE] = -1
     units[..., k.U_HALF] = -1
     units[..., k.U_LAST_KIND] = -1
-    units[..., k.U_DUE] = state[k.H_INTERVAL] if state[k.H_POSTPONED] >= 0 else k.NEVER
+    first_refresh = state[k.H_INTERVAL] if state[k.H_POSTPONED] >= 0 else k.NEVER
+    units[..., k.U_DUE] = units[..., k.U_NEXT] = first_refresh
     units[..., k.U_RING : k.U_RING + k.RING] = LONG_AGO
     banks = units[..., state[k.O_BANKS] : state[k.O_ACTIVE]].reshape(channels, pseudo, -1, k.B_SIZE)
     banks[..., k.B_ROW] = k.ROW_CLOSED

@@ -371,8 +371,8 @@ def stepped_run(
 ) -> tuple[list[int], list[int], list[Sent], Counter[str]]:
     """Return when each request entered and when its data were through, all commands, and the counters.
 
-    window: as a Host's; 0: each pseudo-channel's requests come when asked for. A pseudo-channel that wants
-    nothing and gets no more is done, and refreshes no more.
+    window: as a Host's; 0: each pseudo-channel's requests come when asked for. All pseudo-channels refresh
+    until the last data of all are through.
     """
     table = parse_mapping(mapping or standard.mapping, standard, channels)
     width = standard.organisation.pseudo_channels
@@ -384,13 +384,15 @@ def stepped_run(
         place = at["rank"], at["group"], at["bank"]
         requests.append(Request(write, place, at["row"], at["column"], NEVER if window else arrival))
         units[at["channel"] * width + at["pseudo"]].port.append(requests[-1])
-    host, now, busy = Host(requests if window else [], arrivals, window), 0, units
-    while busy:
-        _do_cycle(busy, host, now)
-        busy = [unit for unit in busy if unit.port or unit.wishes()]
+    host, now, end = Host(requests if window else [], arrivals, window), 0, NEVER
+    while now <= end:
+        _do_cycle(units, host, now)
         now += 1
-        if busy and not any(unit.wishes() for unit in busy):
-            now = max(now, min(min(unit.port[0].arrival, unit.due) for unit in busy))
+        if all(request.completed >= 0 for request in requests):
+            end = max((request.completed for request in requests), default=0)
+        if not any(unit.wishes() for unit in units):
+            arrivals_left = [unit.port[0].arrival for unit in units if unit.port]
+            now = max(now, min([*arrivals_left, *(unit.due for unit in units), end + 1]))
     return (
         [request.admitted for request in requests],
         [request.completed for request in requests],

@@ -207,7 +207,7 @@ def check(load: Load) -> None:
         assert run.counters == streamed.counters
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(15))
 @pytest.mark.parametrize("name", NAMES)
 def test_every_command_comes_in_its_cycle(name: str, seed: int) -> None:
     check(random_load(known_standard(name), seed, 250))
@@ -220,14 +220,14 @@ def test_tables_of_other_shapes(standard: Standard, seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(100, 300))
+@pytest.mark.parametrize("seed", range(100, 160))
 @pytest.mark.parametrize("name", NAMES)
 def test_every_command_comes_in_its_cycle_over_many_loads(name: str, seed: int) -> None:
     check(random_load(known_standard(name), seed, 600))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(100, 200))
+@pytest.mark.parametrize("seed", range(100, 140))
 @pytest.mark.parametrize("standard", [make() for make in SMALL_STANDARDS], ids=lambda standard: standard.name)
 def test_tables_of_other_shapes_over_many_loads(standard: Standard, seed: int) -> None:
     check(random_load(replace(standard, mapping=MAPPINGS[0]), seed, 600))
@@ -318,7 +318,7 @@ def test_channels_do_not_know_of_each_other() -> None:
         standard,
         np.repeat(generator.random(count) < 0.3, 2),
         addresses.ravel(),
-        np.repeat(np.arange(count) * 3, 2),
+        np.zeros(2 * count, np.int64),
         channels=2,
         mapping=mapping,
         trace=True,

@@ -85,14 +85,11 @@ def table(name: str) -> Standard:
 
 @dataclass(frozen=True)
 class Setting:
-    """hanok's queues (entries of each kind, a pseudo-channel), marks moved by entries, and the front end."""
+    """hanok's queues, in entries of each kind for a pseudo-channel, and by how many entries marks are moved."""
 
     queue: int = QUEUE
     high: int = 0
     low: int = 0
-    window: int = 1
-    """1: the front end waits until each request is taken, as Ramulator's does; 0: pseudo-channels do not wait
-    for each other."""
 
 
 LIKE_RAMULATOR = Setting()
@@ -105,6 +102,7 @@ def run_hanok(
     """Run a pattern on one channel with the policy that comes closest to Ramulator's 'FRFCFS-RowHit'.
 
     Its writes drain from more than 0.8 of the queue to less than 0.2: from 26 entries of 32 until 6 are left.
+    Its front end waits until each request is taken.
     """
     made = make_requests(standard, pattern, requests)
     policy = Policy(
@@ -117,9 +115,8 @@ def run_hanok(
     )
     arrivals = np.arange(requests) // REQUESTS_A_CYCLE
     return run_requests(
-        table(standard), made.writes, made.addresses, arrivals,
-        policy=policy, mapping=MAPPING, window=setting.window,
-    )  # fmt: skip
+        table(standard), made.writes, made.addresses, arrivals, policy=policy, mapping=MAPPING, window=1
+    )
 
 
 def read_latency(run: RequestRun) -> float:
