@@ -1,4 +1,4 @@
-"""What ECC costs and catches, as shown in docs/dram.md: bandwidth in line, codes' outcomes, speed."""
+"""What ECC costs and catches, as shown in docs/dram-ecc.md: bandwidth in line, codes' outcomes, speed."""
 
 from __future__ import annotations
 

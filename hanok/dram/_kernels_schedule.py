@@ -281,7 +281,8 @@ def step(
             if min(event, until) == NEVER and (other == NEVER or state[unit + U_DUE] > other):
                 state[unit + U_NEXT] = state[unit + U_DUE]
                 return REACHED
-            _skip_idle_refreshes(state, unit, min(event, until, other))
+            known = min(event, until)
+            _skip_idle_refreshes(state, unit, known if known < NEVER else other)
             due = state[unit + U_DUE]
             state[unit + U_NEXT] = due
             if due >= until:

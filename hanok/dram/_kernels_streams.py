@@ -85,6 +85,7 @@ Integers = NDArray[np.int64]
 # Columns of a stream.
 S_ADDRESS, S_STRIDE, S_COUNT, S_KIND, S_ARRIVAL, S_BURST, S_SIZE = range(7)
 LONG_AGO = -(1 << 20)
+FAR = 1 << 40
 
 
 @kernel
@@ -230,7 +231,7 @@ def _describe_unit(state: State, unit: int, now: int, row: int, out: Integers, a
     for slot in (U_MODE, U_PORT, U_OWED, U_TARGET, U_OPEN, U_LAST_KIND):
         out[at] = state[unit + slot]
         at += 1
-    out[at] = state[unit + U_DUE] - now
+    out[at] = min(FAR, state[unit + U_DUE] - now)
     out[at + 1] = state[unit + U_DATA_END] - now
     out[at + 2] = max(LONG_AGO, state[unit + U_REFRESHED] - now)
     out[at + 3] = state[unit + U_HALF]

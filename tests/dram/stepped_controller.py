@@ -337,7 +337,7 @@ class Host:
             entry = self.requests[self.given - self.window].admitted if self.given >= self.window else 0
             if entry < 0:
                 break
-            request.arrival = self.last = max(int(self.asked[self.given]), self.last, entry)
+            request.arrival = self.last = max(self.asked[self.given], self.last, entry)
             self.given += 1
         return self.given > before
 
@@ -345,7 +345,6 @@ class Host:
 def _do_cycle(units: list[Unit], host: Host, now: int) -> None:
     """Send all that can begin now."""
     while True:
-        host.give()
         for unit in units:
             unit.let_in(now)
         if host.give():
@@ -371,8 +370,7 @@ def stepped_run(
 ) -> tuple[list[int], list[int], list[Sent], Counter[str]]:
     """Return when each request entered and when its data were through, all commands, and the counters.
 
-    window: as a Host's; 0: each pseudo-channel's requests come when asked for. All pseudo-channels refresh
-    until the last data of all are through.
+    window: as a Host's; 0: all come when asked for. Refreshes go on until the last data of all are through.
     """
     table = parse_mapping(mapping or standard.mapping, standard, channels)
     width = standard.organisation.pseudo_channels
@@ -389,7 +387,7 @@ def stepped_run(
         _do_cycle(units, host, now)
         now += 1
         if all(request.completed >= 0 for request in requests):
-            end = max((request.completed for request in requests), default=0)
+            end = max([0, *(request.completed for request in requests)])
         if not any(unit.wishes() for unit in units):
             arrivals_left = [unit.port[0].arrival for unit in units if unit.port]
             now = max(now, min([*arrivals_left, *(unit.due for unit in units), end + 1]))

@@ -243,6 +243,19 @@ def test_hosts_that_wait(name: str, window: int) -> None:
     check(replace(load, window=window, channels=1, addresses=addresses))
 
 
+@pytest.mark.parametrize("window", [0, 1])
+@pytest.mark.parametrize("name", ["HBM2_2000", "HBM3_6400", "HBM4_8000"])
+def test_a_queue_takes_requests_while_its_oldest_waits_for_a_refresh(name: str, window: int) -> None:
+    """The oldest cannot begin before the pseudo-channel's next refresh is due (in HBM3 and HBM4)."""
+    standard = known_standard(name)
+    table = parse_mapping(MAPPINGS[1], standard, 1)
+    places = {"pseudo": 1, "row": 1}, {"bank": 3, "row": 1}, {"pseudo": 1, "bank": 3, "row": 3}
+    addresses = np.array([table.address_of(place) for place in places])
+    arrivals = standard.bank_refresh_interval_cycles + np.array([2, 20, 30])
+    policy = Policy(refresh="per_bank")
+    check(Load(standard, policy, 1, MAPPINGS[1], window, np.zeros(3, np.bool_), addresses, arrivals))
+
+
 def scattered(standard: Standard, seed: int, count: int) -> Load:
     """Requests all over one pseudo-channel, a third of them writes, some close together and some not."""
     generator = np.random.default_rng(seed)

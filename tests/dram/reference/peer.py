@@ -85,7 +85,7 @@ def table(name: str) -> Standard:
 
 @dataclass(frozen=True)
 class Setting:
-    """hanok's queues, in entries of each kind for a pseudo-channel, and by how many entries marks are moved."""
+    """hanok's queues, in entries of each kind for a pseudo-channel, and how far its marks are moved."""
 
     queue: int = QUEUE
     high: int = 0
