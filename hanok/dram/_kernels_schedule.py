@@ -142,18 +142,31 @@ def _send_row(state: State, channel: int, unit: int, number: int) -> None:
 
 
 @inner
-def _skip_idle_refreshes(state: State, unit: int, until: int) -> None:
-    """Make the refreshes of a long idle time at once, but for the last ones, which leave the same state."""
-    if state[unit + U_READS] + state[unit + U_WRITES] + state[unit + U_OPEN] + state[unit + U_OWED] > 0:
+def _skip_idle_refreshes(state: State, channel: int, until: int) -> None:
+    """Make the refreshes of a channel's long idle time at once, but not the last ones, which set the state.
+
+    Only where all of its units are idle, since their refreshes share a bus.
+    """
+    latest, known, interval = 0, until, state[H_INTERVAL]
+    for position in range(state[H_PSEUDO]):
+        unit = channel + CH_UNITS + position * state[H_UNIT_SIZE]
+        if state[unit + U_READS] + state[unit + U_WRITES] + state[unit + U_OPEN] + state[unit + U_OWED] > 0:
+            return
+        if state[unit + U_HALF] >= 0:
+            return
+        latest = max(latest, state[unit + U_DUE])
+        known = min(known, state[unit + U_ARRIVAL])
+    if state[H_TRACE_ROOM] > 0 or known >= NEVER:
         return
-    if state[H_TRACE_ROOM] > 0 or state[unit + U_HALF] >= 0 or until >= NEVER:
-        return
-    interval = state[H_INTERVAL]
-    rounds = (until - state[unit + U_DUE]) // interval - 2
+    rounds = (known - latest) // interval - 2
     if state[H_BANK_INTERVAL]:
         rounds = (rounds - state[H_BANKS]) // state[H_BANKS] * state[H_BANKS]
-    if rounds > 0:
+    if rounds <= 0:
+        return
+    for position in range(state[H_PSEUDO]):
+        unit = channel + CH_UNITS + position * state[H_UNIT_SIZE]
         state[unit + U_DUE] += rounds * interval
+        state[unit + U_NEXT] = state[unit + U_DUE]
         state[unit + (C_BANK_REFRESHES if state[H_BANK_INTERVAL] else C_REFRESHES)] += rounds
 
 
@@ -278,11 +291,9 @@ def step(
         soonest = state[unit + U_ARRIVAL]
         event = min(start, soonest)
         if state[unit + U_DUE] <= event:
-            if min(event, until) == NEVER and (other == NEVER or state[unit + U_DUE] > other):
+            if state[unit + U_DUE] > other or (min(event, until) == NEVER and other == NEVER):
                 state[unit + U_NEXT] = state[unit + U_DUE]
                 return REACHED
-            known = min(event, until)
-            _skip_idle_refreshes(state, unit, known if known < NEVER else other)
             due = state[unit + U_DUE]
             state[unit + U_NEXT] = due
             if due >= until:
@@ -359,6 +370,8 @@ def advance(state: State, index: int, until: int, awaited: int = -1) -> int:
         if least >= until or (until == NEVER and not _has_work(state, channel)):
             return REACHED
         unit = channel + CH_UNITS + first * state[H_UNIT_SIZE]
+        if least == state[unit + U_DUE]:
+            _skip_idle_refreshes(state, channel, until)
         why = step(state, channel, unit, index * units + first, until, other, awaited)
         if why != REACHED:
             return why

@@ -16,7 +16,7 @@ from hanok.dram.standards._timing import clock_fs, cycles_of, cycles_within, dou
 ACT, PRE, PREA, RD, WR, REFA, ACT1, REFB = Command
 
 # JESD238 and JESD270-4 structure: Ramulator 2.1's HBM3 and HBM4 tables, with the rows for REFpb that they
-# lack (standards compared in docs/dram-standards.md). They differ from HBM2 by tPPD, by tCCDR between reads of two
+# lack (docs/dram-standards.md compares). They differ from HBM2 by tPPD, by tCCDR between reads of two
 # stack identities (ranks here), and by a read-to-write gap that is given and not composed.
 ROWS = (
     *common_rows(ACT1),
