@@ -291,7 +291,9 @@ def step(
         soonest = state[unit + U_ARRIVAL]
         event = min(start, soonest)
         if state[unit + U_DUE] <= event:
-            if state[unit + U_DUE] > other or (min(event, until) == NEVER and other == NEVER):
+            waits = state[unit + U_DUE] > other or (min(event, until) == NEVER and other == NEVER)
+            idle = state[unit + U_READS] + state[unit + U_WRITES] == 0
+            if waits or (idle and state[unit + U_NEXT] != state[unit + U_DUE]):
                 state[unit + U_NEXT] = state[unit + U_DUE]
                 return REACHED
             due = state[unit + U_DUE]

@@ -208,10 +208,16 @@ class _Runner:
         positions = np.zeros((self.pseudo, len(self.table)), np.int64)
         counters = units_of(self.state)[channel, :, k.C_READS : k.U_RING]
         seen: dict[bytes, tuple[int, Integers, Integers]] = {}
+        size = int(self.state[k.H_CHANNEL_SIZE])
+        block = self.state[int(self.state[k.H_CHANNELS]) + channel * size :][:size]
         now, skipped = 0, np.zeros_like(counters)
         while self.skips and self._has_more(positions):
+            before = block.copy(), positions.copy()
             now += self.every
             self._feed(channel, positions, now)
+            if not self._is_busy(channel, positions):
+                block[:], positions[:] = before
+                break
             key, untaken = self._describe(channel, positions, now)
             if key not in seen:
                 seen[key] = (now, untaken, counters.copy())
@@ -242,6 +248,14 @@ class _Runner:
             self.geometry.values,
             until,
         )
+
+    def _is_busy(self, channel: int, positions: Integers) -> bool:
+        """Whether the channel has something left to do; if not, its last data were through before now."""
+        units = units_of(self.state)[channel]
+        ports = units[:, self.state[k.O_PORTS] : self.state[k.O_INPUT]].reshape(len(units), -1, k.I_SIZE)
+        waits = (ports[..., k.I_PUT] > ports[..., k.I_TAKEN]).any()
+        queued = units[:, k.U_READS : k.U_READS + 2].any()
+        return bool(waits or queued or self._has_more(positions))
 
     def _has_more(self, positions: Integers) -> bool:
         return bool((positions < self.table[:, kernels.S_COUNT]).any())

@@ -36,7 +36,10 @@ class Policy:
     """Fewer queued writes than this, with a read waiting, end it."""
     refresh: Literal["all_bank", "per_bank", "none"] = "all_bank"
     postponed_refreshes: Whole = 0
-    """Refreshes that may wait while requests are queued; they are made up as soon as none is."""
+    """Refreshes that may wait while requests are queued; they are made up as soon as none is.
+
+    One less than the standards allow, since banks must still be closed when the last one is due.
+    """
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -45,7 +48,7 @@ class Policy:
             ("write_queue", 1, MAX_QUEUE),
             ("write_high", 1, self.write_queue),
             ("write_low", 0, self.write_high),
-            ("postponed_refreshes", 0, MAX_POSTPONED),
+            ("postponed_refreshes", 0, MAX_POSTPONED - 1),
         ):
             value = getattr(self, name)
             if not low <= value <= high:

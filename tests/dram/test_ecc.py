@@ -21,11 +21,11 @@ from hanok.dram.ecc import (
     with_ecc,
 )
 from hanok.dram.mapping import parse_mapping
-from hanok.machine import Policy
 from hanok.dram.simulate import run_requests
 from hanok.dram.standard import Command, Standard
 from hanok.dram.standards import get_standard
 from hanok.errors import ChipError
+from hanok.machine import Policy
 
 BY_FAMILY = {
     "HBM2": "HBM2_2000",

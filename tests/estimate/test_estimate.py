@@ -252,7 +252,8 @@ def test_time_costs_standby_refresh_and_leakage():
     wanted_mj = 4 * (figures.background_mw.nominal + figures.refresh_pj.nominal / interval * 1e-9)
     assert second.dram_background.nominal * 1e-9 == pytest.approx(wanted_mj)
     assert second.in_millijoules()["leakage"].nominal == pytest.approx(5 * estimate_area(EDGE).total.nominal)
-    still = estimate_energy(ActivityCounts(), changed(EDGE, memory__controller__refresh="none"), EDGE.clock_mhz * 10**6)
+    calm = changed(EDGE, memory__controller__refresh="none")
+    still = estimate_energy(ActivityCounts(), calm, EDGE.clock_mhz * 10**6)
     assert still.dram_background.nominal * 1e-9 == pytest.approx(4 * figures.background_mw.nominal)
 
 
