@@ -97,9 +97,7 @@ def random_traffic(standard: Standard, channels: int, seed: int, count: int, pat
             steps = (generator.random(count) < 0.02) * generator.integers(
                 0, 2 * standard.refresh_interval_cycles, count
             )
-    return Traffic(
-        generator.random(count) < 0.35, numbers % bursts * standard.burst_bytes, np.cumsum(steps)
-    )
+    return Traffic(generator.random(count) < 0.35, numbers % bursts * standard.burst_bytes, np.cumsum(steps))
 
 
 def cycles_of(run: RequestRun, *commands: Command, pseudo: int = 0) -> list[int]:
