@@ -33,6 +33,7 @@ from hanok.dram._layout import (
     F_SIZE,
     H_BANK_INTERVAL,
     H_BANKS,
+    H_BEFORE_REFB,
     H_CAP,
     H_CLOSED,
     H_FIRST,
@@ -58,6 +59,7 @@ from hanok.dram._layout import (
     REFA,
     REFB,
     RING,
+    ROW_CLOSED,
     U_ACTIVE_READS,
     U_COLUMN_AT,
     U_COLUMN_ENTRY,
@@ -268,7 +270,11 @@ def _plan_rows(state: State, channel: int, unit: int, mode: int, target: int) ->
     opening, closing = row_floor(state, channel, unit, first), row_floor(state, channel, unit, PRE)
     groups, ranks, banks = unit + state[O_GROUPS], unit + state[O_RANKS], unit + state[O_BANKS]
     group_shift, rank_shift, cap = state[H_GROUP_SHIFT], state[H_RANK_SHIFT], state[H_CAP]
-    half = state[unit + U_HALF]
+    half, refresh = state[unit + U_HALF], NEVER
+    if target >= 0 and state[banks + target * B_SIZE + B_ROW] == ROW_CLOSED:
+        refresh = aligned(
+            state, REFB, max(row_floor(state, channel, unit, REFB), earliest(state, unit, target, REFB))
+        )
     forms = state[H_FORMS]
     now, best, best_bank = state[unit + U_NOW], NEVER, -1
     active = unit + state[O_ACTIVE] + mode * state[H_BANKS]
@@ -280,12 +286,12 @@ def _plan_rows(state: State, channel: int, unit: int, mode: int, target: int) ->
         command = first if closed else PRE
         idle = hit == head or bank in (target, half)
         kept = (hit >= 0 and state[slot + B_BYPASSED] < cap) or state[slot + B_OWNER] >= 0
-        held = half >= 0 if closed else kept
         cycle = max(opening if closed else closing, state[slot + command])
         cycle = max(cycle, state[groups + (bank >> group_shift) * COMMANDS + command])
         cycle = max(cycle, state[ranks + (bank >> rank_shift) * COMMANDS + command])
         align = state[forms + command * F_SIZE + F_ALIGN] - 1
         cycle = (cycle + align) & ~align
+        held = (half >= 0 or cycle < refresh < cycle + state[H_BEFORE_REFB]) if closed else kept
         rank = NEVER if idle or held else _rank(now, cycle, state[head + Q_SEQUENCE])
         best_bank = bank if rank < best else best_bank
         best = min(best, rank)

@@ -163,6 +163,7 @@ def _header(standard: Standard, channels: int, policy: Policy, ports: int, port_
         k.H_WINDOW: max((rule.window for rule in standard.rules), default=1),
         k.H_WINDOW_ACT: windows.get(Command.ACT, 0) - standard.activate_gap_cycles[0],
         k.H_WINDOW_REFB: windows.get(Command.REFB, 0),
+        k.H_BEFORE_REFB: standard.activate_gap_cycles[0] + _activate_to_refresh(standard),
         k.H_GAP_LEAST: standard.activate_gap_cycles[0],
         k.H_GAP_MOST: standard.activate_gap_cycles[1],
         k.H_FIRST: first,
@@ -181,6 +182,12 @@ def _header(standard: Standard, channels: int, policy: Policy, ports: int, port_
         k.H_UNIT_SIZE: offset,
         k.H_CHANNEL_SIZE: k.CH_UNITS + shape.pseudo_channels * offset,
     }
+
+
+def _activate_to_refresh(standard: Standard) -> int:
+    """Cycles from an activate of one bank to the refresh of another, at most."""
+    levels = ("pseudo", "rank", "group")
+    return max(standard.delay(level, Command.ACT, Command.REFB) for level in levels)
 
 
 def _refresh_cycles(standard: Standard, per_bank: bool) -> int:

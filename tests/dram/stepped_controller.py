@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import product
+from itertools import count, product
 
 from hanok.dram.mapping import parse_mapping
 from hanok.dram.standard import Bus, Command, Rule, Standard
@@ -120,6 +120,14 @@ class Unit:
             self.interval = standard.bank_refresh_interval_cycles
         self.due = self.interval if policy.refresh != "none" else NEVER
         self.owed = self.target = 0
+        self.first = ACT1 if ACT1 in standard.forms else ACT
+        apart = [
+            rule.cycles
+            for rule in standard.rules
+            if (rule.before, rule.after, rule.window) == (ACT, REFB, 1) and rule.level != "bank"
+        ]
+        self.before_refresh = standard.activate_gap_cycles[0] + max(apart, default=0)
+        """An activate that begins so many cycles before a wanted refresh would put it off."""
 
     def let_in(self, now: int) -> None:
         """Refreshes fall due, and requests enter."""
@@ -243,9 +251,22 @@ class Unit:
                 return False
         return self.history.allows(command, cycle, place)
 
+    def refresh_cycle(self, now: int) -> int:
+        """The first cycle in which the closed bank whose refresh is wanted can have it, or NEVER."""
+        target = self.wanted_bank()
+        if target is None or target in self.rows or self.half:
+            return NEVER
+        return next(cycle for cycle in count(now) if self.can_begin(REFB, target, cycle))
+
     def next_command(self, now: int) -> Wish | None:
         """The command that the unit would begin now."""
-        ready = [wish for wish in self.wishes() if self.can_begin(wish.command, wish.place, now)]
+        refresh = self.refresh_cycle(now)
+        ready = [
+            wish
+            for wish in self.wishes()
+            if self.can_begin(wish.command, wish.place, now)
+            and not (wish.command == self.first and now < refresh < now + self.before_refresh)
+        ]
         return min(ready, key=lambda wish: wish.rank, default=None)
 
     def put_on_bus(self, command: Command, cycle: int, place: Place, row: int = -1, column: int = -1) -> None:

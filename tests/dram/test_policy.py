@@ -190,6 +190,29 @@ def test_single_banks_are_refreshed_in_turn(name: str, postponed: int) -> None:
     assert not check_commands(found, standard).violations
 
 
+@pytest.mark.parametrize("postponed", [0, 2])
+@pytest.mark.parametrize(
+    ("name", "refresh"),
+    [(name, "all_bank") for name in standards()]
+    + [(name, "per_bank") for name in standards() if REFB in standard_of(name).forms],
+)
+def test_busy_banks_are_refreshed_in_time(name: str, refresh: str, postponed: int) -> None:
+    """Activates as fast as the rules let them come keep no refresh waiting: the n-th comes when as many are
+    due as may be postponed and it, but for the time to close the banks, which is less than tREFI.
+    """
+    standard, count = standard_of(name), 20_000
+    policy = Policy(refresh=refresh, postponed_refreshes=postponed)  # type: ignore[arg-type]
+    numbers = np.random.default_rng(3).integers(0, standard.channel_bytes // standard.burst_bytes, count)
+    reads = replace(series(standard, count), addresses=numbers * standard.burst_bytes)
+    run = reads.run(standard, policy, trace=True)
+    interval, most = intervals_of(standard, policy), standard.refresh_interval_cycles
+    for pseudo in range(standard.organisation.pseudo_channels):
+        sent = np.array(cycles_of(run, REFA, REFB, pseudo=pseudo))
+        late = sent - (np.arange(len(sent)) + 1) * interval
+        assert len(sent) > 3
+        assert late.max() < (postponed + 1) * most
+
+
 @pytest.mark.parametrize("refresh", ["all_bank", "per_bank"])
 def test_a_pseudo_channel_without_requests_is_refreshed_too(refresh: str) -> None:
     standard = standard_of("HBM2_2000")
