@@ -48,15 +48,18 @@ from hanok.dram._layout import (
     P_SIZE,
     P_TARGET,
     REACHED,
+    READ,
     TRACE_FULL,
     U_ARRIVAL,
     U_DATA_END,
     U_NEXT,
     U_NOW,
+    WRITE,
 )
-from hanok.numerics._kernels_compile import inner, kernel, leaf
+from hanok.numerics._kernels_compile import inner, kernel, leaf, pointer_of
 
 Integers = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 
 @leaf
@@ -104,36 +107,48 @@ def put(
     state[unit + U_NEXT] = min(state[unit + U_NEXT], max(arrival, state[unit + U_NOW]))
 
 
-@kernel
-def locate(state: State, address: int) -> tuple[int, int, int, int]:
-    """Return unit (over all channels), bank within the unit, row and column of a byte address."""
-    return (
-        gather(state, address, 0, state[H_UNIT_PIECES]),
+@leaf
+def unit_of(state: State, address: int) -> int:
+    """Return the unit, counted over all channels, of a byte address."""
+    return gather(state, address, 0, state[H_UNIT_PIECES])
+
+
+@leaf
+def put_address(
+    state: State, number: int, port: int, handle: int, address: int, cycle: int, kind: int
+) -> None:
+    """Put the request for the burst at `address`, which lies in unit `number`, into a port."""
+    put(
+        state,
+        unit_block(state, number),
+        port,
+        cycle,
+        kind,
         gather(state, address, state[H_UNIT_PIECES], state[H_BANK_PIECES]),
         gather(state, address, state[H_BANK_PIECES], state[H_ROW_PIECES]),
         gather(state, address, state[H_ROW_PIECES], state[H_COLUMN_PIECES]),
+        handle,
     )
 
 
 @kernel
-def request(
-    state: State, port: int, handle: int, address: int, cycle: int, kind: int
-) -> int:
+def request(state: State, port: int, handle: int, address: int, cycle: int, kind: int) -> int:
     """Put the request for the burst at `address`, arriving at `cycle`, into a port; return its channel."""
-    slot = answer_slot(state, handle)
-    state[slot + A_ADMITTED], state[slot + A_COMPLETED] = -1, -1
-    number, bank, row, column = locate(state, address)
-    put(state, unit_block(state, number), port, cycle, kind, bank, row, column, handle)
-    return number // state[H_PSEUDO]
+    memory = pointer_of(state)
+    slot = answer_slot(memory, handle)
+    memory[slot + A_ADMITTED], memory[slot + A_COMPLETED] = -1, -1
+    number = unit_of(memory, address)
+    put_address(memory, number, port, handle, address, cycle, kind)
+    return number // memory[H_PSEUDO]
 
 
-@kernel
+@leaf
 def to_cycle(state: State, picoseconds: int) -> int:
     """Return the first clock edge that is not before a time."""
     return (picoseconds * 1000 + state[H_TCK_FS] - 1) // state[H_TCK_FS]
 
 
-@kernel
+@leaf
 def to_ps(state: State, cycle: int) -> int:
     """Return a clock edge in whole picoseconds, rounded up."""
     return (cycle * state[H_TCK_FS] + 999) // 1000
@@ -142,9 +157,9 @@ def to_ps(state: State, cycle: int) -> int:
 @kernel
 def advance_all(state: State, until: int) -> int:
     """Let all channels make everything that begins before cycle `until`; return why the last one stopped."""
-    why = REACHED
-    for index in range(state[H_UNITS] // state[H_PSEUDO]):
-        why = advance(state, index, until)
+    memory, why = pointer_of(state), REACHED
+    for index in range(memory[H_UNITS] // memory[H_PSEUDO]):
+        why = advance(memory, index, until)
         if why == TRACE_FULL:
             return why
     return why
@@ -156,87 +171,106 @@ def finish(state: State) -> int:
 
     Refreshes that are due by then are made too.
     """
-    if advance_all(state, NEVER) == TRACE_FULL:
+    memory = pointer_of(state)
+    if advance_all(memory, NEVER) == TRACE_FULL:
         return -1
     last = 0
-    for number in range(state[H_UNITS]):
-        last = max(last, state[unit_block(state, number) + U_DATA_END])
-    if state[H_FLAT]:
+    for number in range(memory[H_UNITS]):
+        last = max(last, memory[unit_block(memory, number) + U_DATA_END])
+    if memory[H_FLAT]:
         return (last + 999) // 1000
-    if advance_all(state, last + 1) == TRACE_FULL:
+    if advance_all(memory, last + 1) == TRACE_FULL:
         return -1
     return last
 
 
+@kernel
+def sort_by_unit(
+    state: State, addresses: Integers, order: Integers, cursor: Integers, ends: Integers
+) -> None:
+    """Fill `order` with the numbers of the requests, unit by unit and in order within a unit.
+
+    cursor, ends: filled for each unit with where its numbers begin in `order` and where they end.
+    """
+    memory = pointer_of(state)
+    ends[:] = 0
+    for address in addresses:
+        ends[unit_of(memory, address)] += 1
+    total = 0
+    for number in range(ends.shape[0]):
+        cursor[number] = total
+        total += ends[number]
+        ends[number] = cursor[number]
+    for index in range(addresses.shape[0]):
+        number = unit_of(memory, addresses[index])
+        order[ends[number]] = index
+        ends[number] += 1
+
+
 @inner
 def _refill(
-    state: State, number: int, requests: Integers, order: Integers, cursor: Integers, ends: Integers
-) -> None:
+    state: State, number: int, arrivals: Integers, writes: Flags, addresses: Integers, order: Integers,
+    cursor: Integers, ends: Integers,
+) -> None:  # fmt: skip
     """Put as many of a unit's requests into its port as fit."""
-    unit = unit_block(state, number)
-    port = unit + state[O_PORTS]
+    port = unit_block(state, number) + state[O_PORTS]
     room = state[H_RING_MASK] + 1 - (state[port + I_PUT] - state[port + I_TAKEN])
-    while room > 0 and cursor[number] < ends[number]:
-        handle = order[cursor[number]]
-        put(
-            state, unit, 0, requests[0, handle], requests[1, handle], requests[2, handle],
-            requests[3, handle], requests[4, handle], handle,
-        )  # fmt: skip
-        cursor[number] += 1
-        room -= 1
-    state[port + I_MORE] = 1 if cursor[number] < ends[number] else 0
+    first, end = cursor[number], ends[number]
+    last = min(end, first + room)
+    for index in range(first, last):
+        handle = order[index]
+        put_address(
+            state, number, 0, handle, addresses[handle], arrivals[handle], WRITE if writes[handle] else READ
+        )
+    cursor[number] = last
+    state[port + I_MORE] = 1 if last < end else 0
 
 
 @kernel
 def feed_channel(
-    state: State, index: int, requests: Integers, order: Integers,
+    state: State, index: int, arrivals: Integers, writes: Flags, addresses: Integers, order: Integers,
     cursor: Integers, ends: Integers,
 ) -> int:  # fmt: skip
     """Run a channel's requests through it, until all are through or the trace is nearly full.
 
-    requests: rows arrival, kind, bank, row, column. order: request numbers, unit by unit; of each unit those
-    from cursor[unit] (which moves) to ends[unit].
+    order, cursor (which moves), ends: as `sort_by_unit` fills them.
     """
-    units = state[H_PSEUDO]
+    memory = pointer_of(state)
+    units = memory[H_PSEUDO]
     while True:
         for number in range(index * units, (index + 1) * units):
-            _refill(state, number, requests, order, cursor, ends)
-        why = advance(state, index, NEVER)
+            _refill(memory, number, arrivals, writes, addresses, order, cursor, ends)
+        why = advance(memory, index, NEVER)
         if why != HUNGRY:
             return why
 
 
 @kernel
 def feed_in_order(
-    state: State,
-    requests: Integers,
-    units: Integers,
-    window: int,
-    cursor: Integers,
+    state: State, arrivals: Integers, writes: Flags, addresses: Integers, window: int, cursor: Integers
 ) -> int:
     """Run requests that come one after the other, request n not before n - `window` has entered its queue.
 
-    requests: rows as of `feed_channel`; units: of each, over all channels. cursor: next request and the cycle
-    of the last one put in; they move, so that the call can be repeated when the trace is nearly full.
+    cursor: next request and the cycle of the last one put in; they move, so that the call can be repeated
+    when the trace is nearly full.
     """
-    count, pseudo = units.shape[0], state[H_PSEUDO]
+    memory, count = pointer_of(state), addresses.shape[0]
     while True:
         while cursor[0] < count:
             handle = cursor[0]
-            cycle = max(cursor[1], requests[0, handle])
+            cycle = max(cursor[1], arrivals[handle])
             if handle >= window:
-                entered = state[answer_slot(state, handle - window) + A_ADMITTED]
+                entered = memory[answer_slot(memory, handle - window) + A_ADMITTED]
                 if entered < 0:
                     break
                 cycle = max(cycle, entered)
-            put(
-                state, unit_block(state, units[handle]), 0, cycle, requests[1, handle], requests[2, handle],
-                requests[3, handle], requests[4, handle], handle,
-            )  # fmt: skip
+            address = addresses[handle]
+            number = unit_of(memory, address)
+            put_address(memory, number, 0, handle, address, cycle, WRITE if writes[handle] else READ)
             cursor[0], cursor[1] = handle + 1, cycle
         if cursor[0] == count:
-            return advance_all(state, NEVER)
+            return advance_all(memory, NEVER)
         awaited = cursor[0] - window
-        why = advance(state, units[awaited] // pseudo, NEVER, awaited)
+        why = advance(memory, unit_of(memory, addresses[awaited]) // memory[H_PSEUDO], NEVER, awaited)
         if why == TRACE_FULL:
             return why

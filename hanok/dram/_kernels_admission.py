@@ -45,10 +45,10 @@ from hanok.dram._layout import (
     U_PORT,
     U_READS,
 )
-from hanok.numerics._kernels_compile import inner, leaf
+from hanok.numerics._kernels_compile import leaf
 
 
-@inner
+@leaf
 def _take(state: State, channel: int, unit: int, index: int, now: int) -> bool:
     """Let a port's first request in, if its queue has room or knows the answer."""
     port = unit + state[O_PORTS] + index * I_SIZE
@@ -69,7 +69,7 @@ def _take(state: State, channel: int, unit: int, index: int, now: int) -> bool:
     return True
 
 
-@inner
+@leaf
 def admit(state: State, channel: int, unit: int, now: int) -> int:
     """Let in what has arrived by `now`, port by port in turn; return the next known arrival, or NEVER."""
     ports = state[H_PORTS]

@@ -113,7 +113,7 @@ def _follow(state: State, rules: int, place: int, cycle: int) -> None:
         state[slot] = max(state[slot], when)
 
 
-@inner
+@leaf
 def send(state: State, channel: int, unit: int, command: int, cycle: int, bank: int) -> None:
     """Put a command on its bus and apply all rules that begin with it; bank -1 is the whole unit."""
     form = state[H_FORMS] + command * F_SIZE

@@ -49,10 +49,10 @@ from hanok.dram._layout import (
     U_ROW_BANK,
     U_ROW_COMMAND,
 )
-from hanok.numerics._kernels_compile import inner
+from hanok.numerics._kernels_compile import inner, leaf
 
 
-@inner
+@leaf
 def _column_start(state: State, channel: int, unit: int, entry: int) -> int:
     """Return the first cycle in which a queued row hit's column command can begin."""
     command = RD + state[entry + Q_KIND]
@@ -61,7 +61,7 @@ def _column_start(state: State, channel: int, unit: int, entry: int) -> int:
     return aligned(state, command, max(floor, earliest(state, unit, state[entry + Q_BANK], command))) - lead
 
 
-@inner
+@leaf
 def _precedes(state: State, unit: int, one: int, other: int) -> bool:
     """Whether of two row hits that can go at the same cycle the first goes: owners first, then by age."""
     owns = state[unit + state[O_BANKS] + state[one + Q_BANK] * B_SIZE + B_OWNER] == one
@@ -69,7 +69,7 @@ def _precedes(state: State, unit: int, one: int, other: int) -> bool:
     return owns if owns != other_owns else state[one + Q_SEQUENCE] < state[other + Q_SEQUENCE]
 
 
-@inner
+@leaf
 def _offer_column(state: State, channel: int, unit: int, kind: int, bank: int) -> None:
     """Take a bank's row hit as the unit's column candidate when it is earlier, or as early and older."""
     slot = unit + state[O_BANKS] + bank * B_SIZE
@@ -85,7 +85,7 @@ def _offer_column(state: State, channel: int, unit: int, kind: int, bank: int) -
         state[unit + U_COLUMN_AT], state[unit + U_COLUMN_ENTRY] = start, hit
 
 
-@inner
+@leaf
 def _offer_bank_row(state: State, channel: int, unit: int, mode: int, bank: int) -> None:
     """Take what a bank's oldest request needs as the unit's row candidate, if its row is not open."""
     slot = unit + state[O_BANKS] + bank * B_SIZE
@@ -108,7 +108,7 @@ def _offer_bank_row(state: State, channel: int, unit: int, mode: int, bank: int)
     offer_row(state, unit, bank, command, floor, state[head + Q_SEQUENCE], best)
 
 
-@inner
+@leaf
 def after_admission(state: State, channel: int, unit: int, entry: int) -> None:
     """Keep the candidates right when a request has entered a queue."""
     if state[unit + U_PLANNED] != BOTH or state[unit + U_OWED] > 0 or state[H_CLOSED]:
@@ -126,7 +126,7 @@ def after_admission(state: State, channel: int, unit: int, entry: int) -> None:
         _offer_bank_row(state, channel, unit, mode, bank)
 
 
-@inner
+@leaf
 def _row_holds(state: State, channel: int, unit: int) -> bool:
     """Whether the row candidate can still begin when it was to begin."""
     if state[unit + U_ROW_AT] == NEVER:
@@ -136,7 +136,7 @@ def _row_holds(state: State, channel: int, unit: int) -> bool:
     return cycle <= state[unit + U_ROW_AT]
 
 
-@inner
+@leaf
 def after_column(state: State, channel: int, unit: int, bank: int) -> None:
     """Keep the row candidate after a column command in `bank`, if it can be kept."""
     if state[unit + U_OWED] > 0 or state[H_CLOSED]:

@@ -102,7 +102,7 @@ def _rank(now: int, cycle: int, age: int) -> int:
     return ((cycle - now) << AGE_BITS) | age
 
 
-@inner
+@leaf
 def _choose_queue(state: State, unit: int) -> int:
     """Reads go first; a drain of the writes begins at the high mark or without reads, and ends at the low."""
     reads = state[unit + U_READS] - state[unit + U_OWNED_READS]
@@ -123,7 +123,7 @@ def _window(state: State, unit: int, cycles: int) -> int:
     return state[unit + U_RING + ((state[unit + U_RING_NEXT] - state[H_WINDOW]) & (RING - 1))] + cycles
 
 
-@inner
+@leaf
 def row_floor(state: State, channel: int, unit: int, command: int) -> int:
     """Return the first cycle in which anything but a bank and its group lets a row command begin."""
     floor = max(state[unit + U_EARLIEST + command], state[unit + U_NOW], state[channel + CH_BUSES])
@@ -207,7 +207,7 @@ def bus_free(state: State, channel: int, command: int) -> int:
     return state[channel + CH_BUSES + state[state[H_FORMS] + command * F_SIZE + F_BUS]]
 
 
-@inner
+@leaf
 def _best_column(
     state: State, channel: int, unit: int, kind: int, other: bool, target: int, all_banks: bool, best: int
 ) -> int:
@@ -251,7 +251,7 @@ def _best_column(
     return best
 
 
-@inner
+@leaf
 def _plan_columns(state: State, channel: int, unit: int, mode: int, target: int, all_banks: bool) -> None:
     """Find the best column command: the earliest, and the oldest of those.
 
@@ -326,7 +326,7 @@ def _plan_all(state: State, channel: int, unit: int, mode: int) -> None:
             _plan_closing(state, channel, unit, age)
 
 
-@inner
+@leaf
 def plan(state: State, channel: int, unit: int) -> None:
     """Find the unit's next column command and its next row command, as if nothing else arrived."""
     before = state[unit + U_MODE]

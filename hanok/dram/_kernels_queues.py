@@ -92,7 +92,7 @@ def is_queued(state: State, unit: int, bank: int, row: int, column: int) -> bool
     return False
 
 
-@inner
+@leaf
 def insert(state: State, unit: int, request: int, now: int) -> int:
     """Give the request at a port a queue entry, last in its unit's and its bank's order; return it."""
     kind, bank = state[request + N_KIND], state[request + N_BANK]
@@ -130,7 +130,7 @@ def insert(state: State, unit: int, request: int, now: int) -> int:
     return entry
 
 
-@inner
+@leaf
 def _leave(state: State, unit: int, entry: int) -> None:
     """Take an entry out of its unit's order and its bank's, and find the bank's next row hit."""
     kind, bank = state[entry + Q_KIND], state[entry + Q_BANK]
@@ -195,7 +195,7 @@ def _account_loss(state: State, unit: int, entry: int, cycle: int, start: int) -
         cause += 1
 
 
-@inner
+@leaf
 def serve(state: State, channel: int, unit: int, number: int, entry: int, cycle: int) -> None:
     """Send a queued request's column command, and let it go."""
     kind, bank = state[entry + Q_KIND], state[entry + Q_BANK]

@@ -49,6 +49,7 @@ from hanok.dram._layout import (
     F_LEAD,
     F_SIZE,
     F_TAIL,
+    H_ADVANCE,
     H_BANK_INTERVAL,
     H_BANKS,
     H_CHANNEL_SIZE,
@@ -108,7 +109,7 @@ from hanok.dram._layout import (
     U_STRAY_READS,
     U_WRITES,
 )
-from hanok.numerics._kernels_compile import inner, leaf
+from hanok.numerics._kernels_compile import address_of, call_at, inner, leaf
 
 MOST_COMMANDS = 4
 """The trace has room for so many commands when a step begins."""
@@ -173,7 +174,7 @@ def _skip_idle_refreshes(state: State, channel: int, until: int) -> None:
 COLUMN, ROW, HALF = 0, 1, 2
 
 
-@inner
+@leaf
 def _choose(state: State, column: int, row: int, half: int, deadline: int, mode: int) -> tuple[int, int]:
     """Return start and kind of what goes first: a column command, the ACT of an ACT1, a row command."""
     if half < column and half <= row:
@@ -245,7 +246,7 @@ def _run_hits(state: State, channel: int, unit: int, number: int, until: int, ot
     return moved
 
 
-@inner
+@leaf
 def step(
     state: State, channel: int, unit: int, number: int, until: int,
     other: int, awaited: int,
@@ -347,14 +348,8 @@ def _has_work(state: State, channel: int) -> bool:
     return False
 
 
-@inner
-def advance(state: State, index: int, until: int, awaited: int = -1) -> int:
-    """Let channel `index` make everything that begins before cycle `until`.
-
-    Stops early when the request `awaited` (or -1) has entered its queue, when a port that gets more is empty,
-    or when the trace is nearly full; returns which. What has been put into the ports must be all that arrives
-    before `until`.
-    """
+def _advance(state: State, index: int, until: int, awaited: int) -> int:
+    """`advance`, which is compiled once, for all that call it."""
     channel = state[H_CHANNELS] + index * state[H_CHANNEL_SIZE]
     units = state[H_PSEUDO]
     if state[H_FLAT]:
@@ -377,6 +372,22 @@ def advance(state: State, index: int, until: int, awaited: int = -1) -> int:
         why = step(state, channel, unit, index * units + first, until, other, awaited)
         if why != REACHED:
             return why
+
+
+@leaf
+def advance(state: State, index: int, until: int, awaited: int = -1) -> int:
+    """Let channel `index` make everything that begins before cycle `until`.
+
+    Stops early when the request `awaited` (or -1) has entered its queue, when a port that gets more is empty,
+    or when the trace is nearly full; returns which. What has been put into the ports must be all that arrives
+    before `until`.
+    """
+    return call_at(state[H_ADVANCE], state, (index, until, awaited))
+
+
+def advance_address() -> int:
+    """Return where the machine code of `advance` begins; compile it, if it is not there yet."""
+    return address_of(_advance)
 
 
 @leaf

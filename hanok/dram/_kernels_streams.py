@@ -78,7 +78,7 @@ from hanok.dram._layout import (
     U_RING_NEXT,
     U_TARGET,
 )
-from hanok.numerics._kernels_compile import inner, kernel
+from hanok.numerics._kernels_compile import inner, kernel, pointer_of
 
 Integers = NDArray[np.int64]
 
@@ -158,18 +158,19 @@ def feed_streams(
     streams: [stream, S_SIZE]. positions: [unit of the channel, stream], which move. mask: the address bits
     that choose the unit, or 0; values: [unit], over all channels, what they are.
     """
-    units = state[H_PSEUDO]
+    memory = pointer_of(state)
+    units = memory[H_PSEUDO]
     while True:
         for position in range(units):
             number = index * units + position
-            unit = unit_block(state, number)
+            unit = unit_block(memory, number)
             for port in range(streams.shape[0]):
                 if positions[position, port] < streams[port, S_COUNT]:
                     _refill(
-                        state, number, unit, port, streams[port], positions[position, port : port + 1], mask,
+                        memory, number, unit, port, streams[port], positions[position, port : port + 1], mask,
                         values[number],
                     )  # fmt: skip
-        why = advance(state, index, until)
+        why = advance(memory, index, until)
         if why != HUNGRY:
             return why
 

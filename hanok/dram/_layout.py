@@ -9,7 +9,8 @@ from __future__ import annotations
 
 NEVER = 1 << 60
 
-# Header: shape, policy, offsets of the tables, and offsets of the parts within a unit's block.
+# Header: shape, policy, offsets of the tables, offsets of the parts within a unit's block, and where the
+# machine code of `advance` begins.
 (
     H_FLAT, H_FLAT_FS, H_FLAT_LATENCY_FS,
     H_TCK_FS, H_BURST, H_READ_LATENCY, H_WRITE_LATENCY,
@@ -23,8 +24,9 @@ NEVER = 1 << 60
     H_CHANNELS, H_CHANNEL_SIZE, H_UNIT_SIZE,
     O_RANKS, O_GROUPS, O_BANKS, O_ACTIVE, O_ENTRIES, O_PORTS, O_INPUT,
     H_ANSWERS, H_ANSWER_MASK, H_TRACE, H_TRACE_ROOM, H_TRACE_COUNT,
+    H_ADVANCE,
     H_SIZE,
-) = range(57)  # fmt: skip
+) = range(58)  # fmt: skip
 
 COMMANDS = 8
 ACT, PRE, PREA, RD, WR, REFA, ACT1, REFB = range(COMMANDS)

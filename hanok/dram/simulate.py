@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanok.dram import _layout as k
-from hanok.dram._kernels import advance_all, feed_channel, feed_in_order
+from hanok.dram._kernels import advance_all, feed_channel, feed_in_order, sort_by_unit
 from hanok.dram.commands import COMMAND_DTYPE, Commands
-from hanok.dram.mapping import parse_mapping
 from hanok.dram.results import RequestRun
 from hanok.dram.standard import Standard
 from hanok.dram.state import State, answers_of, read_counters, state_of, take_commands
@@ -54,12 +53,7 @@ def run_requests(
         answers=len(addresses),
         trace_commands=TRACE_CHUNK if trace else 0,
     )
-    located = parse_mapping(mapping or standard.mapping, standard, channels).locate_all(addresses)
-    shape = standard.organisation
-    units = located["channel"] * shape.pseudo_channels + located["pseudo"]
-    banks = (located["rank"] * shape.groups + located["group"]) * shape.banks_per_group + located["bank"]
-    requests = np.stack([arrivals, writes.astype(np.int64), banks, located["row"], located["column"]])
-    chunks = list(_feed(state, requests, units, channels, window))
+    chunks = list(_feed(state, arrivals, writes, addresses, channels, window))
     admitted, completed = answers_of(state)[: len(addresses)].T.copy()
     assert (completed >= 0).all(), "the controller answers every request"
     return RequestRun(
@@ -79,22 +73,28 @@ def run_requests(
 
 
 def _feed(
-    state: State, requests: NDArray[np.int64], units: NDArray[np.int64], channels: int, window: int
+    state: State,
+    arrivals: NDArray[np.int64],
+    writes: NDArray[np.bool_],
+    addresses: NDArray[np.int64],
+    channels: int,
+    window: int,
 ) -> Iterator[NDArray[np.int64]]:
     """Let the controller work the requests off; yield what it notes of its commands, piece by piece."""
-    order = np.argsort(units, kind="stable")
-    ends = np.cumsum(np.bincount(units, minlength=int(state[k.H_UNITS])))
-    cursor = np.concatenate([[0], ends[:-1]])
+    cursor, ends = np.zeros((2, int(state[k.H_UNITS])), np.int64)
+    order = np.empty(0 if window else len(addresses), np.int64)
+    if not window:
+        sort_by_unit(state, addresses, order, cursor, ends)
     place = np.zeros(2, np.int64)
     for channel in range(1 if window else channels):
         why = k.TRACE_FULL
         while why == k.TRACE_FULL:
             if window:
-                why = feed_in_order(state, requests, units, window, place)
+                why = feed_in_order(state, arrivals, writes, addresses, window, place)
             else:
-                why = feed_channel(state, channel, requests, order, cursor, ends)
+                why = feed_channel(state, channel, arrivals, writes, addresses, order, cursor, ends)
             yield take_commands(state)
-    end = int(answers_of(state)[: len(units), k.A_COMPLETED].max(initial=0))
+    end = int(answers_of(state)[: len(addresses), k.A_COMPLETED].max(initial=0))
     while advance_all(state, end + 1) == k.TRACE_FULL:
         yield take_commands(state)
     yield take_commands(state)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanok.dram import _layout as k
+from hanok.dram._kernels_schedule import advance_address
 from hanok.dram.chip_memory import memory_standard
 from hanok.dram.mapping import Mapping, parse_mapping
 from hanok.dram.results import Counters
@@ -109,6 +110,7 @@ def _with_records(header: dict[int, int], answers: int, trace_commands: int) -> 
     header[k.H_ANSWER_MASK] = count - 1
     header[k.H_TRACE] = header[k.H_ANSWERS] + count * k.A_SIZE
     header[k.H_TRACE_ROOM] = trace_commands
+    header[k.H_ADVANCE] = advance_address()
     state = np.zeros(header[k.H_TRACE] + trace_commands * k.T_SIZE, np.int64)
     state[header[k.H_ANSWERS] : header[k.H_TRACE]] = -1
     for slot, value in header.items():

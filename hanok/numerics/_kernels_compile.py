@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import os
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from numba import config, njit
+from llvmlite import ir
+from numba import cfunc, config, njit, types
+from numba.extending import intrinsic
 
 Kernel = Callable[..., Any]
 PACKAGE = Path(__file__).resolve().parent.parent
@@ -71,3 +75,68 @@ def part(function: Kernel) -> Kernel:
     """
     compiled: Kernel = njit(inline="always", error_model="numpy")(function)
     return compiled
+
+
+@intrinsic
+def pointer_of(context: Any, array: Any) -> Any:
+    """Return a pointer to a contiguous array's elements, or a pointer itself; the array must outlive it.
+
+    Indexing a pointer neither tests for negative indices nor follows strides, and a pointer is one argument
+    of a call where an array is seven.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return context.make_array(signature.args[0])(context, builder, arguments[0]).data
+
+    def keep(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return arguments[0]
+
+    if isinstance(array, types.CPointer):
+        return array(array), keep
+    return (types.CPointer(array.dtype)(array), generate) if array.layout == "C" else None
+
+
+@intrinsic
+def pointer_at(context: Any, pointer: Any, index: Any) -> Any:
+    """Return a pointer to an element of what a pointer points to."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.gep(arguments[0], [arguments[1]])
+
+    return pointer(pointer, index), generate
+
+
+@lru_cache
+def address_of(function: Kernel) -> int:
+    """Compile a function of a pointer and integers to an integer, and return where its machine code begins.
+
+    What calls it by `call_at` does not contain it, so that Numba does not optimise it anew in each caller.
+    """
+    count = len(inspect.signature(function).parameters) - 1
+    signature = types.int64(types.CPointer(types.int64), *(types.int64,) * count)
+    try:
+        compiled = cfunc(signature, cache=True, error_model="numpy")(function)
+    except RuntimeError:
+        compiled = cfunc(signature, error_model="numpy")(function)
+    _KEPT.append(compiled)
+    return int(compiled.address)
+
+
+_KEPT: list[Any] = []
+"""Machine code that lives as long as the process, since others know its address."""
+
+
+@intrinsic
+def call_at(context: Any, address: Any, pointer: Any, integers: Any) -> Any:
+    """Call the function at an address that `address_of` returned, with a pointer and a tuple of integers."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        values = [
+            context.cast(builder, builder.extract_value(arguments[2], index), kind, types.int64)
+            for index, kind in enumerate(signature.args[2])
+        ]
+        whole = ir.IntType(64)
+        called = ir.FunctionType(whole, [arguments[1].type] + [whole] * len(values))
+        return builder.call(builder.inttoptr(arguments[0], called.as_pointer()), [arguments[1], *values])
+
+    return types.int64(types.int64, pointer, integers), generate

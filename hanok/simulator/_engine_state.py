@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from hanok.numerics._kernels_compile import leaf, pointer_at
+
 Integers = npt.NDArray[np.int64]
 
 UNITS = 4
@@ -16,6 +18,10 @@ MATRIX, VECTOR = 2, 3
 # stream cycles of a tile; vector: cycles; DMA: row of its transfer.
 UNIT, WAIT, POST, CODE_END, RANK, WORK_0, WORK_1, WORK_2 = range(8)
 INSTRUCTION_COLUMNS = 8
+
+# Columns of a DMA instruction's transfer.
+FILL, RUN_BYTES, ADDRESS, COUNT_3, COUNT_2, COUNT_1, STRIDE_3, STRIDE_2, STRIDE_1, DECODER = range(10)
+TRANSFER_COLUMNS = 10
 
 # Columns of what is found out about an instruction. LAST_BURST: bursts of its engine up to its end; POSTED_*:
 # when the post of each unit that it waited for was made.
@@ -48,6 +54,7 @@ LIMIT_COLUMNS = 6
 class Plan(NamedTuple):
     """What is simulated; nothing here changes."""
 
+    count: int
     instruction: Integers
     """[instruction, INSTRUCTION_COLUMNS]"""
     member: Integers
@@ -77,3 +84,33 @@ class Record(NamedTuple):
     post_time: Integers
     take_time: Integers
     control: Integers
+
+
+@leaf
+def work_of(plan: Plan, index: int) -> Integers:
+    """Return an instruction's columns."""
+    return pointer_at(plan.instruction, index * INSTRUCTION_COLUMNS)
+
+
+@leaf
+def transfer_of(plan: Plan, index: int) -> Integers:
+    """Return the columns of a DMA instruction's transfer."""
+    return pointer_at(plan.transfer, work_of(plan, index)[WORK_0] * TRANSFER_COLUMNS)
+
+
+@leaf
+def times_of(record: Record, index: int) -> Integers:
+    """Return what is known of an instruction."""
+    return pointer_at(record.time, index * TIME_COLUMNS)
+
+
+@leaf
+def unit_of(record: Record, unit: int) -> Integers:
+    """Return a unit's state."""
+    return pointer_at(record.unit, unit * UNIT_COLUMNS)
+
+
+@leaf
+def cause_of(record: Record, unit: int) -> Integers:
+    """Return a unit's cycles by cause."""
+    return pointer_at(record.cause, unit * CAUSES)

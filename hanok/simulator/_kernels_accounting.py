@@ -26,6 +26,10 @@ from hanok.simulator._engine_state import (
     UNITS,
     Plan,
     Record,
+    cause_of,
+    times_of,
+    unit_of,
+    work_of,
 )
 
 
@@ -35,27 +39,27 @@ def _fetch_cycles_before(record: Record, cycle: int) -> int:
     low, high = 0, record.control[DISPATCHED]
     while low < high:
         middle = (low + high) // 2
-        if record.time[middle, DISPATCH] < cycle:
+        if times_of(record, middle)[DISPATCH] < cycle:
             low = middle + 1
         else:
             high = middle
     before, begin = 0, 0
     if low > 0:
-        before, begin = record.time[low - 1, FETCH_CYCLES], record.time[low - 1, DISPATCH] + 1
-    return int(before + max(0, min(cycle, record.time[low, ARRIVED]) - begin))
+        before, begin = times_of(record, low - 1)[FETCH_CYCLES], times_of(record, low - 1)[DISPATCH] + 1
+    return int(before + max(0, min(cycle, times_of(record, low)[ARRIVED]) - begin))
 
 
 @inner
 def _account_gap(plan: Plan, record: Record, unit: int, index: int) -> None:
     """Give each idle cycle of `unit` before instruction `index` starts its cause."""
-    state, cause, times = record.unit[unit], record.cause[unit], record.time[index]
+    state, cause, times = unit_of(record, unit), cause_of(record, unit), times_of(record, index)
     cursor, start = state[ACTIVE_END], times[START]
     if start <= cursor:
         return
     state[ACTIVE_END] = start
-    rank = plan.instruction[index, RANK]
+    rank = work_of(plan, index)[RANK]
     if rank > 0:
-        before = record.time[plan.member[state[FIRST] + rank - 1]]
+        before = times_of(record, plan.member[state[FIRST] + rank - 1])
         if before[RELEASE] > cursor:
             cause[CAUSE_FULL] += before[RELEASE] - cursor
             cursor = before[RELEASE]
@@ -75,7 +79,7 @@ def _account_gap(plan: Plan, record: Record, unit: int, index: int) -> None:
 @inner
 def account_starts(plan: Plan, record: Record, unit: int) -> None:
     """Account for what comes before each start, once the instruction before it has ended."""
-    state = record.unit[unit]
+    state = unit_of(record, unit)
     while state[ACCOUNTED] < state[HEAD] and state[ACCOUNTED] <= state[ENDED]:
         _account_gap(plan, record, unit, plan.member[state[FIRST] + state[ACCOUNTED]])
         state[ACCOUNTED] += 1
@@ -85,9 +89,9 @@ def account_starts(plan: Plan, record: Record, unit: int) -> None:
 def finish(plan: Plan, record: Record, unit: int, index: int, end: int) -> None:
     """Record the end of an instruction and what of its time is new active time of the unit."""
     account_starts(plan, record, unit)
-    state, times = record.unit[unit], record.time[index]
+    state, times = unit_of(record, unit), times_of(record, index)
     times[END] = end
     state[ENDED] += 1
     if end > state[ACTIVE_END]:
-        record.cause[unit, CAUSE_BUSY] += end - max(state[ACTIVE_END], times[START])
+        cause_of(record, unit)[CAUSE_BUSY] += end - max(state[ACTIVE_END], times[START])
         state[ACTIVE_END] = end

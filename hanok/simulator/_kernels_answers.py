@@ -25,15 +25,19 @@ from hanok.simulator._engine_state import (
     FETCH_ISSUE,
     FETCH_NEXT,
     FETCHED,
+    FILL,
     FIRST,
     FREE,
     LAST_BURST,
     ROOM,
     START,
     TRANSFERRED,
-    WORK_0,
     Plan,
     Record,
+    times_of,
+    transfer_of,
+    unit_of,
+    work_of,
 )
 from hanok.simulator._kernels_accounting import (
     finish,
@@ -55,12 +59,12 @@ from hanok.simulator._kernels_traffic import (
     TAKING,
     Engines,
     answer_to_oldest,
+    engine_of,
     is_answered,
     issue_of_oldest,
     send,
 )
 from hanok.simulator._kernels_transfer import (
-    FILL,
     accept_burst,
     begin_taking,
     fill,
@@ -75,16 +79,16 @@ from hanok.simulator._kernels_transfer import (
 @inner
 def try_fill(plan: Plan, record: Record, engines: Engines) -> bool:
     """Make a FILL that holds the load engine, once all bursts before it are in; True if it did."""
-    engine = engines.state[LOAD]
+    engine = engine_of(engines, LOAD)
     index = engine[CURRENT]
     if index < 0 or engine[ANSWERED_BURSTS] < engine[SENT]:
         return False
-    transfer = plan.transfer[plan.instruction[index, WORK_0]]
+    transfer = transfer_of(plan, index)
     if not transfer[FILL]:
         return False
-    end = fill(engines, transfer, plan.constants, record.time[index, START])
+    end = fill(engines, transfer, plan.constants, times_of(record, index)[START])
     engine[CURRENT] = -1
-    record.unit[LOAD, FREE] = end
+    unit_of(record, LOAD)[FREE] = end
     finish(plan, record, LOAD, index, end)
     return True
 
@@ -99,14 +103,14 @@ def plan_fetch(plan: Plan, record: Record) -> None:
     offset = limits[CODE_ADDRESS] & (size - 1)
     behind = min(limits[CODE_BYTES], control[FETCHED] + size - (offset if control[FETCHED] == 0 else 0))
     while control[ROOM] < control[DISPATCHED]:
-        gone = plan.instruction[control[ROOM] - 1, CODE_END] if control[ROOM] > 0 else 0
+        gone = work_of(plan, control[ROOM] - 1)[CODE_END] if control[ROOM] > 0 else 0
         if behind - gone <= limits[FETCH_BUFFER]:
             break
         control[ROOM] += 1
-    gone = plan.instruction[control[ROOM] - 1, CODE_END] if control[ROOM] > 0 else 0
+    gone = work_of(plan, control[ROOM] - 1)[CODE_END] if control[ROOM] > 0 else 0
     if behind - gone > limits[FETCH_BUFFER]:
         return
-    room = record.time[control[ROOM] - 1, DISPATCH] + 1 if control[ROOM] > 0 else 0
+    room = times_of(record, control[ROOM] - 1)[DISPATCH] + 1 if control[ROOM] > 0 else 0
     control[FETCH_NEXT] = max(room, control[FETCH_ISSUE] + 1)
 
 
@@ -129,7 +133,7 @@ def send_fetches(plan: Plan, record: Record, engines: Engines) -> bool:
 @inner
 def _take_fetch(plan: Plan, record: Record, engines: Engines) -> bool:
     """Take the oldest fetched burst, and all instructions that it completes; True if there is any."""
-    control, limits, state = record.control, plan.limits, engines.state[FETCH]
+    control, limits, state = record.control, plan.limits, engine_of(engines, FETCH)
     ready = answer_to_oldest(engines, plan.constants, FETCH, A_COMPLETED)
     arrived = max(ready + plan.constants[LATENCY], issue_of_oldest(engines, FETCH) + 1)
     control[FETCH_ARRIVED] = max(control[FETCH_ARRIVED], arrived)
@@ -138,10 +142,10 @@ def _take_fetch(plan: Plan, record: Record, engines: Engines) -> bool:
     first = limits[CODE_ADDRESS] >> shift
     there = min(limits[CODE_BYTES], ((first + state[ANSWERED_BURSTS]) << shift) - limits[CODE_ADDRESS])
     before = control[ARRIVALS]
-    while control[ARRIVALS] < plan.instruction.shape[0]:
-        if plan.instruction[control[ARRIVALS], CODE_END] > there:
+    while control[ARRIVALS] < plan.count:
+        if work_of(plan, control[ARRIVALS])[CODE_END] > there:
             break
-        record.time[control[ARRIVALS], ARRIVED] = control[FETCH_ARRIVED]
+        times_of(record, control[ARRIVALS])[ARRIVED] = control[FETCH_ARRIVED]
         control[ARRIVALS] += 1
     return bool(control[ARRIVALS] > before)
 
@@ -151,19 +155,19 @@ def send_requests(plan: Plan, record: Record, engines: Engines) -> bool:
     """Send all requests whose cycle is known; True if an instruction has made its last."""
     ended = False
     for engine in range(2):
-        state = engines.state[engine]
+        state = engine_of(engines, engine)
         if state[NEXT] == NEVER:
             continue
         index, before = state[CURRENT], state[SENT]
-        transfer = plan.transfer[plan.instruction[index, WORK_0]]
+        transfer = transfer_of(plan, index)
         if engine == LOAD:
             last = load_bursts(engines, transfer, plan.constants)
         else:
             last = store_bursts(engines, transfer, plan.constants)
-        record.time[index, TRANSFERRED] += state[SENT] - before
+        times_of(record, index)[TRANSFERRED] += state[SENT] - before
         if last:
-            record.time[index, LAST_BURST] = state[SENT]
-            record.unit[engine, FREE] = state[ISSUE] + (1 if engine == LOAD else 0)
+            times_of(record, index)[LAST_BURST] = state[SENT]
+            unit_of(record, engine)[FREE] = state[ISSUE] + (1 if engine == LOAD else 0)
             ended = True
     return ended
 
@@ -171,12 +175,12 @@ def send_requests(plan: Plan, record: Record, engines: Engines) -> bool:
 @inner
 def _take_loads(plan: Plan, record: Record, engines: Engines) -> bool:
     """Take the load bursts whose answers are known, in order; True if an instruction has ended."""
-    state, unit, ended = engines.state[LOAD], record.unit[LOAD], False
+    state, unit, ended = engine_of(engines, LOAD), unit_of(record, LOAD), False
     while is_answered(engines, LOAD):
         index = plan.member[unit[FIRST] + unit[ENDED]]
-        transfer = plan.transfer[plan.instruction[index, WORK_0]]
+        transfer = transfer_of(plan, index)
         if state[TAKING] != index:
-            begin_taking(engines, transfer, index, record.time[index, START])
+            begin_taking(engines, transfer, index, times_of(record, index)[START])
         if take_burst(engines, transfer, plan.constants):
             finish(plan, record, LOAD, index, state[MOVER])
             ended = True
@@ -186,11 +190,11 @@ def _take_loads(plan: Plan, record: Record, engines: Engines) -> bool:
 @inner
 def _take_stores(plan: Plan, record: Record, engines: Engines) -> bool:
     """Note which writes the memory has taken, in order; True if an instruction has ended."""
-    state, unit, ended = engines.state[STORE], record.unit[STORE], False
+    state, unit, ended = engine_of(engines, STORE), unit_of(record, STORE), False
     while is_answered(engines, STORE):
         accept_burst(engines, plan.constants)
         index = plan.member[unit[FIRST] + unit[ENDED]]
-        if record.time[index, LAST_BURST] == state[ANSWERED_BURSTS]:
+        if times_of(record, index)[LAST_BURST] == state[ANSWERED_BURSTS]:
             finish(plan, record, STORE, index, state[ANSWERED] + 1)
             ended = True
     return ended
@@ -206,7 +210,7 @@ def take_answers(plan: Plan, record: Record, engines: Engines) -> bool:
     moved |= try_fill(plan, record, engines)
     plan_load(engines, plan.constants)
     moved |= _take_stores(plan, record, engines)
-    store = engines.state[STORE]
+    store = engine_of(engines, STORE)
     if store[CURRENT] >= 0 and store[NEXT] == NEVER:
-        gather_burst(engines, plan.transfer[plan.instruction[store[CURRENT], WORK_0]], plan.constants)
+        gather_burst(engines, transfer_of(plan, store[CURRENT]), plan.constants)
     return moved

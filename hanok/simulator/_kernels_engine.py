@@ -5,16 +5,10 @@
 
 from __future__ import annotations
 
-from numba import (
-    njit,
-)
-
 from hanok.dram._kernels import (
     finish as memory_finish,
 )
-from hanok.numerics._kernels_compile import (
-    inner,
-)
+from hanok.numerics._kernels_compile import inner, kernel, leaf, pointer_of
 from hanok.simulator._engine_state import (
     ACTIVE_END,
     ARRIVALS,
@@ -31,6 +25,7 @@ from hanok.simulator._engine_state import (
     ENDED,
     FETCH_ARRIVED,
     FETCH_CYCLES,
+    FILL,
     FIRST,
     FREE,
     HEAD,
@@ -58,6 +53,11 @@ from hanok.simulator._engine_state import (
     WORK_2,
     Plan,
     Record,
+    cause_of,
+    times_of,
+    transfer_of,
+    unit_of,
+    work_of,
 )
 from hanok.simulator._kernels_accounting import (
     account_starts,
@@ -85,11 +85,11 @@ from hanok.simulator._kernels_traffic import (
     STORE,
     Engines,
     core_cycle,
+    engine_of,
     memory_cycle,
     run_memory,
 )
 from hanok.simulator._kernels_transfer import (
-    FILL,
     begin_load,
     begin_store,
 )
@@ -98,13 +98,13 @@ from hanok.simulator._kernels_transfer import (
 @inner
 def _post(plan: Plan, record: Record, unit: int) -> bool:
     """Make the unit's due posts, in order, as far as counters are known to have room; True if any moved."""
-    state, moved = record.unit[unit], False
+    state, moved = unit_of(record, unit), False
     limit = plan.limits[SEMAPHORE_LIMIT]
     while state[POSTING] < state[ENDED]:
         index = plan.member[state[FIRST] + state[POSTING]]
         if state[POST_LEFT] < 0:
-            state[POST_LEFT] = plan.instruction[index, POST]
-            state[POST_TIME] = max(record.time[index, END], state[POST_TIME])
+            state[POST_LEFT] = work_of(plan, index)[POST]
+            state[POST_TIME] = max(times_of(record, index)[END], state[POST_TIME])
             state[POST_BEGIN] = state[POST_TIME]
         for target in range(UNITS):
             if not state[POST_LEFT] >> target & 1:
@@ -122,7 +122,7 @@ def _post(plan: Plan, record: Record, unit: int) -> bool:
             moved = True
         if state[POST_LEFT] != 0:
             break
-        record.time[index, RELEASE] = state[POST_TIME]
+        times_of(record, index)[RELEASE] = state[POST_TIME]
         state[POST_LEFT] = -1
         state[POSTING] += 1
         moved = True
@@ -132,7 +132,7 @@ def _post(plan: Plan, record: Record, unit: int) -> bool:
 @inner
 def _cannot_stall(plan: Plan, record: Record, unit: int) -> bool:
     """Whether every semaphore that the unit posts to has room for all that its open instructions may post."""
-    state, limit = record.unit[unit], plan.limits[SEMAPHORE_LIMIT]
+    state, limit = unit_of(record, unit), plan.limits[SEMAPHORE_LIMIT]
     for target in range(UNITS):
         semaphore = unit * UNITS + target
         if record.posted[semaphore] - record.taken[semaphore] + state[HEAD] - state[POSTING] > limit:
@@ -143,23 +143,23 @@ def _cannot_stall(plan: Plan, record: Record, unit: int) -> bool:
 @inner
 def _start_cycle(plan: Plan, record: Record, engines: Engines, unit: int, index: int) -> int:
     """The cycle at which the unit's head starts, or UNKNOWN when that depends on what is not known yet."""
-    state = record.unit[unit]
-    cycle = max(record.time[index, DISPATCH], state[FREE])
+    state = unit_of(record, unit)
+    cycle = max(times_of(record, index)[DISPATCH], state[FREE])
     for source in range(UNITS):
-        if plan.instruction[index, WAIT] >> source & 1:
+        if work_of(plan, index)[WAIT] >> source & 1:
             semaphore = source * UNITS + unit
             number = record.taken[semaphore]
             if number >= record.posted[semaphore]:
                 return UNKNOWN
             cycle = max(cycle, record.post_time[record.post_first[semaphore] + number])
     while state[STALL] < state[HEAD]:
-        earlier = record.time[plan.member[state[FIRST] + state[STALL]]]
+        earlier = times_of(record, plan.member[state[FIRST] + state[STALL]])
         if earlier[END] > cycle:
             break
         if earlier[END] == UNKNOWN:
-            if _cannot_stall(plan, record, unit) or cycle <= engines.state[unit, CERTAIN]:
+            if _cannot_stall(plan, record, unit) or cycle <= engine_of(engines, unit)[CERTAIN]:
                 break
-            engines.state[unit, CHECK] = cycle
+            engine_of(engines, unit)[CHECK] = cycle
             return UNKNOWN
         if earlier[RELEASE] == UNKNOWN:
             return UNKNOWN
@@ -171,7 +171,7 @@ def _start_cycle(plan: Plan, record: Record, engines: Engines, unit: int, index:
 @inner
 def _execute(plan: Plan, record: Record, engines: Engines, unit: int, index: int, start: int) -> None:
     """Time the instruction from its start; what needs answers of the memory ends later."""
-    state, work = record.unit[unit], plan.instruction[index]
+    state, work = unit_of(record, unit), work_of(plan, index)
     if unit == VECTOR:
         state[FREE] = start + work[WORK_0]
         finish(plan, record, unit, index, state[FREE])
@@ -181,38 +181,38 @@ def _execute(plan: Plan, record: Record, engines: Engines, unit: int, index: int
         state[STREAM_FREE] = state[FREE] + work[WORK_2]
         finish(plan, record, unit, index, state[STREAM_FREE] + plan.limits[DEPTH_CYCLES] + 1)
     elif unit == STORE:
-        begin_store(engines, plan.transfer[work[WORK_0]], plan.constants, index, start)
-    elif plan.transfer[work[WORK_0], FILL]:
-        engines.state[LOAD, CURRENT], engines.state[LOAD, SOONEST] = index, NEVER
+        begin_store(engines, transfer_of(plan, index), plan.constants, index, start)
+    elif transfer_of(plan, index)[FILL]:
+        engine_of(engines, LOAD)[CURRENT], engine_of(engines, LOAD)[SOONEST] = index, NEVER
         try_fill(plan, record, engines)
     else:
-        begin_load(engines, plan.transfer[work[WORK_0]], plan.constants, index, start)
+        begin_load(engines, transfer_of(plan, index), plan.constants, index, start)
 
 
 @inner
 def _start_unit(plan: Plan, record: Record, engines: Engines, unit: int) -> bool:
     """Start what the unit can start; True if anything moved."""
-    state = record.unit[unit]
+    state = unit_of(record, unit)
     moved = _post(plan, record, unit)
     while state[HEAD] < state[COUNT]:
-        if unit <= STORE and engines.state[unit, CURRENT] >= 0:
+        if unit <= STORE and engine_of(engines, unit)[CURRENT] >= 0:
             break
         index = plan.member[state[FIRST] + state[HEAD]]
-        if record.time[index, DISPATCH] == UNKNOWN:
+        if times_of(record, index)[DISPATCH] == UNKNOWN:
             break
         start = _start_cycle(plan, record, engines, unit, index)
         if start == UNKNOWN:
             break
         for source in range(UNITS):
-            if plan.instruction[index, WAIT] >> source & 1:
+            if work_of(plan, index)[WAIT] >> source & 1:
                 semaphore = source * UNITS + unit
                 number = record.taken[semaphore]
-                record.time[index, POSTED_0 + source] = record.post_time[
+                times_of(record, index)[POSTED_0 + source] = record.post_time[
                     record.post_first[semaphore] + number
                 ]
                 record.take_time[record.take_first[semaphore] + number] = start
                 record.taken[semaphore] += 1
-        record.time[index, START] = start
+        times_of(record, index)[START] = start
         state[HEAD] += 1
         account_starts(plan, record, unit)
         _execute(plan, record, engines, unit, index, start)
@@ -228,16 +228,19 @@ def _dispatch(plan: Plan, record: Record) -> bool:
     depth = plan.limits[QUEUE_DEPTH]
     while control[DISPATCHED] < control[ARRIVALS]:
         index = control[DISPATCHED]
-        instruction, times = plan.instruction[index], record.time[index]
+        instruction, times = work_of(plan, index), times_of(record, index)
         free = 0
         if instruction[RANK] >= depth:
-            first = record.unit[instruction[UNIT], FIRST]
-            free = record.time[plan.member[first + instruction[RANK] - depth], START] + 1
+            first = unit_of(record, instruction[UNIT])[FIRST]
+            free = times_of(record, plan.member[first + instruction[RANK] - depth])[START] + 1
             if free == UNKNOWN + 1:
                 break
         ready, waited = 0, 0
         if index > 0:
-            ready, waited = record.time[index - 1, DISPATCH] + 1, record.time[index - 1, FETCH_CYCLES]
+            ready, waited = (
+                times_of(record, index - 1)[DISPATCH] + 1,
+                times_of(record, index - 1)[FETCH_CYCLES],
+            )
         times[FETCH_CYCLES] = waited + max(0, times[ARRIVED] - ready)
         times[DISPATCH] = max(ready, times[ARRIVED], free)
         control[DISPATCHED] = index + 1
@@ -264,29 +267,63 @@ def _go_on(plan: Plan, record: Record, engines: Engines) -> int:
         send_fetches(plan, record, engines)
         if send_requests(plan, record, engines) or take_answers(plan, record, engines):
             return PROGRESS
-        if engines.state[LOAD, NEXT] < NEVER or engines.state[STORE, NEXT] < NEVER:
+        if engine_of(engines, LOAD)[NEXT] < NEVER or engine_of(engines, STORE)[NEXT] < NEVER:
             continue
-        check = min(engines.state[LOAD, CHECK], engines.state[STORE, CHECK])
+        check = min(engine_of(engines, LOAD)[CHECK], engine_of(engines, STORE)[CHECK])
         found = run_memory(engines, plan.constants, memory_cycle(engines, plan.constants, check))
         if found == FULL or (found == STILL and check == NEVER):
             return found
         if found == STILL:
             for engine in range(2):
-                if engines.state[engine, CHECK] == check:
-                    engines.state[engine, CERTAIN] = check
-                    engines.state[engine, CHECK] = NEVER
+                if engine_of(engines, engine)[CHECK] == check:
+                    engine_of(engines, engine)[CERTAIN] = check
+                    engine_of(engines, engine)[CHECK] = NEVER
             return PROGRESS
 
 
 DEADLOCK, FULL_TRACE = -1, -2
 
 
-@njit(cache=True)
-def run(plan: Plan, record: Record, engines: Engines) -> int:
+@leaf
+def _in_place(plan: Plan, record: Record, engines: Engines) -> tuple[Plan, Record, Engines]:
+    """Return the same with pointers to the arrays."""
+    return (
+        Plan(
+            plan.count,
+            pointer_of(plan.instruction),
+            pointer_of(plan.member),
+            pointer_of(plan.transfer),
+            pointer_of(plan.constants),
+            pointer_of(plan.limits),
+        ),
+        Record(
+            pointer_of(record.time),
+            pointer_of(record.unit),
+            pointer_of(record.cause),
+            pointer_of(record.posted),
+            pointer_of(record.taken),
+            pointer_of(record.post_first),
+            pointer_of(record.take_first),
+            pointer_of(record.post_time),
+            pointer_of(record.take_time),
+            pointer_of(record.control),
+        ),
+        Engines(pointer_of(engines.state), pointer_of(engines.memory), engines.ring),
+    )
+
+
+@kernel
+def run(given: Plan, found: Record, given_engines: Engines) -> int:
     """Simulate the plan; return its cycles, DEADLOCK (the record says where) or FULL_TRACE."""
+    return _run(*_in_place(given, found, given_engines))
+
+
+@inner
+def _run(plan: Plan, record: Record, engines: Engines) -> int:
+    """`run`, with pointers to the arrays."""
     found = PROGRESS
     while found == PROGRESS:
-        engines.state[LOAD, CHECK] = engines.state[STORE, CHECK] = NEVER
+        engine_of(engines, LOAD)[CHECK] = engine_of(engines, STORE)[CHECK] = NEVER
         _settle(plan, record, engines)
         found = _go_on(plan, record, engines)
     if found == FULL:
@@ -296,17 +333,17 @@ def run(plan: Plan, record: Record, engines: Engines) -> int:
         return FULL_TRACE
     total = max(record.control[FETCH_ARRIVED], core_cycle(engines, plan.constants, last))
     for unit in range(UNITS):
-        state = record.unit[unit]
+        state = unit_of(record, unit)
         if state[POSTING] < state[COUNT]:
             return DEADLOCK
         total = max(total, state[ACTIVE_END], state[POST_TIME])
     for unit in range(UNITS):
-        state = record.unit[unit]
+        state = unit_of(record, unit)
         idle = max(state[ACTIVE_END], state[POST_TIME])
-        record.cause[unit, CAUSE_FULL] += idle - state[ACTIVE_END]
-        record.cause[unit, CAUSE_END] += total - idle
+        cause_of(record, unit)[CAUSE_FULL] += idle - state[ACTIVE_END]
+        cause_of(record, unit)[CAUSE_END] += total - idle
         if unit <= STORE:
-            busy = engines.state[unit, BUSY]
-            record.cause[unit, CAUSE_DRAM] = record.cause[unit, CAUSE_BUSY] - busy
-            record.cause[unit, CAUSE_BUSY] = busy
+            busy = engine_of(engines, unit)[BUSY]
+            cause_of(record, unit)[CAUSE_DRAM] = cause_of(record, unit)[CAUSE_BUSY] - busy
+            cause_of(record, unit)[CAUSE_BUSY] = busy
     return int(total)

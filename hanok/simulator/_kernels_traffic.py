@@ -25,7 +25,6 @@ from hanok.dram._kernels_schedule import (
 from hanok.dram._layout import (
     A_ADMITTED,
     A_COMPLETED,
-    H_ANSWER_MASK,
     H_BURST,
     H_PSEUDO,
     H_READ_LATENCY,
@@ -33,7 +32,7 @@ from hanok.dram._layout import (
     H_UNITS,
     TRACE_FULL,
 )
-from hanok.numerics._kernels_compile import inner, leaf
+from hanok.numerics._kernels_compile import inner, leaf, pointer_at
 
 Integers = npt.NDArray[np.int64]
 
@@ -87,6 +86,7 @@ ARRIVAL_WALK = ISSUE_WALK + WALK_SIZE
 ENGINE_COLUMNS = ARRIVAL_WALK + WALK_SIZE
 """The rings follow: for each burst the cycle of its request, its memory channel and the cycle in which it
 left its slot; then the busy intervals of both sides, twice as many, each a first cycle and one behind."""
+RING_COLUMNS = 11
 
 
 NEVER = np.int64(1) << 60
@@ -96,20 +96,21 @@ class Engines(NamedTuple):
     """State of the DMA engines and of the instruction fetch, and the memory behind them."""
 
     state: Integers
-    """[engine, ENGINE_COLUMNS + 11 * ring]; the ring is a power of two, larger than what is ever open."""
+    """[engine, ENGINE_COLUMNS + RING_COLUMNS * ring]; the ring is a power of two, larger than what is ever open."""
     memory: Integers
     """Of hanok.dram, with 4 * ring answers: that to burst n of an engine is at engine * ring + n % ring."""
+    ring: int
 
 
 def ring_columns(ring: int) -> int:
     """Return how many columns an engine's state has with rings of `ring` bursts."""
-    return ENGINE_COLUMNS + 11 * ring
+    return ENGINE_COLUMNS + RING_COLUMNS * ring
 
 
 @leaf
-def ring_of(engines: Engines) -> int:
-    """Return the size of the rings."""
-    return (engines.memory[H_ANSWER_MASK] + 1) >> 2
+def engine_of(engines: Engines, engine: int) -> Integers:
+    """Return an engine's state."""
+    return pointer_at(engines.state, engine * (ENGINE_COLUMNS + RING_COLUMNS * engines.ring))
 
 
 @leaf
@@ -141,62 +142,59 @@ def core_cycle(engines: Engines, constants: Integers, cycle: int) -> int:
 @inner
 def busy(engines: Engines, engine: int, side: int, first: int, behind: int) -> None:
     """Count cycles in which an engine's requests (side 0) or SRAM side (1) are busy, each cycle once."""
-    state, ring = engines.state, ring_of(engines)
-    state[engine, BUSY] += behind - first
+    state, ring = engine_of(engines, engine), engines.ring
+    state[BUSY] += behind - first
     start = ENGINE_COLUMNS + (3 + 4 * side) * ring
     front, back = ISSUE_FRONT + 2 * side, ISSUE_BACK + 2 * side
-    last = start + 2 * ((state[engine, back] - 1) & (2 * ring - 1))
-    if state[engine, back] > state[engine, front] and state[engine, last + 1] == first:
-        state[engine, last + 1] = behind
+    last = start + 2 * ((state[back] - 1) & (2 * ring - 1))
+    if state[back] > state[front] and state[last + 1] == first:
+        state[last + 1] = behind
     else:
-        slot = start + 2 * (state[engine, back] & (2 * ring - 1))
-        state[engine, slot], state[engine, slot + 1] = first, behind
-        state[engine, back] += 1
-    _compare(state, engine, ring)
+        slot = start + 2 * (state[back] & (2 * ring - 1))
+        state[slot], state[slot + 1] = first, behind
+        state[back] += 1
+    _compare(state, ring)
 
 
 @leaf
-def _compare(state: Integers, engine: int, ring: int) -> None:
+def _compare(state: Integers, ring: int) -> None:
     """Take what both sides hold off the busy cycles; forget intervals that the other side has passed."""
     mask = 2 * ring - 1
     issues = ENGINE_COLUMNS + 3 * ring
     moves = issues + 4 * ring
-    while (
-        state[engine, ISSUE_FRONT] < state[engine, ISSUE_BACK]
-        and state[engine, MOVE_FRONT] < state[engine, MOVE_BACK]
-    ):
-        a = issues + 2 * (state[engine, ISSUE_FRONT] & mask)
-        b = moves + 2 * (state[engine, MOVE_FRONT] & mask)
-        shared = min(state[engine, a + 1], state[engine, b + 1]) - max(state[engine, a], state[engine, b])
+    while state[ISSUE_FRONT] < state[ISSUE_BACK] and state[MOVE_FRONT] < state[MOVE_BACK]:
+        a = issues + 2 * (state[ISSUE_FRONT] & mask)
+        b = moves + 2 * (state[MOVE_FRONT] & mask)
+        shared = min(state[a + 1], state[b + 1]) - max(state[a], state[b])
         if shared > 0:
-            state[engine, BUSY] -= shared
-        if state[engine, a + 1] <= state[engine, b + 1]:
-            state[engine, ISSUE_FRONT] += 1
+            state[BUSY] -= shared
+        if state[a + 1] <= state[b + 1]:
+            state[ISSUE_FRONT] += 1
         else:
-            state[engine, MOVE_FRONT] += 1
+            state[MOVE_FRONT] += 1
 
 
 @inner
 def forget_intervals(engines: Engines, engine: int, passed: int) -> None:
     """Drop intervals that end by a cycle before which neither side does anything any more."""
-    state, ring = engines.state, ring_of(engines)
+    state, ring = engine_of(engines, engine), engines.ring
     for side in range(2):
         start = ENGINE_COLUMNS + (3 + 4 * side) * ring
         front, back = ISSUE_FRONT + 2 * side, ISSUE_BACK + 2 * side
-        while state[engine, front] < state[engine, back]:
-            if state[engine, start + 2 * (state[engine, front] & (2 * ring - 1)) + 1] > passed:
+        while state[front] < state[back]:
+            if state[start + 2 * (state[front] & (2 * ring - 1)) + 1] > passed:
                 break
-            state[engine, front] += 1
+            state[front] += 1
 
 
 @inner
 def send(engines: Engines, constants: Integers, engine: int, burst: int, cycle: int, kind: int) -> None:
     """Send the request for a burst in a cycle of the core."""
-    state, ring = engines.state, ring_of(engines)
-    slot = state[engine, SENT] & (ring - 1)
-    state[engine, SENT] += 1
-    state[engine, ENGINE_COLUMNS + slot] = cycle
-    state[engine, ENGINE_COLUMNS + ring + slot] = request(
+    state, ring = engine_of(engines, engine), engines.ring
+    slot = state[SENT] & (ring - 1)
+    state[SENT] += 1
+    state[ENGINE_COLUMNS + slot] = cycle
+    state[ENGINE_COLUMNS + ring + slot] = request(
         engines.memory,
         engine,
         engine * ring + slot,
@@ -209,57 +207,57 @@ def send(engines: Engines, constants: Integers, engine: int, burst: int, cycle: 
 @leaf
 def count_issue(engines: Engines, engine: int, now: int) -> None:
     """Note a request in cycle `now`."""
-    state = engines.state
-    if now != state[engine, ISSUE]:
-        state[engine, ISSUE], state[engine, ISSUED] = now, 0
+    state = engine_of(engines, engine)
+    if now != state[ISSUE]:
+        state[ISSUE], state[ISSUED] = now, 0
         busy(engines, engine, 0, now, now + 1)
-    state[engine, ISSUED] += 1
+    state[ISSUED] += 1
 
 
 @leaf
 def oldest(engines: Engines, engine: int) -> int:
     """Return the ring's slot of an engine's oldest open burst."""
-    return engines.state[engine, ANSWERED_BURSTS] & (ring_of(engines) - 1)
+    return engine_of(engines, engine)[ANSWERED_BURSTS] & (engines.ring - 1)
 
 
 @leaf
 def issue_of_oldest(engines: Engines, engine: int) -> int:
     """Return the cycle in which the request of the oldest open burst was sent."""
-    return engines.state[engine, ENGINE_COLUMNS + oldest(engines, engine)]
+    return engine_of(engines, engine)[ENGINE_COLUMNS + oldest(engines, engine)]
 
 
 @leaf
 def answer_to_oldest(engines: Engines, constants: Integers, engine: int, column: int) -> int:
     """Return the cycle of the core of an answer to an engine's oldest open burst."""
-    slot = engine * ring_of(engines) + oldest(engines, engine)
+    slot = engine * engines.ring + oldest(engines, engine)
     return core_cycle(engines, constants, engines.memory[answer_slot(engines.memory, slot) + column])
 
 
 @leaf
 def leave_slot(engines: Engines, engine: int, cycle: int) -> None:
     """Note that the oldest open burst leaves its slot in `cycle`."""
-    engines.state[engine, ENGINE_COLUMNS + 2 * ring_of(engines) + oldest(engines, engine)] = cycle
-    engines.state[engine, ANSWERED_BURSTS] += 1
+    engine_of(engines, engine)[ENGINE_COLUMNS + 2 * engines.ring + oldest(engines, engine)] = cycle
+    engine_of(engines, engine)[ANSWERED_BURSTS] += 1
 
 
 @leaf
 def slot_cycle(engines: Engines, constants: Integers, engine: int) -> int:
     """Return the first cycle in which the slot of the next burst is free, or NEVER if that is not known."""
-    state, ring = engines.state, ring_of(engines)
-    before = state[engine, SENT] - constants[OUTSTANDING]
+    state, ring = engine_of(engines, engine), engines.ring
+    before = state[SENT] - constants[OUTSTANDING]
     if before < 0:
         return 0
-    if before >= state[engine, ANSWERED_BURSTS]:
+    if before >= state[ANSWERED_BURSTS]:
         return int(NEVER)
-    return state[engine, ENGINE_COLUMNS + 2 * ring + (before & (ring - 1))] + 1
+    return state[ENGINE_COLUMNS + 2 * ring + (before & (ring - 1))] + 1
 
 
 @leaf
 def is_answered(engines: Engines, engine: int) -> bool:
     """Whether the answer to an engine's oldest open burst is known."""
-    if engines.state[engine, ANSWERED_BURSTS] == engines.state[engine, SENT]:
+    if engine_of(engines, engine)[ANSWERED_BURSTS] == engine_of(engines, engine)[SENT]:
         return False
-    slot = engine * ring_of(engines) + oldest(engines, engine)
+    slot = engine * engines.ring + oldest(engines, engine)
     column = A_ADMITTED if engine == STORE else A_COMPLETED
     return bool(engines.memory[answer_slot(engines.memory, slot) + column] >= 0)
 
@@ -275,12 +273,12 @@ def run_memory(engines: Engines, constants: Integers, limit: int) -> int:
     read comes its latency and burst after its command, that to a write in the cycle of its entry. Returns
     PROGRESS, STILL when nothing happens before `limit`, or FULL for the command trace.
     """
-    ring, memory = ring_of(engines), engines.memory
+    ring, memory = engines.ring, engines.memory
     pipe = (constants[LATENCY] * 1_000_000 // constants[CLOCK_MHZ]) * 1000 // memory[H_TCK_FS]
     bound = limit
     for engine in range(ENGINES):
-        if engines.state[engine, ANSWERED_BURSTS] < engines.state[engine, SENT]:
-            channel = engines.state[engine, ENGINE_COLUMNS + ring + oldest(engines, engine)]
+        if engine_of(engines, engine)[ANSWERED_BURSTS] < engine_of(engines, engine)[SENT]:
+            channel = engine_of(engines, engine)[ENGINE_COLUMNS + ring + oldest(engines, engine)]
             ahead = 1 if engine == STORE else max(1, memory[H_READ_LATENCY] + memory[H_BURST] + pipe)
             bound = min(bound, next_event(memory, channel) + ahead)
     if bound >= NEVER:

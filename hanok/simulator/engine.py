@@ -100,7 +100,7 @@ def _plan(decoded: Decoded, chip: Chip, code_address: int) -> tuple[layout.Plan,
         ],
         np.int64,
     )
-    return layout.Plan(table, member, transfers, constants, limits), stream, macs
+    return layout.Plan(count, table, member, transfers, constants, limits), stream, macs
 
 
 def _constants(chip: Chip) -> Integers:
@@ -198,7 +198,7 @@ def _engines(chip: Chip, stream: bool, trace_commands: int) -> traffic.Engines:
         traffic.CERTAIN,
     ):
         state[:, column] = -1
-    return traffic.Engines(state, memory)
+    return traffic.Engines(state, memory, ring)
 
 
 def _deadlock(decoded: Decoded, plan: layout.Plan, record: layout.Record) -> str:
