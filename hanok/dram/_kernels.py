@@ -8,7 +8,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hanok.dram._kernels_commands import State
 from hanok.dram._kernels_queues import answer_slot
 from hanok.dram._kernels_schedule import advance
 from hanok.dram._layout import (
@@ -55,6 +54,7 @@ from hanok.dram._layout import (
     U_NEXT,
     U_NOW,
     WRITE,
+    State,
 )
 from hanok.numerics._kernels_compile import inner, kernel, leaf, pointer_of
 

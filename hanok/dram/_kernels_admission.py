@@ -5,9 +5,6 @@
 
 from __future__ import annotations
 
-from hanok.dram._kernels_commands import (
-    State,
-)
 from hanok.dram._kernels_offers import (
     after_admission,
 )
@@ -44,6 +41,7 @@ from hanok.dram._layout import (
     U_OWNED_READS,
     U_PORT,
     U_READS,
+    State,
 )
 from hanok.numerics._kernels_compile import leaf
 

@@ -8,9 +8,7 @@ The rules come from the standard's table, row by row; nothing here knows a parti
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-
+from hanok.dram._kernels_wants import sort_bank
 from hanok.dram._layout import (
     ACT,
     ACT1,
@@ -58,6 +56,7 @@ from hanok.dram._layout import (
     Q_NEXT,
     Q_ROW,
     R_SIZE,
+    READ,
     REFA,
     REFB,
     RING,
@@ -83,10 +82,10 @@ from hanok.dram._layout import (
     U_RING_NEXT,
     U_STRAY_READS,
     U_TARGET,
+    WRITE,
+    State,
 )
 from hanok.numerics._kernels_compile import inner, leaf
-
-State = NDArray[np.int64]
 
 
 @leaf
@@ -184,6 +183,7 @@ def _opened(state: State, unit: int, bank: int, entry: int, cycle: int) -> None:
     state[unit + U_RING_NEXT] = (state[unit + U_RING_NEXT] + 1) & (RING - 1)
     for kind in range(2):
         state[unit + U_STRAY_READS + kind] -= _count_row(state, unit, bank, kind)
+        sort_bank(state, unit, bank, kind)
 
 
 @inner
@@ -199,6 +199,8 @@ def _closed(state: State, unit: int, bank: int) -> None:
     if owner >= 0:
         state[slot + B_OWNER] = -1
         state[unit + U_OWNED_READS + state[owner + Q_KIND]] -= 1
+    sort_bank(state, unit, bank, READ)
+    sort_bank(state, unit, bank, WRITE)
 
 
 @inner

@@ -5,9 +5,6 @@
 
 from __future__ import annotations
 
-from hanok.dram._kernels_commands import (
-    State,
-)
 from hanok.dram._kernels_queues import (
     answer_slot,
 )
@@ -32,6 +29,7 @@ from hanok.dram._layout import (
     REACHED,
     U_DATA_END,
     U_NEXT,
+    State,
 )
 from hanok.numerics._kernels_compile import (
     inner,

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from hanok.dram._kernels_commands import (
-    State,
     aligned,
     earliest,
 )
@@ -48,6 +47,7 @@ from hanok.dram._layout import (
     U_ROW_AT,
     U_ROW_BANK,
     U_ROW_COMMAND,
+    State,
 )
 from hanok.numerics._kernels_compile import inner, leaf
 

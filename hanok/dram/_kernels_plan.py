@@ -12,12 +12,11 @@ candidate is kept until something changes that it depends on.
 from __future__ import annotations
 
 from hanok.dram._kernels_commands import (
-    State,
     aligned,
     earliest,
 )
+from hanok.dram._kernels_wants import wanting, wanting_count
 from hanok.dram._layout import (
-    B_BYPASSED,
     B_HEAD_READ,
     B_HEAD_WRITE,
     B_HIT_READ,
@@ -34,7 +33,6 @@ from hanok.dram._layout import (
     H_BANK_INTERVAL,
     H_BANKS,
     H_BEFORE_REFB,
-    H_CAP,
     H_CLOSED,
     H_FIRST,
     H_FORMS,
@@ -47,7 +45,6 @@ from hanok.dram._layout import (
     H_WINDOW_ACT,
     H_WINDOW_REFB,
     NEVER,
-    O_ACTIVE,
     O_BANKS,
     O_GROUPS,
     O_RANKS,
@@ -60,7 +57,6 @@ from hanok.dram._layout import (
     REFB,
     RING,
     ROW_CLOSED,
-    U_ACTIVE_READS,
     U_COLUMN_AT,
     U_COLUMN_ENTRY,
     U_EARLIEST,
@@ -81,7 +77,11 @@ from hanok.dram._layout import (
     U_STRAY_READS,
     U_TARGET,
     U_WRITES,
+    WANTS_ACTIVATE,
+    WANTS_COLUMN,
+    WANTS_PRECHARGE,
     WRITE,
+    State,
 )
 from hanok.numerics._kernels_compile import inner, leaf
 
@@ -226,15 +226,13 @@ def _best_column(
         unit + state[O_RANKS] + command,
         unit + state[O_BANKS],
     )
-    group_shift, rank_shift, cap = state[H_GROUP_SHIFT], state[H_RANK_SHIFT], state[H_CAP]
+    group_shift, rank_shift = state[H_GROUP_SHIFT], state[H_RANK_SHIFT]
     best_entry = -1
-    active = unit + state[O_ACTIVE] + kind * state[H_BANKS]
-    for index in range(active, active + state[unit + U_ACTIVE_READS + kind]):
+    first = wanting(state, unit, kind, WANTS_COLUMN)
+    for index in range(first, first + state[wanting_count(unit, kind, WANTS_COLUMN)]):
         bank = state[index]
         slot = banks + bank * B_SIZE
         hit = state[slot + B_HIT_READ + kind]
-        if hit < 0 or (hit != state[slot + B_HEAD_READ + kind] and state[slot + B_BYPASSED] >= cap):
-            continue
         if (other or all_banks or bank == target) and hit != state[slot + B_OWNER]:
             continue
         cycle = max(floor, state[slot + command])
@@ -263,46 +261,56 @@ def _plan_columns(state: State, channel: int, unit: int, mode: int, target: int,
         _best_column(state, channel, unit, 1 - mode, True, target, all_banks, best)
 
 
-@inner
-def _plan_rows(state: State, channel: int, unit: int, mode: int, target: int) -> int:
-    """Find the best row command for requests whose row is not open; return its request's number."""
-    first = state[H_FIRST]
-    opening, closing = row_floor(state, channel, unit, first), row_floor(state, channel, unit, PRE)
-    groups, ranks, banks = unit + state[O_GROUPS], unit + state[O_RANKS], unit + state[O_BANKS]
-    group_shift, rank_shift, cap = state[H_GROUP_SHIFT], state[H_RANK_SHIFT], state[H_CAP]
-    half, refresh = state[unit + U_HALF], NEVER
-    if target >= 0 and state[banks + target * B_SIZE + B_ROW] == ROW_CLOSED:
-        refresh = aligned(
-            state, REFB, max(row_floor(state, channel, unit, REFB), earliest(state, unit, target, REFB))
-        )
-    forms = state[H_FORMS]
-    now, best, best_bank = state[unit + U_NOW], NEVER, -1
-    active = unit + state[O_ACTIVE] + mode * state[H_BANKS]
-    for index in range(active, active + state[unit + U_ACTIVE_READS + mode]):
+@leaf
+def _best_row(
+    state: State, channel: int, unit: int, mode: int, want: int, target: int, refresh: int, best: int
+) -> int:
+    """Offer the row commands that a queue wants, activates or precharges; return the best rank then.
+
+    target: a bank that is to be refreshed; refresh: when that can begin, if its row is closed, or 0.
+    Activates that would put it off wait for it.
+    """
+    command = PRE if want == WANTS_PRECHARGE else state[H_FIRST]
+    floor, now = row_floor(state, channel, unit, command), state[unit + U_NOW]
+    groups, ranks, banks = (
+        unit + state[O_GROUPS] + command,
+        unit + state[O_RANKS] + command,
+        unit + state[O_BANKS],
+    )
+    group_shift, rank_shift, before = state[H_GROUP_SHIFT], state[H_RANK_SHIFT], state[H_BEFORE_REFB]
+    align = state[state[H_FORMS] + command * F_SIZE + F_ALIGN] - 1
+    best_bank = -1
+    first = wanting(state, unit, mode, want)
+    for index in range(first, first + state[wanting_count(unit, mode, want)]):
         bank = state[index]
         slot = banks + bank * B_SIZE
-        hit, head = state[slot + B_HIT_READ + mode], state[slot + B_HEAD_READ + mode]
-        closed = state[slot + B_ROW] < 0
-        command = first if closed else PRE
-        idle = hit == head or bank in (target, half)
-        kept = (hit >= 0 and state[slot + B_BYPASSED] < cap) or state[slot + B_OWNER] >= 0
-        cycle = max(opening if closed else closing, state[slot + command])
-        cycle = max(cycle, state[groups + (bank >> group_shift) * COMMANDS + command])
-        cycle = max(cycle, state[ranks + (bank >> rank_shift) * COMMANDS + command])
-        align = state[forms + command * F_SIZE + F_ALIGN] - 1
+        cycle = max(floor, state[slot + command])
+        cycle = max(cycle, state[groups + (bank >> group_shift) * COMMANDS])
+        cycle = max(cycle, state[ranks + (bank >> rank_shift) * COMMANDS])
         cycle = (cycle + align) & ~align
-        held = (half >= 0 or cycle < refresh < cycle + state[H_BEFORE_REFB]) if closed else kept
-        rank = NEVER if idle or held else _rank(now, cycle, state[head + Q_SEQUENCE])
+        if bank == target or cycle < refresh < cycle + before:
+            continue
+        rank = _rank(now, cycle, state[state[slot + B_HEAD_READ + mode] + Q_SEQUENCE])
         best_bank = bank if rank < best else best_bank
         best = min(best, rank)
-    if best_bank < 0:
-        return NEVER
-    closed = state[banks + best_bank * B_SIZE + B_ROW] < 0
-    command = first if closed else PRE
-    state[unit + U_ROW_AT] = now + (best >> AGE_BITS)
-    state[unit + U_ROW_BANK] = best_bank
-    state[unit + U_ROW_COMMAND] = command
-    return best & ((1 << AGE_BITS) - 1)
+    if best_bank >= 0:
+        state[unit + U_ROW_AT] = now + (best >> AGE_BITS)
+        state[unit + U_ROW_BANK] = best_bank
+        state[unit + U_ROW_COMMAND] = command
+    return best
+
+
+@inner
+def _plan_rows(state: State, channel: int, unit: int, mode: int, target: int) -> int:
+    """Find the best row command for requests whose row is not open; return its request's number, or NEVER."""
+    best = _best_row(state, channel, unit, mode, WANTS_PRECHARGE, target, 0, NEVER)
+    if state[unit + U_HALF] < 0:
+        refresh = 0
+        if target >= 0 and state[unit + state[O_BANKS] + target * B_SIZE + B_ROW] == ROW_CLOSED:
+            floor = row_floor(state, channel, unit, REFB)
+            refresh = aligned(state, REFB, max(floor, earliest(state, unit, target, REFB)))
+        best = _best_row(state, channel, unit, mode, WANTS_ACTIVATE, target, refresh, best)
+    return best & ((1 << AGE_BITS) - 1) if best < NEVER else NEVER
 
 
 @inner

@@ -9,7 +9,8 @@ so that a bank's oldest request and its oldest row hit are known at once.
 
 from __future__ import annotations
 
-from hanok.dram._kernels_commands import State, record, send
+from hanok.dram._kernels_commands import record, send
+from hanok.dram._kernels_wants import sort_bank
 from hanok.dram._layout import (
     A_COMPLETED,
     A_SIZE,
@@ -18,7 +19,6 @@ from hanok.dram._layout import (
     B_HEAD_WRITE,
     B_HIT_READ,
     B_OWNER,
-    B_PLACE_READ,
     B_REFRESHED,
     B_ROW,
     B_SIZE,
@@ -32,7 +32,6 @@ from hanok.dram._layout import (
     COMMANDS,
     H_ANSWER_MASK,
     H_ANSWERS,
-    H_BANKS,
     H_BURST,
     H_GROUP_SHIFT,
     H_RANK_SHIFT,
@@ -42,7 +41,6 @@ from hanok.dram._layout import (
     N_HANDLE,
     N_KIND,
     N_ROW,
-    O_ACTIVE,
     O_BANKS,
     O_GROUPS,
     O_RANKS,
@@ -58,7 +56,7 @@ from hanok.dram._layout import (
     Q_SEEN,
     Q_SEQUENCE,
     RD,
-    U_ACTIVE_READS,
+    READ,
     U_ARRIVAL,
     U_DATA_END,
     U_EARLIEST,
@@ -71,6 +69,8 @@ from hanok.dram._layout import (
     U_REFRESHED,
     U_SEQUENCE,
     U_STRAY_READS,
+    WRITE,
+    State,
 )
 from hanok.numerics._kernels_compile import inner, leaf
 
@@ -116,10 +116,6 @@ def insert(state: State, unit: int, request: int, now: int) -> int:
     slot = unit + state[O_BANKS] + bank * B_SIZE
     if state[slot + B_HEAD_READ + kind] < 0:
         state[slot + B_HEAD_READ + kind] = entry
-        count = state[unit + U_ACTIVE_READS + kind]
-        state[unit + state[O_ACTIVE] + kind * state[H_BANKS] + count] = bank
-        state[slot + B_PLACE_READ + kind] = count
-        state[unit + U_ACTIVE_READS + kind] = count + 1
     else:
         state[state[slot + B_TAIL_READ + kind] + Q_NEXT] = entry
     state[slot + B_TAIL_READ + kind] = entry
@@ -127,6 +123,7 @@ def insert(state: State, unit: int, request: int, now: int) -> int:
         state[unit + U_STRAY_READS + kind] += 1
     elif state[slot + B_HIT_READ + kind] < 0:
         state[slot + B_HIT_READ + kind] = entry
+    sort_bank(state, unit, bank, kind)
     return entry
 
 
@@ -151,13 +148,6 @@ def _leave(state: State, unit: int, entry: int) -> None:
     if head == entry:
         state[slot + B_HEAD_READ + kind] = following
         state[slot + B_BYPASSED] = 0
-        if following < 0:
-            count = state[unit + U_ACTIVE_READS + kind] - 1
-            state[unit + U_ACTIVE_READS + kind] = count
-            active = unit + state[O_ACTIVE] + kind * state[H_BANKS]
-            moved, place = state[active + count], state[slot + B_PLACE_READ + kind]
-            state[active + place] = moved
-            state[unit + state[O_BANKS] + moved * B_SIZE + B_PLACE_READ + kind] = place
     else:
         state[slot + B_BYPASSED] += 1
         while state[head + Q_NEXT] != entry:
@@ -169,6 +159,8 @@ def _leave(state: State, unit: int, entry: int) -> None:
     while following >= 0 and state[following + Q_ROW] != row:
         following = state[following + Q_NEXT]
     state[slot + B_HIT_READ + kind] = following
+    sort_bank(state, unit, bank, READ)
+    sort_bank(state, unit, bank, WRITE)
     state[entry + Q_NEXT] = state[unit + U_FREE]
     state[unit + U_FREE] = entry
 

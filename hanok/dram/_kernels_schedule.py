@@ -10,7 +10,6 @@ from hanok.dram._kernels_admission import (
     is_hungry,
 )
 from hanok.dram._kernels_commands import (
-    State,
     aligned,
     earliest,
     send_activate,
@@ -108,6 +107,7 @@ from hanok.dram._layout import (
     U_ROW_COMMAND,
     U_STRAY_READS,
     U_WRITES,
+    State,
 )
 from hanok.numerics._kernels_compile import address_of, call_at, inner, leaf
 

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanok.dram._kernels import gather, put, unit_block
-from hanok.dram._kernels_commands import State
 from hanok.dram._kernels_schedule import advance
 from hanok.dram._layout import (
     B_BYPASSED,
@@ -77,6 +76,7 @@ from hanok.dram._layout import (
     U_RING,
     U_RING_NEXT,
     U_TARGET,
+    State,
 )
 from hanok.numerics._kernels_compile import inner, kernel, pointer_of
 

@@ -1,11 +1,16 @@
 """Layout of the controller's flat int64 array: header, tables, and one block for each channel.
 
 A channel's block holds its command buses and, for each of its pseudo-channels (units), a block of the same
-shape: scalars, earliest cycles by level, banks, lists of active banks, queue entries, input ports. Everything
-that the controller knows of a channel stands in its block, so a copy of the block is a snapshot.
+shape: scalars, earliest cycles by level, banks, lists of what they want, queue entries, input ports.
+Everything that the controller knows of a channel stands in its block, so a copy of the block is a snapshot.
 """
 
 from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+State = NDArray[np.int64]
 
 NEVER = 1 << 60
 
@@ -22,7 +27,7 @@ NEVER = 1 << 60
     H_CLOSED, H_CAP, H_READ_QUEUE, H_WRITE_QUEUE, H_HIGH, H_LOW, H_STREAM,
     H_PORTS, H_RING_MASK,
     H_CHANNELS, H_CHANNEL_SIZE, H_UNIT_SIZE,
-    O_RANKS, O_GROUPS, O_BANKS, O_ACTIVE, O_ENTRIES, O_PORTS, O_INPUT,
+    O_RANKS, O_GROUPS, O_BANKS, O_WANTING, O_ENTRIES, O_PORTS, O_INPUT,
     H_ANSWERS, H_ANSWER_MASK, H_TRACE, H_TRACE_ROOM, H_TRACE_COUNT,
     H_ADVANCE,
     H_SIZE,
@@ -51,7 +56,6 @@ ROW_CLOSED, ROW_OPENING = -1, -2
     U_PLANNED,  # 1: the candidates below hold
     U_MODE,  # READ or WRITE: which queue is served
     U_READS, U_WRITES,  # queued requests
-    U_ACTIVE_READS, U_ACTIVE_WRITES,  # banks with queued requests
     U_STRAY_READS, U_STRAY_WRITES,  # queued requests whose row is not open
     U_FIRST_READ, U_FIRST_WRITE,  # oldest queued request, or -1
     U_LAST_READ, U_LAST_WRITE,  # youngest one
@@ -72,9 +76,13 @@ ROW_CLOSED, ROW_OPENING = -1, -2
     C_BANK_REFRESHES, C_TURNAROUNDS, C_FORWARDS, C_COALESCED,
     C_LOST, C_LOST_REFRESH, C_LOST_TURNAROUND, C_LOST_ACTIVATE, C_LOST_GROUP, C_LOST_BUS,
     U_RING,  # cycles of the last eight activates
-) = range(55)  # fmt: skip
+) = range(53)  # fmt: skip
 RING = 8
-U_EARLIEST = U_RING + RING
+U_WANTING = U_RING + RING
+WANTS = 3
+WANTS_COLUMN, WANTS_ACTIVATE, WANTS_PRECHARGE, WANTS_NOTHING = range(4)
+"""What a queue wants of a bank; of each but nothing, U_WANTING counts the banks, first for reads."""
+U_EARLIEST = U_WANTING + 2 * WANTS
 U_SIZE = U_EARLIEST + COMMANDS
 
 # A bank: earliest cycles of its commands, then these. B_OWNER: the request that its row was opened for, until
@@ -82,9 +90,9 @@ U_SIZE = U_EARLIEST + COMMANDS
 (
     B_ROW, B_OWNER, B_BYPASSED, B_REFRESHED,
     B_HEAD_READ, B_HEAD_WRITE, B_TAIL_READ, B_TAIL_WRITE, B_HIT_READ, B_HIT_WRITE,
-    B_PLACE_READ, B_PLACE_WRITE,
+    B_WANT_READ, B_WANT_WRITE, B_PLACE_READ, B_PLACE_WRITE,
     B_SIZE,
-) = range(COMMANDS, COMMANDS + 13)  # fmt: skip
+) = range(COMMANDS, COMMANDS + 15)  # fmt: skip
 
 # A queue entry: its number, place, links in its bank's queue and in its unit's, and what it is for.
 (

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from hanok.dram import _layout as k
 from hanok.dram._kernels import advance_all, feed_channel, feed_in_order, sort_by_unit
+from hanok.dram._layout import State
 from hanok.dram.commands import COMMAND_DTYPE, Commands
 from hanok.dram.results import RequestRun
 from hanok.dram.standard import Standard
-from hanok.dram.state import State, answers_of, read_counters, state_of, take_commands
+from hanok.dram.state import answers_of, read_counters, state_of, take_commands
 from hanok.errors import HanokError
 from hanok.machine import Policy
 

@@ -5,18 +5,16 @@ from __future__ import annotations
 from dataclasses import fields
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hanok.dram import _layout as k
 from hanok.dram._kernels_schedule import advance_address
+from hanok.dram._layout import State
 from hanok.dram.chip_memory import memory_standard
 from hanok.dram.mapping import Mapping, parse_mapping
 from hanok.dram.results import Counters
 from hanok.dram.standard import LEVELS, Bus, Command, FlatMemory, Rule, Standard
 from hanok.errors import ChipError
 from hanok.machine import Memory, Policy
-
-State = NDArray[np.int64]
 
 LONG_AGO = -(1 << 40)
 
@@ -140,7 +138,7 @@ def _header(standard: Standard, channels: int, policy: Policy, ports: int, port_
         (k.O_RANKS, shape.ranks * k.COMMANDS),
         (k.O_GROUPS, groups * k.COMMANDS),
         (k.O_BANKS, banks * k.B_SIZE),
-        (k.O_ACTIVE, 2 * banks),
+        (k.O_WANTING, 2 * k.WANTS * banks),
         (k.O_ENTRIES, (policy.read_queue + policy.write_queue + banks) * k.Q_SIZE),
         (k.O_PORTS, ports * k.I_SIZE),
         (k.O_INPUT, ports * ring * k.N_SIZE),
@@ -260,10 +258,11 @@ def _idle(state: State) -> None:
     first_refresh = state[k.H_INTERVAL] if state[k.H_POSTPONED] >= 0 else k.NEVER
     units[..., k.U_DUE] = units[..., k.U_NEXT] = first_refresh
     units[..., k.U_RING : k.U_RING + k.RING] = LONG_AGO
-    banks = units[..., state[k.O_BANKS] : state[k.O_ACTIVE]].reshape(channels, pseudo, -1, k.B_SIZE)
+    banks = units[..., state[k.O_BANKS] : state[k.O_WANTING]].reshape(channels, pseudo, -1, k.B_SIZE)
     banks[..., k.B_ROW] = k.ROW_CLOSED
     banks[..., k.B_OWNER] = -1
-    banks[..., k.B_HEAD_READ : k.B_PLACE_READ] = -1
+    banks[..., k.B_HEAD_READ : k.B_WANT_READ] = -1
+    banks[..., k.B_WANT_READ : k.B_PLACE_READ] = k.WANTS_NOTHING
     entries = units[..., state[k.O_ENTRIES] : state[k.O_PORTS]].reshape(channels, pseudo, -1, k.Q_SIZE)
     first = int(state[k.H_CHANNELS]) + k.CH_UNITS
     starts = first + np.arange(channels)[:, None] * int(state[k.H_CHANNEL_SIZE]) + np.arange(pseudo) * size

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from hanok.dram import _kernels_streams as kernels
 from hanok.dram import _layout as k
+from hanok.dram._layout import State
 from hanok.dram.mapping import Mapping, parse_mapping
 from hanok.dram.results import Counters
 from hanok.dram.standard import Standard
-from hanok.dram.state import State, counters_of, state_of, units_of
+from hanok.dram.state import counters_of, state_of, units_of
 from hanok.errors import HanokError
 from hanok.machine import Policy
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hanok.numerics._kernels_compile import inner
-from hanok.simulator._engine_state import (
+from hanok.simulator._kernels_state import (
     ACCOUNTED,
     ACTIVE_END,
     ARRIVED,

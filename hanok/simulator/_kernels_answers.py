@@ -11,7 +11,10 @@ from hanok.dram._layout import (
 from hanok.numerics._kernels_compile import (
     inner,
 )
-from hanok.simulator._engine_state import (
+from hanok.simulator._kernels_accounting import (
+    finish,
+)
+from hanok.simulator._kernels_state import (
     ARRIVALS,
     ARRIVED,
     CODE_ADDRESS,
@@ -38,9 +41,6 @@ from hanok.simulator._engine_state import (
     transfer_of,
     unit_of,
     work_of,
-)
-from hanok.simulator._kernels_accounting import (
-    finish,
 )
 from hanok.simulator._kernels_traffic import (
     ANSWERED,
@@ -142,7 +142,7 @@ def _take_fetch(plan: Plan, record: Record, engines: Engines) -> bool:
     first = limits[CODE_ADDRESS] >> shift
     there = min(limits[CODE_BYTES], ((first + state[ANSWERED_BURSTS]) << shift) - limits[CODE_ADDRESS])
     before = control[ARRIVALS]
-    while control[ARRIVALS] < plan.count:
+    while control[ARRIVALS] < plan.instructions:
         if work_of(plan, control[ARRIVALS])[CODE_END] > there:
             break
         times_of(record, control[ARRIVALS])[ARRIVED] = control[FETCH_ARRIVED]

@@ -9,7 +9,18 @@ from hanok.dram._kernels import (
     finish as memory_finish,
 )
 from hanok.numerics._kernels_compile import inner, kernel, leaf, pointer_of
-from hanok.simulator._engine_state import (
+from hanok.simulator._kernels_accounting import (
+    account_starts,
+    finish,
+)
+from hanok.simulator._kernels_answers import (
+    plan_fetch,
+    send_fetches,
+    send_requests,
+    take_answers,
+    try_fill,
+)
+from hanok.simulator._kernels_state import (
     ACTIVE_END,
     ARRIVALS,
     ARRIVED,
@@ -58,17 +69,6 @@ from hanok.simulator._engine_state import (
     transfer_of,
     unit_of,
     work_of,
-)
-from hanok.simulator._kernels_accounting import (
-    account_starts,
-    finish,
-)
-from hanok.simulator._kernels_answers import (
-    plan_fetch,
-    send_fetches,
-    send_requests,
-    take_answers,
-    try_fill,
 )
 from hanok.simulator._kernels_traffic import (
     BUSY,
@@ -289,7 +289,7 @@ def _in_place(plan: Plan, record: Record, engines: Engines) -> tuple[Plan, Recor
     """Return the same with pointers to the arrays."""
     return (
         Plan(
-            plan.count,
+            plan.instructions,
             pointer_of(plan.instruction),
             pointer_of(plan.member),
             pointer_of(plan.transfer),

@@ -96,10 +96,11 @@ class Engines(NamedTuple):
     """State of the DMA engines and of the instruction fetch, and the memory behind them."""
 
     state: Integers
-    """[engine, ENGINE_COLUMNS + RING_COLUMNS * ring]; the ring is a power of two, larger than what is ever open."""
+    """[engine, ENGINE_COLUMNS + RING_COLUMNS * ring]"""
     memory: Integers
     """Of hanok.dram, with 4 * ring answers: that to burst n of an engine is at engine * ring + n % ring."""
     ring: int
+    """Places of a ring: a power of two, larger than what is ever open."""
 
 
 def ring_columns(ring: int) -> int:

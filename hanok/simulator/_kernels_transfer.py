@@ -11,7 +11,7 @@ from hanok.dram._layout import (
     A_COMPLETED,
 )
 from hanok.numerics._kernels_compile import inner, leaf
-from hanok.simulator._engine_state import (
+from hanok.simulator._kernels_state import (
     ADDRESS,
     COUNT_1,
     COUNT_2,

@@ -11,7 +11,7 @@ from hanok.dram.state import take_commands
 from hanok.errors import HanokError, VerifyError
 from hanok.isa import Decoded, Opcode, Unit, decode
 from hanok.machine import Chip
-from hanok.simulator import _engine_state as layout
+from hanok.simulator import _kernels_state as layout
 from hanok.simulator import _kernels_traffic as traffic
 from hanok.simulator._kernels_engine import DEADLOCK, FULL_TRACE, run
 from hanok.simulator._work import matrix_work, transfer_work, vector_work

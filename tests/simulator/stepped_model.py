@@ -9,7 +9,7 @@ import numpy as np
 
 from hanok.dram import _kernels as dram
 from hanok.dram import get_standard, make_state
-from hanok.dram._layout import A_ADMITTED, A_COMPLETED
+from hanok.dram._layout import A_ADMITTED, A_COMPLETED, H_TCK_FS
 from hanok.dram.state import answers_of
 from hanok.isa import Decoded, Opcode, Unit, decode
 from hanok.isa.table import FLAG_BIAS, FLAG_KEEP_CODE, FLAG_REDUCE_INNER, STEP_SLOTS, Reduction, Source, Step
@@ -147,6 +147,7 @@ class SteppedModel:
         self.ends_at = [*self.decoded.offset_bytes[1:].tolist(), len(code)]
         self.memory = make_state(chip.memory, ports=3, port_depth=RING, answers=4 * RING)
         self.answers = answers_of(self.memory)
+        self.tck_fs = int(self.memory[H_TCK_FS])
         self.asked = [0, 0, 0]
         self.burst_bytes = get_standard(chip.memory.standard).burst_bytes
         self.width = chip.core.dma.bytes_per_cycle
@@ -179,13 +180,13 @@ class SteppedModel:
         self.store_run_left: deque[int] = deque()
 
     def core_cycle(self, memory_cycle: int) -> int:
-        picoseconds = int(dram.to_ps(self.memory, memory_cycle))
+        picoseconds = -(-memory_cycle * self.tck_fs // 1000)
         return picoseconds_to_cycles(picoseconds, self.chip.clock_mhz)
 
     def now(self) -> int:
         """The memory's cycle in which a request of this cycle arrives."""
         picoseconds = cycles_to_picoseconds(self.cycle, self.chip.clock_mhz)
-        return int(dram.to_cycle(self.memory, picoseconds))
+        return -(-picoseconds * 1000 // self.tck_fs)
 
     def ask(self, port: int, burst: int, kind: int) -> int:
         """Send a request; return where its answer will stand."""

@@ -1,5 +1,8 @@
 """Arrays of the cycle engine's kernel: what is simulated, and what is known of it so far."""
 
+# Elements of arrays and compiled functions are Any to mypy.
+# mypy: disable-error-code="no-any-return"
+
 from __future__ import annotations
 
 from typing import NamedTuple
@@ -54,7 +57,7 @@ LIMIT_COLUMNS = 6
 class Plan(NamedTuple):
     """What is simulated; nothing here changes."""
 
-    count: int
+    instructions: int
     instruction: Integers
     """[instruction, INSTRUCTION_COLUMNS]"""
     member: Integers
