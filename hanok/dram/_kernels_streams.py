@@ -25,9 +25,11 @@ from hanok.dram._layout import (
     H_CHANNEL_SIZE,
     H_CHANNELS,
     H_COLUMN_PIECES,
+    H_GROUP_SHIFT,
     H_GROUPS,
     H_PORTS,
     H_PSEUDO,
+    H_RANK_SHIFT,
     H_RANKS,
     H_RING_MASK,
     H_ROW_PIECES,
@@ -46,6 +48,7 @@ from hanok.dram._layout import (
     O_INPUT,
     O_PORTS,
     O_RANKS,
+    O_WANTING,
     Q_ADMITTED,
     Q_AFTER,
     Q_BANK,
@@ -200,11 +203,13 @@ def _describe_times(state: State, first: int, count: int, now: int, out: Integer
 
 
 @inner
-def _describe_entry(state: State, unit: int, entry: int, now: int, row: int, out: Integers, at: int) -> int:
-    """Append a queued request, with rows counted from `row`."""
+def _describe_entry(
+    state: State, unit: int, entry: int, now: int, parts: Integers, rows: Integers, out: Integers, at: int
+) -> int:
+    """Append a queued request, with its row counted from that of its part."""
     bank = state[entry + Q_BANK]
-    out[at] = bank
-    out[at + 1] = state[entry + Q_ROW] - row
+    out[at] = parts[bank]
+    out[at + 1] = state[entry + Q_ROW] - rows[parts[bank]]
     out[at + 2] = state[entry + Q_COLUMN] * 4 + state[entry + Q_SEEN] * 2 + state[entry + Q_KIND]
     out[at + 3] = max(LONG_AGO, state[entry + Q_ADMITTED] - now)
     out[at + 4] = 1 if state[unit + state[O_BANKS] + bank * B_SIZE + B_OWNER] == entry else 0
@@ -212,33 +217,45 @@ def _describe_entry(state: State, unit: int, entry: int, now: int, row: int, out
 
 
 @inner
-def _describe_queues(state: State, unit: int, now: int, row: int, out: Integers, at: int) -> int:
+def _describe_queues(
+    state: State, unit: int, now: int, parts: Integers, rows: Integers, out: Integers, at: int
+) -> int:
     """Append all queued requests in the order of their numbers, reads and writes merged."""
     read, write = state[unit + U_FIRST_READ], state[unit + U_FIRST_READ + 1]
     while read >= 0 or write >= 0:
         if write < 0 or (read >= 0 and state[read + Q_SEQUENCE] < state[write + Q_SEQUENCE]):
-            at = _describe_entry(state, unit, read, now, row, out, at)
+            at = _describe_entry(state, unit, read, now, parts, rows, out, at)
             read = state[read + Q_AFTER]
         else:
-            at = _describe_entry(state, unit, write, now, row, out, at)
+            at = _describe_entry(state, unit, write, now, parts, rows, out, at)
             write = state[write + Q_AFTER]
     out[at] = -1
     return at + 1
 
 
 @inner
-def _describe_unit(state: State, unit: int, now: int, row: int, out: Integers, at: int) -> int:
-    """Append everything that a unit's future depends on, in time from `now` and rows from `row`."""
+def _describe_unit(
+    state: State,
+    unit: int,
+    now: int,
+    banks: Integers,
+    parts: Integers,
+    rows: Integers,
+    out: Integers,
+    at: int,
+) -> int:
+    """Append everything that a unit's future depends on, in time from `now`, its banks by their parts."""
     for slot in (U_MODE, U_PORT, U_OWED, U_TARGET, U_OPEN, U_LAST_KIND):
         out[at] = state[unit + slot]
         at += 1
+    half = state[unit + U_HALF]
     out[at] = min(FAR, state[unit + U_DUE] - now)
     out[at + 1] = state[unit + U_DATA_END] - now
     out[at + 2] = max(LONG_AGO, state[unit + U_REFRESHED] - now)
-    out[at + 3] = state[unit + U_HALF]
-    out[at + 4] = state[unit + U_DEADLINE] - now if state[unit + U_HALF] >= 0 else 0
-    out[at + 5] = state[state[unit + U_HALF_ENTRY] + Q_SEQUENCE] if state[unit + U_HALF] >= 0 else 0
-    if state[unit + U_HALF] >= 0:
+    out[at + 3] = parts[half] if half >= 0 else half
+    out[at + 4] = state[unit + U_DEADLINE] - now if half >= 0 else 0
+    out[at + 5] = state[state[unit + U_HALF_ENTRY] + Q_SEQUENCE] if half >= 0 else 0
+    if half >= 0:
         out[at + 5] -= state[state[unit + U_FIRST_READ + state[unit + U_MODE]] + Q_SEQUENCE]
     at += 6
     for back in range(RING):
@@ -246,33 +263,37 @@ def _describe_unit(state: State, unit: int, now: int, row: int, out: Integers, a
         out[at] = max(LONG_AGO, state[slot] - now)
         at += 1
     at = _describe_times(state, unit + U_EARLIEST, COMMANDS, now, out, at)
-    at = _describe_times(state, unit + state[O_RANKS], state[H_RANKS] * COMMANDS, now, out, at)
-    at = _describe_times(state, unit + state[O_GROUPS], state[H_GROUPS] * COMMANDS, now, out, at)
-    for bank in range(state[H_BANKS]):
-        slot = unit + state[O_BANKS] + bank * B_SIZE
+    for level, shift in ((O_RANKS, H_RANK_SHIFT), (O_GROUPS, H_GROUP_SHIFT)):
+        for first in range(0, state[H_BANKS], 1 << state[shift]):
+            slot = unit + state[level] + (banks[first] >> state[shift]) * COMMANDS
+            at = _describe_times(state, slot, COMMANDS, now, out, at)
+    for part in range(state[H_BANKS]):
+        slot = unit + state[O_BANKS] + banks[part] * B_SIZE
         at = _describe_times(state, slot, COMMANDS, now, out, at)
-        out[at] = state[slot + B_ROW] - row if state[slot + B_ROW] >= 0 else -(1 << 40)
+        out[at] = state[slot + B_ROW] - rows[part] if state[slot + B_ROW] >= 0 else -(1 << 40)
         out[at + 1] = state[slot + B_BYPASSED]
         out[at + 2] = max(LONG_AGO, state[slot + B_REFRESHED] - now)
         at += 3
-    return _describe_queues(state, unit, now, row, out, at)
+    return _describe_queues(state, unit, now, parts, rows, out, at)
 
 
 @kernel
-def describe_channel(state: State, index: int, now: int, row: int, out: Integers) -> int:
-    """Write what a channel's future depends on to `out`, in time from `now`, rows from `row`.
+def describe_channel(
+    state: State, index: int, now: int, banks: Integers, parts: Integers, rows: Integers, out: Integers
+) -> int:
+    """Write what a channel's future depends on to `out`; return how many numbers those are.
 
-    Returns how many numbers those are.
-
-    Two equal descriptions have equal futures, if the streams stand alike: every cycle later by the difference
-    of the times, every row by that of the rows.
+    banks: [unit, part] the bank that plays it now; parts: [unit, bank] its part; rows: [unit, part] the row
+    from which its rows are counted. Two equal descriptions have equal futures, if the streams stand alike:
+    every cycle later by the difference of the times, each bank and row that of the same part.
     """
     channel = state[H_CHANNELS] + index * state[H_CHANNEL_SIZE]
     at = _describe_times(state, channel + CH_BUSES, 2, now, out, 0)
     out[at] = state[channel + CH_LAST] - index * state[H_PSEUDO]
     at += 1
     for position in range(state[H_PSEUDO]):
-        at = _describe_unit(state, channel + CH_UNITS + position * state[H_UNIT_SIZE], now, row, out, at)
+        unit = channel + CH_UNITS + position * state[H_UNIT_SIZE]
+        at = _describe_unit(state, unit, now, banks[position], parts[position], rows[position], out, at)
     return at
 
 
@@ -282,31 +303,64 @@ def _shift_times(state: State, first: int, count: int, cycles: int) -> None:
         state[slot] += cycles
 
 
+@inner
+def _exchange(state: State, first: int, size: int, banks: Integers, shift: int, scratch: Integers) -> None:
+    """Move what stands for each bank, or for 2**shift of them, in places of `size`, to that of another."""
+    for bank in range(0, banks.shape[0], 1 << shift):
+        for slot in range(size):
+            scratch[(bank >> shift) * size + slot] = state[first + (bank >> shift) * size + slot]
+    for bank in range(0, banks.shape[0], 1 << shift):
+        for slot in range(size):
+            state[first + (banks[bank] >> shift) * size + slot] = scratch[(bank >> shift) * size + slot]
+
+
+@inner
+def _shift_unit(
+    state: State, unit: int, cycles: int, banks: Integers, rows: Integers, scratch: Integers
+) -> None:
+    """Move a unit's state on, as `shift_channel` does."""
+    for slot in (U_NOW, U_DUE, U_DATA_END, U_REFRESHED, U_DEADLINE):
+        state[unit + slot] += cycles
+    state[unit + U_NEXT] = state[unit + U_NOW]
+    state[unit + U_PLANNED] = 0
+    state[unit + U_ARRIVAL] = 0
+    if state[unit + U_HALF] >= 0:
+        state[unit + U_HALF] = banks[state[unit + U_HALF]]
+    _shift_times(state, unit + U_RING, RING, cycles)
+    _shift_times(state, unit + U_EARLIEST, COMMANDS, cycles)
+    _shift_times(state, unit + state[O_RANKS], state[H_RANKS] * COMMANDS, cycles)
+    _shift_times(state, unit + state[O_GROUPS], state[H_GROUPS] * COMMANDS, cycles)
+    for bank in range(state[H_BANKS]):
+        slot = unit + state[O_BANKS] + bank * B_SIZE
+        _shift_times(state, slot, COMMANDS, cycles)
+        state[slot + B_REFRESHED] += cycles
+        if state[slot + B_ROW] >= 0:
+            state[slot + B_ROW] += rows[bank]
+    _exchange(state, unit + state[O_RANKS], COMMANDS, banks, state[H_RANK_SHIFT], scratch)
+    _exchange(state, unit + state[O_GROUPS], COMMANDS, banks, state[H_GROUP_SHIFT], scratch)
+    _exchange(state, unit + state[O_BANKS], B_SIZE, banks, 0, scratch)
+    for slot in range(unit + state[O_WANTING], unit + state[O_ENTRIES]):
+        state[slot] = banks[state[slot]]
+    for entry in range(unit + state[O_ENTRIES], unit + state[O_PORTS], Q_SIZE):
+        state[entry + Q_ROW] += rows[state[entry + Q_BANK]]
+        state[entry + Q_BANK] = banks[state[entry + Q_BANK]]
+        state[entry + Q_ADMITTED] += cycles
+
+
 @kernel
-def shift_channel(state: State, index: int, cycles: int, rows: int) -> None:
-    """Move a channel's state `cycles` and `rows` on; what waits in its ports is dropped."""
+def shift_channel(
+    state: State, index: int, cycles: int, banks: Integers, rows: Integers, scratch: Integers
+) -> None:
+    """Move a channel's state `cycles` on; what waits in its ports is dropped.
+
+    banks: [unit, bank] the one that plays its part then; rows: [unit, bank] how many rows later; scratch: at
+    least as large as a channel's block.
+    """
     channel = state[H_CHANNELS] + index * state[H_CHANNEL_SIZE]
     _shift_times(state, channel + CH_BUSES, 2, cycles)
     for position in range(state[H_PSEUDO]):
         unit = channel + CH_UNITS + position * state[H_UNIT_SIZE]
-        for slot in (U_NOW, U_DUE, U_DATA_END, U_REFRESHED, U_DEADLINE):
-            state[unit + slot] += cycles
-        state[unit + U_NEXT] = state[unit + U_NOW]
-        state[unit + U_PLANNED] = 0
-        state[unit + U_ARRIVAL] = 0
-        _shift_times(state, unit + U_RING, RING, cycles)
-        _shift_times(state, unit + U_EARLIEST, COMMANDS, cycles)
-        _shift_times(state, unit + state[O_RANKS], state[H_RANKS] * COMMANDS, cycles)
-        _shift_times(state, unit + state[O_GROUPS], state[H_GROUPS] * COMMANDS, cycles)
-        for bank in range(state[H_BANKS]):
-            slot = unit + state[O_BANKS] + bank * B_SIZE
-            _shift_times(state, slot, COMMANDS, cycles)
-            state[slot + B_REFRESHED] += cycles
-            if state[slot + B_ROW] >= 0:
-                state[slot + B_ROW] += rows
-        for entry in range(unit + state[O_ENTRIES], unit + state[O_PORTS], Q_SIZE):
-            state[entry + Q_ROW] += rows
-            state[entry + Q_ADMITTED] += cycles
+        _shift_unit(state, unit, cycles, banks[position], rows[position], scratch)
         for port in range(state[H_PORTS]):
             slot = unit + state[O_PORTS] + port * I_SIZE
             state[slot + I_TAKEN] = state[slot + I_PUT]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from hanok.dram import _kernels_streams as kernels
 from hanok.dram import _layout as k
 from hanok.dram._layout import State
+from hanok.dram._mapping_periods import Periods, find_periods
 from hanok.dram.mapping import Mapping, parse_mapping
 from hanok.dram.results import Counters
 from hanok.dram.standard import Standard
@@ -52,18 +53,6 @@ class StreamRun:
     bytes_per_second: float
 
 
-@dataclass(frozen=True)
-class _Geometry:
-    """How the mapping repeats: bytes after which all but rows is the same, and how many rows that is."""
-
-    mask: int
-    """Address bits that choose the unit, or 0 where they are not used for that alone."""
-    values: Integers
-    period_bytes: int
-    """0 where rows are not the highest address bits."""
-    period_rows: int
-
-
 def run_streams(
     standard: Standard,
     streams: Sequence[Stream],
@@ -81,12 +70,13 @@ def run_streams(
     table = _table(standard, streams, channels)
     parsed = parse_mapping(mapping or standard.mapping, standard, channels)
     state = state_of(standard, channels, policy, mapping, ports=max(1, len(table)), stream=stream)
-    geometry = _geometry(parsed, standard, channels)
+    in_order = bool(state[k.H_CLOSED] or state[k.H_BANK_INTERVAL])
+    periods = find_periods(parsed, standard, channels, exchange=not in_order)
     groups: dict[object, list[int]] = {}
     for channel in range(channels):
-        alike = _share(table, parsed, geometry, standard, channel) if stream else channel
+        alike = _share(table, parsed, periods, standard, channel) if stream else channel
         groups.setdefault(alike, []).append(channel)
-    runner = _Runner(standard, state, table, geometry, skips=stream)
+    runner = _Runner(standard, state, table, periods, skips=stream)
     totals = np.zeros(k.U_RING - k.C_READS, np.int64)
     cycles = simulated = 0
     for members in groups.values():
@@ -126,48 +116,21 @@ def _table(standard: Standard, streams: Sequence[Stream], channels: int) -> Inte
     return np.array(rows, np.int64).reshape(len(rows), kernels.S_SIZE)
 
 
-def _geometry(mapping: Mapping, standard: Standard, channels: int) -> _Geometry:
-    """Find what of the mapping repeats; see `_Geometry`."""
-    shape = standard.organisation
-    owned = np.cumsum([piece.bits for piece in mapping.pieces])
-    own_all = int(np.searchsorted(owned, len(mapping.letters))) + 1
-    owners, hashes = mapping.pieces[:own_all], mapping.pieces[own_all:]
-    unit_fields = ("channel", "pseudo")
-    mask = sum(((1 << p.bits) - 1) << p.address_bit for p in owners if p.field in unit_fields)
-    hashed = sum(((1 << p.bits) - 1) << p.address_bit for p in hashes)
-    plain = not hashed & mask and not any(p.field in unit_fields for p in hashes)
-    units = channels * shape.pseudo_channels
-    values = np.zeros(units, np.int64)
-    for number in range(units):
-        found = dict(zip(unit_fields, divmod(number, shape.pseudo_channels), strict=True))
-        for p in owners:
-            if p.field in unit_fields:
-                bits = found[p.field] >> p.field_bit & ((1 << p.bits) - 1)
-                values[number] |= bits << p.address_bit
-    rows = sum(((1 << p.bits) - 1) << p.address_bit for p in owners if p.field == "row")
-    lowest = (rows & -rows).bit_length() - 1
-    topmost = (rows | mask) >> lowest == (1 << (mapping.address_bits - lowest)) - 1 and mask >> lowest == 0
-    if not plain or not topmost or hashed & ~rows:
-        return _Geometry(mask if plain else 0, values, 0, 0)
-    used = (hashed >> lowest).bit_length()
-    return _Geometry(mask, values, 1 << (lowest + used), 1 << used)
-
-
 def _share(
-    table: Integers, mapping: Mapping, geometry: _Geometry, standard: Standard, channel: int
+    table: Integers, mapping: Mapping, periods: Periods, standard: Standard, channel: int
 ) -> tuple[object, ...] | int:
     """Return what tells a channel's share of the streams from that of others; if not known, its number."""
     pseudo = standard.organisation.pseudo_channels
     found: list[object] = []
     for address, stride, count, *_ in table.tolist():
         for number in range(channel * pseudo, (channel + 1) * pseudo):
-            if geometry.mask and stride == standard.burst_bytes:
+            if periods.mask and stride == standard.burst_bytes:
                 end = address + count * stride
-                found += [_first_of(geometry, number, at) for at in (address, end)]
-            elif geometry.mask and count <= ENUMERATED:
+                found += [_first_of(periods, number, at) for at in (address, end)]
+            elif periods.mask and count <= ENUMERATED:
                 addresses = address + np.arange(count) * stride
                 places = mapping.locate_all(addresses)
-                mine = addresses & geometry.mask == geometry.values[number]
+                mine = addresses & periods.mask == periods.values[number]
                 parts = [places[name][mine] for name in ("rank", "group", "bank", "row", "column")]
                 found.append(hashlib.sha256(np.stack(parts).tobytes()).digest())
             else:
@@ -175,12 +138,12 @@ def _share(
     return tuple(found)
 
 
-def _first_of(geometry: _Geometry, number: int, address: int) -> int:
+def _first_of(periods: Periods, number: int, address: int) -> int:
     """Return the first address of a unit from `address` on, without the bits that choose the unit."""
-    address = int(kernels.next_on_unit(address, geometry.mask, int(geometry.values[number])))
+    address = int(kernels.next_on_unit(address, periods.mask, int(periods.values[number])))
     left, position, shift = 0, 0, 0
     while address >> shift:
-        if not geometry.mask >> shift & 1:
+        if not periods.mask >> shift & 1:
             left |= (address >> shift & 1) << position
             position += 1
         shift += 1
@@ -191,24 +154,25 @@ class _Runner:
     """Runs one channel after the other; skips what repeats from one checkpoint to a later one."""
 
     def __init__(
-        self, standard: Standard, state: State, table: Integers, geometry: _Geometry, skips: bool
+        self, standard: Standard, state: State, table: Integers, periods: Periods, skips: bool
     ) -> None:
-        self.state, self.table, self.geometry = state, table, geometry
+        self.state, self.table, self.periods = state, table, periods
         self.pseudo = standard.organisation.pseudo_channels
         self.every = int(state[k.H_INTERVAL])
         if state[k.H_POSTPONED] < 0:
-            per_unit = geometry.period_bytes // (standard.burst_bytes * int(state[k.H_UNITS]))
+            per_unit = periods.period_bytes // (standard.burst_bytes * int(state[k.H_UNITS]))
             self.every = max(1, per_unit) * standard.burst_cycles
         elif state[k.H_BANK_INTERVAL]:
             self.every *= standard.organisation.banks
-        self.skips = skips and geometry.period_bytes > 0
-        self.description = np.zeros(int(state[k.H_CHANNEL_SIZE]) * 2, np.int64)
+        self.edges = max(form.align for form in standard.forms.values())
+        self.skips = skips and periods.period_bytes > 0
+        self.scratch = np.zeros(int(state[k.H_CHANNEL_SIZE]) * 2, np.int64)
 
     def run(self, channel: int) -> tuple[int, Integers, int]:
         """Return the cycle of the channel's last data, its counters, and how many bursts were stepped."""
         positions = np.zeros((self.pseudo, len(self.table)), np.int64)
         counters = units_of(self.state)[channel, :, k.C_READS : k.U_RING]
-        seen: dict[bytes, tuple[int, Integers, Integers]] = {}
+        seen: dict[bytes, tuple[int, Integers, Integers, Integers]] = {}
         size = int(self.state[k.H_CHANNEL_SIZE])
         block = self.state[int(self.state[k.H_CHANNELS]) + channel * size :][:size]
         now, skipped = 0, np.zeros_like(counters)
@@ -219,17 +183,16 @@ class _Runner:
             if not self._is_busy(channel, positions):
                 block[:], positions[:] = before
                 break
-            key, untaken = self._describe(channel, positions, now)
+            key, begun, untaken = self._describe(channel, positions, now)
             if key not in seen:
-                seen[key] = (now, untaken, counters.copy())
+                seen[key] = (now, begun, untaken, counters.copy())
                 continue
-            cycles, moved = now - seen[key][0], untaken - seen[key][1]
+            cycles, moved_periods, moved = now - seen[key][0], begun - seen[key][1], untaken - seen[key][2]
             times = self._rounds(untaken, moved, now, cycles)
             if times:
-                skipped += times * (counters - seen[key][2])
-                rows = int(moved[0, 0]) * int(self.table[0, kernels.S_STRIDE]) // self.geometry.period_bytes
-                rows *= self.geometry.period_rows
-                kernels.shift_channel(self.state, channel, times * cycles, times * rows)
+                skipped += times * (counters - seen[key][3])
+                banks, rows = self._exchanged(times * moved_periods)
+                kernels.shift_channel(self.state, channel, times * cycles, banks, rows, self.scratch)
                 positions[:] = untaken + times * moved
                 now += times * cycles
             seen.clear()
@@ -245,8 +208,8 @@ class _Runner:
             channel,
             self.table,
             positions,
-            self.geometry.mask,
-            self.geometry.values,
+            self.periods.mask,
+            self.periods.values,
             until,
         )
 
@@ -261,18 +224,27 @@ class _Runner:
     def _has_more(self, positions: Integers) -> bool:
         return bool((positions < self.table[:, kernels.S_COUNT]).any())
 
-    def _describe(self, channel: int, positions: Integers, now: int) -> tuple[bytes, Integers]:
-        """Return the channel's state without time and rows, and where it stands in each stream."""
+    def _describe(self, channel: int, positions: Integers, now: int) -> tuple[bytes, Integers, Integers]:
+        """Return the channel's state without time, banks and rows, the periods that have begun [unit], and
+        where it stands in each stream [unit, stream].
+        """
         untaken = np.zeros_like(positions)
         kernels.next_untaken(self.state, channel, self.table, positions, untaken)
         addresses = self.table[:, kernels.S_ADDRESS] + untaken * self.table[:, kernels.S_STRIDE]
-        begun = int(addresses[0, 0]) // self.geometry.period_bytes
-        size = kernels.describe_channel(
-            self.state, channel, now, begun * self.geometry.period_rows, self.description
-        )
         active = (untaken < self.table[:, kernels.S_COUNT]) & (self.table[:, kernels.S_ARRIVAL] <= now)
-        places = np.where(active, addresses - begun * self.geometry.period_bytes, -1)
-        return self.description[:size].tobytes() + places.tobytes(), untaken
+        first = np.take_along_axis(addresses, active.argmax(axis=1)[:, None], axis=1)
+        begun = np.where(np.any(active, axis=1, keepdims=True), first // self.periods.period_bytes, 0)
+        banks, rows = self._exchanged(begun[:, 0])
+        parts = banks.argsort(axis=1)
+        size = kernels.describe_channel(self.state, channel, now, banks, parts, rows, self.scratch)
+        places = np.where(active, addresses - begun * self.periods.period_bytes, -1)
+        edge = now % self.edges
+        return self.scratch[:size].tobytes() + places.tobytes() + bytes([edge]), begun[:, 0], untaken
+
+    def _exchanged(self, periods: Integers) -> tuple[Integers, Integers]:
+        """Return bank and row [unit, part] after each unit's periods."""
+        found = [self.periods.after(count) for count in periods.tolist()]
+        return np.stack([banks for banks, _ in found]), np.stack([rows for _, rows in found])
 
     def _rounds(self, untaken: Integers, moved: Integers, now: int, cycles: int) -> int:
         """Return how often streams can move on by `moved` in `cycles` before one of them ends or begins."""

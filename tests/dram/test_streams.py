@@ -20,6 +20,7 @@ from hanok.machine import Policy
 NAMES = ("HBM2_2000", "HBM3_6400", "LPDDR5_6400", "DDR5_4800", "GDDR6_16000")
 MAPPINGS = (
     "",
+    "RoBaRaCoCh",
     "row rank bank group column channel pseudo",
     "row column rank bank group channel pseudo",
     "row bank group rank pseudo channel column",
@@ -156,6 +157,14 @@ def test_what_repeats_is_skipped(
 ) -> None:
     """Within a million bursts or so all but the time and the rows' numbers comes back, refreshes and all."""
     found = check_streams(Load(name, 1, "", Policy(page=page, refresh=refresh), streams))
+    assert found.simulated_bursts < found.bursts
+
+
+@pytest.mark.parametrize("name", ["HBM2_2000", "HBM3_6400", "HBM3E_9200", "LPDDR5_6400", "DDR5_4800"])
+def test_what_repeats_in_other_banks_is_skipped(name: str) -> None:
+    """Bank after bank, each pseudo-channel at its own pace: the banks have exchanged their parts."""
+    streams = (Stream(0, 2 * LONG), Stream(1 << 27, LONG))
+    found = check_streams(Load(name, 1, "RoBaRaCoCh", Policy(), streams))
     assert found.simulated_bursts < found.bursts
 
 
