@@ -1,0 +1,32 @@
+"""Why a core stops: the causes that the `cause` register reports."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Fault(IntEnum):
+    """A cause; 0 means that the core has not stopped."""
+
+    NONE = 0
+    ILLEGAL_OPCODE = 1
+    NO_SUCH_UNIT = 2
+    NO_SUCH_FLAG = 3
+    NO_SUCH_WORD = 4
+    NO_SUCH_BIT = 5
+    CUT_SHORT = 6
+    FETCH_ERROR = 7
+    UNALIGNED_CODE = 8
+
+
+MEANING = {
+    Fault.NONE: "the core has not stopped",
+    Fault.ILLEGAL_OPCODE: "no instruction has this opcode",
+    Fault.NO_SUCH_UNIT: "wait or post names a unit that is not there",
+    Fault.NO_SUCH_FLAG: "a flag is set that the instruction does not have",
+    Fault.NO_SUCH_WORD: "the bitmap names words that the format does not have",
+    Fault.NO_SUCH_BIT: "bits behind the last field of the format are set",
+    Fault.CUT_SHORT: "the code ends within an instruction",
+    Fault.FETCH_ERROR: "the memory answered a fetch with an error",
+    Fault.UNALIGNED_CODE: "address or length of the code is not a multiple of 4",
+}

@@ -1,0 +1,62 @@
+"""The queue of a unit: whole records in a memory with a registered read, the oldest one at its output."""
+
+from typing import Any
+
+from amaranth.hdl import Module, Mux, ShapeLike, Signal
+from amaranth.lib import memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+QUEUE_LATENCY_CYCLES = 2
+"""From the cycle in which a record is taken to the first in which it is the head of an empty queue."""
+
+
+class RecordQueue(wiring.Component):
+    """First in, first out, of exactly `depth` records.
+
+    A record that is taken at `put` in cycle t is at `head` from t + 2 on, or from the cycle after the one
+    before it has left, whichever is later. An entry that leaves in cycle t makes room for one at t + 1.
+    `entered` is 1 in the cycle in which a record that came to an empty queue could first be at `head`, once
+    for each record. `empty`: it holds none. `clear` makes it so.
+    """
+
+    def __init__(self, shape: ShapeLike, depth: int) -> None:
+        assert depth >= 1, f"a queue of {depth} records holds nothing"
+        super().__init__(
+            {
+                "clear": In(1),
+                "put": In(stream.Signature(shape)),
+                "head": Out(stream.Signature(shape)),
+                "entered": Out(1),
+                "empty": Out(1),
+            }
+        )
+        self.shape, self.depth = shape, depth
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.rows = rows = memory.Memory(shape=self.shape, depth=self.depth, init=[])
+        write, read = rows.write_port(), rows.read_port()
+        level, stored = Signal(range(self.depth + 1)), Signal(range(self.depth + 1))
+        last_row, reads, was_put = self.depth - 1, Signal(), Signal()
+        puts, leaves = self.put.valid & self.put.ready, self.head.valid & self.head.ready
+        m.d.comb += [
+            self.empty.eq(level == 0),
+            self.put.ready.eq((level != self.depth) & ~self.clear),
+            write.en.eq(puts),
+            write.data.eq(self.put.payload),
+            self.head.payload.eq(read.data),
+            reads.eq((stored != 0) & (~self.head.valid | self.head.ready)),
+            read.en.eq(reads),
+        ]
+        m.d.sync += [level.eq(level + puts - leaves), stored.eq(stored + puts - reads)]
+        m.d.sync += [was_put.eq(puts), self.entered.eq(was_put)]
+        with m.If(puts):
+            m.d.sync += write.addr.eq(Mux(write.addr == last_row, 0, write.addr + 1))
+        with m.If(reads):
+            m.d.sync += [read.addr.eq(Mux(read.addr == last_row, 0, read.addr + 1)), self.head.valid.eq(1)]
+        with m.Elif(leaves):
+            m.d.sync += self.head.valid.eq(0)
+        with m.If(self.clear):
+            m.d.sync += [level.eq(0), stored.eq(0), write.addr.eq(0), read.addr.eq(0)]
+            m.d.sync += [self.head.valid.eq(0), was_put.eq(0), self.entered.eq(0)]
+        return m
