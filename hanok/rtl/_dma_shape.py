@@ -1,0 +1,123 @@
+"""Sizes that the DMA engines derive from chip and memory, and the layout of a transfer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.lib import data
+
+from hanok.errors import ChipError
+from hanok.machine import Dma
+from hanok.rtl.axi import MAX_DATA_BYTES
+
+STRIDE_BITS = 32
+LEVELS = (1, 2, 3)
+
+
+@dataclass(frozen=True)
+class DmaShape:
+    """What an engine is made for.
+
+    Widths are such that no step out of the memory goes unseen: from an address inside, a stride or a run
+    of 32 bits ends outside of it without wrapping around.
+    """
+
+    width: int
+    burst_bytes: int
+    outstanding: int
+    address_bits: int
+    scratchpad_bits: int
+
+    @classmethod
+    def of(cls, dma: Dma, burst_bytes: int, address_bits: int, scratchpad_bytes: int) -> DmaShape:
+        """Derive the sizes; raise ChipError for what the engines cannot do."""
+        if burst_bytes & (burst_bytes - 1) or not 4 <= burst_bytes <= MAX_DATA_BYTES:
+            raise ChipError(
+                f"memory.standard: bursts of {burst_bytes} bytes; allowed in gates: powers of two from 4 to "
+                f"{MAX_DATA_BYTES}, the widest AXI4 bus"
+            )
+        if dma.bytes_per_cycle > burst_bytes:
+            raise ChipError(
+                f"core.dma.bytes_per_cycle: {dma.bytes_per_cycle}; allowed in gates: at most a burst of "
+                f"{burst_bytes} bytes, since AXI takes one address in a cycle"
+            )
+        if dma.expand_lanes:
+            raise ChipError(
+                f"core.dma.expand_lanes: {dma.expand_lanes}; allowed in gates: 0, there is no decoder yet"
+            )
+        if not burst_bytes.bit_length() <= address_bits <= 62:
+            raise ChipError(f"memory: addresses of {address_bits} bits; allowed in gates: at most 62")
+        bits = max(1, (scratchpad_bytes - 1).bit_length())
+        return cls(dma.bytes_per_cycle, burst_bytes, dma.outstanding, address_bits, bits)
+
+    @property
+    def offset_bits(self) -> int:
+        """Bits of a byte's place in its burst."""
+        return self.burst_bytes.bit_length() - 1
+
+    @property
+    def dram_bits(self) -> int:
+        return max(self.address_bits, STRIDE_BITS) + 1
+
+    @property
+    def number_bits(self) -> int:
+        """Bits of a burst's number, its address without the offset."""
+        return self.dram_bits - self.offset_bits
+
+    @property
+    def lanes(self) -> int:
+        """Bytes over which beats are turned: the width, rounded up to a power of two."""
+        return 1 << (self.width - 1).bit_length()
+
+    @property
+    def ring_bits(self) -> int:
+        """Bits of a slot's number.
+
+        There is a slot more than may be open, so that the bytes that the cycle engine has in its beat
+        register can stay in the slot; and an even number, so that neighbours lie in different memories.
+        """
+        return max(2, self.outstanding.bit_length())
+
+    @property
+    def transfer(self) -> data.StructLayout:
+        """A transfer's runs, with addresses and strides cut to what is needed."""
+        return data.StructLayout(
+            {
+                "run_bytes": 32,
+                **{f"count_{level}": 32 for level in LEVELS},
+                "dram": walk_layout(self.dram_bits),
+                "sram": walk_layout(self.scratchpad_bits),
+            }
+        )
+
+    def connect_transfer(self, m: Module, transfer: Any, record: Any) -> None:
+        """Drive a transfer from an instruction's record."""
+        m.d.comb += transfer.run_bytes.eq(record.run_bytes)
+        for side in ("dram", "sram"):
+            m.d.comb += transfer[side].address.eq(record[f"{side}_address"])
+        for level in LEVELS:
+            m.d.comb += transfer[f"count_{level}"].eq(record[f"count_{level}"])
+            for side in ("dram", "sram"):
+                m.d.comb += transfer[side][f"stride_{level}"].eq(record[f"{side}_stride_{level}"])
+
+
+def walk_layout(bits: int) -> data.StructLayout:
+    """Return the layout of where runs lie on one side."""
+    stride = signed(min(bits, STRIDE_BITS))
+    return data.StructLayout({"address": bits, **{f"stride_{level}": stride for level in LEVELS}})
+
+
+def first_bytes(count: Value, width: int) -> Value:
+    """Return a mask of the first `count` of `width` bytes; all where there are more."""
+    return Cat(*(count > index for index in range(width)))
+
+
+def rotate_bytes(m: Module, value: Value, count: Value) -> Value:
+    """Turn bytes to the right: byte i of the result is byte i + count, modulo their number."""
+    for bit in range(len(count)):
+        turned = Signal(len(value))
+        m.d.comb += turned.eq(Mux(count[bit], value.rotate_right(8 << bit), value))
+        value = turned
+    return value

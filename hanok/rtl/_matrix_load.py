@@ -1,0 +1,210 @@
+"""The weight loader: tiles to the shadow weights, biases to their slots."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hanok.isa.table import FLAG_BIAS, MATRIX, Opcode
+from hanok.machine import Matrix
+from hanok.rtl._matrix_setup import dilation_bits
+from hanok.rtl.array import weight_sources
+from hanok.rtl.records import record_layout
+from hanok.units import ceil_div
+
+BIAS_ROWS = 4
+"""An int32 bias takes the bytes of four weight rows."""
+
+
+def bias_reads(matrix: Matrix) -> int:
+    """Reads of the weight port for the biases of a block."""
+    return ceil_div(BIAS_ROWS, matrix.preload_rows_per_cycle)
+
+
+class MatrixLoader(wiring.Component):
+    """Reads a tile after the other, as `preload_cycles` counts: cycle 0 is that of `start` or `begin`.
+
+    Reads go out from cycle 1 on, weights before biases; memory answers a cycle later, and in the cycle after
+    that the beat goes to the shadow weights (`select`, `used`). `loaded` is 1 from the cycle on in which the
+    tile may begin to stream, two cycles before its weights are swapped. `begin` says that it does.
+    """
+
+    def __init__(self, matrix: Matrix, address_bits: int) -> None:
+        self._matrix, self._address_bits = matrix, address_bits
+        beat = matrix.columns * matrix.preload_rows_per_cycle
+        selects = sum(len(weight_sources(matrix, row)) for row in range(matrix.rows))
+        super().__init__(
+            {
+                "record": In(record_layout(MATRIX)),
+                "start": In(1),
+                "dilation": In(dilation_bits(matrix)),
+                "begin": In(1),
+                "ready": Out(1),
+                "loaded": Out(1),
+                "read": Out(1),
+                "address": Out(address_bits),
+                "mask": Out(beat),
+                "select": Out(selects),
+                "used": Out(range(matrix.columns + 1)),
+                "bias_part": Out(bias_reads(matrix)),  # which part of a block's biases memory answers now
+                "bias_ends": Out(1),  # a tile with biases begins to stream
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        self._registers()
+        busy, counts, settles, last = Signal(), Signal(), Signal(), Signal()
+        beat = self._matrix.preload_rows_per_cycle
+        m.d.comb += self.ready.eq(~busy | (self.begin & last))
+        m.d.comb += self.bias_ends.eq(self.begin & self._has_bias)
+        with m.If(counts):
+            m.d.sync += self._total_left.eq(self._total_left - beat)
+            with m.If(self._total_left <= beat):
+                m.d.sync += [counts.eq(0), settles.eq(1)]
+        with m.If(settles):
+            m.d.sync += [settles.eq(0), self.loaded.eq(1)]
+        self._read(m)
+        self._answer(m)
+        self._next(m, last)
+        with m.If(self.begin):
+            m.d.sync += [self.loaded.eq(0), busy.eq(~last), counts.eq(~last)]
+        with m.If(self.start):
+            m.d.sync += [busy.eq(1), counts.eq(1)]
+        return m
+
+    def _registers(self) -> None:
+        matrix, record = self._matrix, self.record
+
+        def register(like: Any, name: str) -> Signal:
+            return Signal(like, name=name, reset_less=True)
+
+        count = 16 + BIAS_ROWS.bit_length()
+        self._depthwise, self._bias = register(1, "depthwise"), register(1, "bias")
+        self._held = {
+            name: register(record[name].shape(), name)
+            for name in ("tap_bytes", "taps_x", "taps_y", "last_columns")
+        }
+        self._left = {
+            name: register(record[name].shape(), f"{name}_left")
+            for name in ("tap_bytes", "taps_x", "taps_y", "blocks")
+        }
+        self._weight_address = register(self._address_bits, "weight_address")
+        self._bias_address = register(self._address_bits, "bias_address")
+        self._rows_left = Signal(count, name="rows_left")
+        self._beat_bytes = register(len(self.mask).bit_length(), "beat_bytes")
+        self._bias_left = Signal(range(bias_reads(matrix) + 1), name="bias_left")
+        self._bias_bytes = register((4 * matrix.columns).bit_length(), "bias_bytes")
+        self._total_left = register(count, "total_left")
+        self._has_bias = register(1, "has_bias")
+        self._number = register(range(ceil_div(matrix.rows, matrix.preload_rows_per_cycle) + 1), "number")
+
+    def _tile(self, m: Module, rows: Value, used: Value, bias: Value) -> None:
+        """Take the counts of a tile of `rows` rows."""
+        beat = self._matrix.preload_rows_per_cycle
+        m.d.sync += [
+            self.used.eq(used),
+            self._rows_left.eq(rows),
+            self._beat_bytes.eq(used * Mux(rows > beat, beat, rows)[: beat.bit_length()]),
+            self._total_left.eq(rows + Mux(bias, BIAS_ROWS, 0)),
+            self._bias_left.eq(Mux(bias, bias_reads(self._matrix), 0)),
+            self._bias_bytes.eq(used << 2),
+            self._has_bias.eq(bias),
+            self._number.eq(0),
+        ]
+
+    def _next(self, m: Module, last: Signal) -> None:
+        """Go on to the next tile at `begin`, to the first of a record at `start`."""
+        matrix, held, left, record = self._matrix, self._held, self._left, self.record
+        chunk_ends, tap_ends, block_ends = (Signal(name=f"{name}_ends") for name in ("chunk", "tap", "block"))
+        m.d.comb += [
+            chunk_ends.eq(left["tap_bytes"] <= matrix.rows),
+            tap_ends.eq(chunk_ends & ((left["taps_x"] == 1) | self._depthwise)),
+            block_ends.eq(tap_ends & (left["taps_y"] == 1)),
+            last.eq(block_ends & (left["blocks"] == 1)),
+        ]
+        bytes_left = Signal.like(left["tap_bytes"], name="next_bytes")
+        m.d.comb += bytes_left.eq(Mux(chunk_ends, held["tap_bytes"], left["tap_bytes"] - matrix.rows))
+        with m.If(self.begin):
+            m.d.sync += left["tap_bytes"].eq(bytes_left)
+            with m.If(chunk_ends):
+                m.d.sync += left["taps_x"].eq(Mux(tap_ends, held["taps_x"], left["taps_x"] - 1))
+            with m.If(tap_ends):
+                m.d.sync += left["taps_y"].eq(Mux(block_ends, held["taps_y"], left["taps_y"] - 1))
+            with m.If(block_ends):
+                m.d.sync += left["blocks"].eq(left["blocks"] - 1)
+            fits = left["blocks"] - block_ends == 1
+            used = Mux(fits, held["last_columns"], matrix.columns)
+            self._tile(
+                m,
+                Mux(self._depthwise, held["taps_x"], self._chunk(bytes_left)),
+                used,
+                block_ends & self._bias,
+            )
+            with m.If(last):
+                m.d.sync += [self._rows_left.eq(0), self._bias_left.eq(0)]
+        with m.If(self.start):
+            depthwise, bias = record.opcode == Opcode.DEPTHWISE, (record.flags & FLAG_BIAS) != 0
+            m.d.sync += [self._depthwise.eq(depthwise), self._bias.eq(bias)]
+            m.d.sync += [register.eq(record[name]) for name, register in held.items()]
+            m.d.sync += [register.eq(record[name]) for name, register in left.items()]
+            m.d.sync += [
+                self._weight_address.eq(record.weight_address),
+                self._bias_address.eq(record.bias_address),
+            ]
+            used = Mux(record.blocks == 1, record.last_columns, matrix.columns)
+            self._tile(m, Mux(depthwise, record.taps_x, self._chunk(record.tap_bytes)), used, bias)
+
+    def _chunk(self, tap_bytes: Value) -> Value:
+        rows = self._matrix.rows
+        return Mux(tap_bytes > rows, rows, tap_bytes)[: rows.bit_length()]
+
+    def _read(self, m: Module) -> None:
+        """A read of the weight port: rows of the tile, then biases."""
+        matrix = self._matrix
+        beat, width = matrix.preload_rows_per_cycle, len(self.mask)
+        weights, size = Signal(), Signal(range(width + 1))
+        m.d.comb += weights.eq(self._rows_left != 0)
+        rest = Signal.like(self._rows_left, name="rows_rest")
+        m.d.comb += rest.eq(Mux(self._rows_left > beat, self._rows_left - beat, 0))
+        with m.If(weights):
+            m.d.comb += [self.address.eq(self._weight_address), size.eq(self._beat_bytes)]
+            m.d.sync += [
+                self._weight_address.eq(self._weight_address + self._beat_bytes),
+                self._rows_left.eq(rest),
+                self._beat_bytes.eq(self.used * Mux(rest > beat, beat, rest)[: beat.bit_length()]),
+                self._number.eq(self._number + 1),
+            ]
+        with m.Elif(self._bias_left != 0):
+            m.d.comb += size.eq(Mux(self._bias_bytes > width, width, self._bias_bytes))
+            m.d.comb += self.address.eq(self._bias_address)
+            m.d.sync += [
+                self._bias_address.eq(self._bias_address + size),
+                self._bias_bytes.eq(self._bias_bytes - size),
+                self._bias_left.eq(self._bias_left - 1),
+            ]
+        m.d.comb += self.read.eq(size != 0)
+        m.d.comb += [self.mask[at].eq(size > at) for at in range(width)]
+
+    def _answer(self, m: Module) -> None:
+        """A cycle after the read: which array rows take which row of the beat, in the cycle after that."""
+        matrix = self._matrix
+        beat, reads = matrix.preload_rows_per_cycle, bias_reads(matrix)
+        number, valid = Signal.like(self._number, name="answered_number"), Signal(beat)
+        m.d.sync += number.eq(self._number)
+        m.d.sync += [valid[source].eq(self._rows_left > source) for source in range(beat)]
+        parts = [(self._rows_left == 0) & (self._bias_left == reads - part) for part in range(reads)]
+        m.d.sync += self.bias_part.eq(Cat(parts))
+        numbers = [number == at for at in range(ceil_div(matrix.rows, beat))]
+        dilations = [Value.cast(1), *(self.dilation == at for at in range(1, matrix.rows))]
+        selects: list[Value] = []
+        for row in range(matrix.rows):
+            for source, cases in weight_sources(matrix, row).items():
+                chosen: Any = 0
+                for dilation, at in cases:
+                    chosen |= dilations[dilation] & numbers[at]
+                selects.append(valid[source] & chosen)
+        m.d.sync += self.select.eq(Cat(selects))

@@ -1,0 +1,239 @@
+"""The walk over activations: a position a cycle, over rows, chunks, taps and blocks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Module, Mux, Signal, Value, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from hanok.machine import Matrix
+from hanok.rtl._matrix_remainder import VALUE_BITS
+from hanok.rtl._matrix_setup import COORDINATE_BITS, accumulator_row_bits, dilation_bits, walk_layout
+
+
+def position_layout(matrix: Matrix, address_bits: int) -> data.StructLayout:
+    """A position as it streams: what is read, and what becomes of the sums."""
+    return data.StructLayout(
+        {
+            "address": address_bits,
+            "mask": max(matrix.rows, matrix.columns),  # bytes inside the limits; the others are `pad`
+            "pad": 8,
+            "depthwise": 1,
+            "entry": dilation_bits(matrix),  # array row where DEPTHWISE's pixels enter
+            "writes": 1,  # the window is whole, or CONV: the sums go to accumulator row `row`
+            "row": accumulator_row_bits(matrix),
+            "used": range(matrix.columns + 1),
+            "adds": 1,  # to what the accumulators hold; otherwise to the bias or zero
+            "bias": 1,
+            "tile_first": 1,
+            "tile_last": 1,
+            "last": 1,  # of the instruction
+        }
+    )
+
+
+class MatrixWalk(wiring.Component):
+    """Positions in the order of the stream.
+
+    `first` is taken while `pending`, when the positions before it have been made. A position is made a
+    cycle ahead: coordinates move in one cycle, address and mask are formed of them in the next and stand in
+    `position` while `valid`, until `take`.
+    """
+
+    def __init__(self, matrix: Matrix, address_bits: int) -> None:
+        self._matrix, self._address_bits = matrix, address_bits
+        super().__init__(
+            {
+                "first": In(walk_layout(matrix, address_bits)),
+                "pending": In(1),
+                "taken": Out(1),
+                "position": Out(position_layout(matrix, address_bits)),
+                "valid": Out(1),
+                "take": In(1),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        self._held = held = Signal.like(self.first, reset_less=True)
+        walks, moves = Signal(), Signal()
+        row = data.StructLayout(
+            {"y": signed(COORDINATE_BITS), "slot": signed(VALUE_BITS), "offset": self._address_bits}
+        )
+        self._rows = {
+            name: Signal(row, name=f"row_{name}", reset_less=True) for name in ("now", "tap", "block")
+        }
+        self._x = {
+            name: Signal(signed(COORDINATE_BITS), name=f"x_{name}", reset_less=True)
+            for name in ("now", "tile", "tap", "block")
+        }
+        names = ("out_width", "out_height", "tap_bytes", "taps_x", "taps_y", "blocks")
+        self._left = {name: Signal.like(held[name], name=f"{name}_left", reset_less=True) for name in names}
+        flags = self._flags(m)
+        m.d.comb += [
+            moves.eq(walks & (~self.valid | self.take)),
+            self.taken.eq(self.pending & (~walks | (moves & flags["last"]))),
+        ]
+        with m.If(moves):
+            self._emit(m, flags)
+            self._move(m, flags)
+            with m.If(flags["last"]):
+                m.d.sync += walks.eq(0)
+        with m.Elif(self.take):
+            m.d.sync += self.valid.eq(0)
+        with m.If(self.taken):
+            m.d.sync += [walks.eq(1), held.eq(self.first)]
+            self._begin(m)
+        return m
+
+    def _flags(self, m: Module) -> dict[str, Signal]:
+        """Which loops the present position ends."""
+        left, names = self._left, ("writes", "row", "tile", "chunks", "taps_x", "block", "last")
+        flags = {name: Signal(name=f"ends_{name}") for name in names}
+        self._window_left = Signal(dilation_bits(self._matrix), reset_less=True)
+        self._phase = Signal(dilation_bits(self._matrix), reset_less=True)
+        self._gap = Signal(signed(COORDINATE_BITS), reset_less=True)
+        self._accumulator_row = Signal(accumulator_row_bits(self._matrix), reset_less=True)
+        self._block_row = Signal.like(self._accumulator_row, reset_less=True)
+        self._tile_first, self._block_first = Signal(reset_less=True), Signal(reset_less=True)
+        m.d.comb += [
+            flags["writes"].eq((self._window_left == 0) & (self._gap == 0)),
+            flags["row"].eq(flags["writes"] & (left["out_width"] == 1)),
+            flags["tile"].eq(flags["row"] & (left["out_height"] == 1)),
+            flags["chunks"].eq(flags["tile"] & (left["tap_bytes"] <= self._matrix.rows)),
+            flags["taps_x"].eq(flags["chunks"] & (left["taps_x"] == 1)),
+            flags["block"].eq(flags["taps_x"] & (left["taps_y"] == 1)),
+            flags["last"].eq(flags["block"] & (left["blocks"] == 1)),
+        ]
+        return flags
+
+    def _begin(self, m: Module) -> None:
+        """The first position of an instruction."""
+        first = self.first
+        for row in self._rows.values():
+            m.d.sync += [row.y.eq(first.y_start), row.slot.eq(first.slot), row.offset.eq(first.offset)]
+        m.d.sync += [x.eq(first.x_start) for x in self._x.values()]
+        m.d.sync += [left.eq(first[name]) for name, left in self._left.items()]
+        m.d.sync += [
+            self._window_left.eq(first.window_taps),
+            self._phase.eq(first.dilation),
+            self._gap.eq(0),
+            self._accumulator_row.eq(first.accumulator_row),
+            self._block_row.eq(first.accumulator_row),
+            self._tile_first.eq(1),
+            self._block_first.eq(1),
+        ]
+
+    def _emit(self, m: Module, flags: dict[str, Signal]) -> None:
+        """Form the position: address, bytes inside the limits, and where its sums go."""
+        held, position, x, row = self._held, self.position, self._x["now"], self._rows["now"]
+        width, rows = len(position.mask), self._matrix.rows
+        used = Mux(self._left["blocks"] == 1, held.last_columns, self._matrix.columns)
+        chunk = Mux(self._left["tap_bytes"] > rows, rows, self._left["tap_bytes"])
+        size, low, high = (Signal(range(width + 1), name=name) for name in ("size", "low", "high"))
+        rest = held.x_limit - x
+        m.d.comb += [
+            size.eq(Mux(held.depthwise, used, chunk)),
+            low.eq(Mux(x >= 0, 0, Mux(x < -width, width, -x))),
+            high.eq(Mux(rest < 0, 0, Mux(rest > size, size, rest))),
+        ]
+        inside = (row.y >= 0) & (row.y < held.y_limit)
+        m.d.sync += [position.mask[at].eq(inside & (low <= at) & (high > at)) for at in range(width)]
+        m.d.sync += [
+            self.valid.eq(1),
+            position.address.eq(row.offset + x),
+            position.pad.eq(held.pad),
+            position.depthwise.eq(held.depthwise),
+            position.entry.eq(held.window_taps * held.dilation),
+            position.writes.eq(flags["writes"]),
+            position.row.eq(self._accumulator_row),
+            position.used.eq(used),
+            position.adds.eq(~self._block_first | held.accumulate),
+            position.bias.eq(self._block_first & held.bias),
+            position.tile_first.eq(self._tile_first),
+            position.tile_last.eq(flags["tile"]),
+            position.last.eq(flags["last"]),
+        ]
+
+    def _move(self, m: Module, flags: dict[str, Signal]) -> None:
+        """To the next position: the innermost loop that goes on moves, those inside it begin anew."""
+        held, left, x, rows = self._held, self._left, self._x, self._rows
+        m.d.sync += self._tile_first.eq(0)
+        self._pixel(m, flags)
+        with m.If(~flags["row"]):
+            m.d.sync += x["now"].eq(x["now"] + held.x_step)
+        with m.Elif(~flags["tile"]):
+            m.d.sync += [x["now"].eq(x["tile"]), left["out_height"].eq(left["out_height"] - 1)]
+            m.d.sync += rows["now"].eq(self._stepped(m, rows["now"], held.y_stride, "stride"))
+        with m.Else():
+            m.d.sync += [
+                self._tile_first.eq(1),
+                self._block_first.eq(0),
+                left["out_height"].eq(held.out_height),
+            ]
+            m.d.sync += self._accumulator_row.eq(self._block_row)
+            self._tile(m, flags)
+
+    def _pixel(self, m: Module, flags: dict[str, Signal]) -> None:
+        """Columns of a row; DEPTHWISE counts the pixels until the window is whole, then those between."""
+        held, out_width, gap = self._held, self._left["out_width"], self._gap
+        with m.If(flags["writes"]):
+            m.d.sync += [out_width.eq(out_width - 1), gap.eq(held.gap)]
+            m.d.sync += self._accumulator_row.eq(self._accumulator_row + 1)
+        with m.Elif(self._window_left == 0):
+            m.d.sync += gap.eq(gap - held.pixel_pitch)
+        with m.Elif(self._phase == 1):
+            m.d.sync += [self._window_left.eq(self._window_left - 1), self._phase.eq(held.dilation)]
+        with m.Else():
+            m.d.sync += self._phase.eq(self._phase - 1)
+        with m.If(flags["row"]):
+            m.d.sync += [out_width.eq(held.out_width), gap.eq(0), self._window_left.eq(held.window_taps)]
+
+    def _tile(self, m: Module, flags: dict[str, Signal]) -> None:
+        """The next tile: chunk, horizontal tap, vertical tap or block."""
+        held, left, x, rows = self._held, self._left, self._x, self._rows
+
+        def restart(number: int, to: Value) -> None:
+            """Positions begin at `to`, for the loops inside loop `number` too."""
+            m.d.sync += [x[name].eq(to) for name in ("now", "tile", "tap", "block")[: number + 1]]
+
+        with m.If(flags["chunks"]):
+            m.d.sync += left["tap_bytes"].eq(held.tap_bytes)
+        with m.Else():
+            m.d.sync += left["tap_bytes"].eq(left["tap_bytes"] - self._matrix.rows)
+            restart(1, x["tile"] + self._matrix.rows)
+        with m.If(~flags["taps_x"]):
+            m.d.sync += rows["now"].eq(rows["tap"])
+            with m.If(flags["chunks"]):
+                m.d.sync += left["taps_x"].eq(left["taps_x"] - 1)
+                restart(2, x["tap"] + held.x_tap)
+        with m.Else():
+            m.d.sync += left["taps_x"].eq(held.taps_x)
+            with m.If(~flags["block"]):
+                lower = self._stepped(m, rows["tap"], held.y_dilation, "dilation")
+                m.d.sync += [left["taps_y"].eq(left["taps_y"] - 1)]
+                m.d.sync += [rows["now"].eq(lower), rows["tap"].eq(lower)]
+                restart(2, x["block"])
+            with m.Else():
+                m.d.sync += [left["taps_y"].eq(held.taps_y), left["blocks"].eq(left["blocks"] - 1)]
+                m.d.sync += [rows[name].eq(rows["block"]) for name in ("now", "tap")]
+                m.d.sync += [self._block_first.eq(1), self._block_row.eq(self._accumulator_row + 1)]
+                m.d.sync += self._accumulator_row.eq(self._accumulator_row + 1)
+                restart(3, x["block"] + held.x_block)
+
+    def _stepped(self, m: Module, row: Any, rows: Value, name: str) -> Value:
+        """A row moved by a step; the slot stays in its ring."""
+        held = self._held
+        low = row.slot + held[f"{name}_slots_low"]
+        high = row.slot + held[f"{name}_slots_high"]
+        wraps = low < 0
+        offset = Mux(wraps, held[f"{name}_offset_high"], held[f"{name}_offset_low"])
+        moved = Signal(row.shape(), name=f"{name}_moved")
+        m.d.comb += [
+            moved.y.eq(row.y + rows),
+            moved.slot.eq(Mux(wraps, high, low)),
+            moved.offset.eq(row.offset + offset),
+        ]
+        return moved

@@ -1,0 +1,118 @@
+"""What a CHAIN needs before its first group: rows modulo the ring, and products of strides and pitches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Array, Module, Mux, Signal, signed, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from hanok.isa.table import VECTOR
+from hanok.rtl.records import record_layout
+
+SPLIT_STEPS = 34
+"""Bits of |y_start + ring_start|, one a cycle."""
+PRODUCTS = ("start", "stride", "dilation", "ring", "x_start", "x_stride", "x_dilation")
+
+
+def plan_layout(address_bits: int) -> data.StructLayout:
+    """Slots of the ring for y_start, y_stride and y_dilation, and addresses of rows and pixels.
+
+    Without a ring the slots are not used, and rows count from y = 0.
+    """
+    slots = {f"slot_{name}": unsigned(32) for name in ("start", "stride", "dilation")}
+    rows = {f"row_{name}": unsigned(address_bits) for name in PRODUCTS[:4]}
+    pixels = {name: unsigned(address_bits) for name in PRODUCTS[4:]}
+    return data.StructLayout({**slots, **rows, **pixels})
+
+
+class Modulo(wiring.Component):
+    """The remainder of a number of up to 34 bits by one of 32, as Python's %: a `step` for each bit."""
+
+    def __init__(self) -> None:
+        flags = {"start": In(1), "step": In(1)}
+        super().__init__({**flags, "number": In(signed(35)), "divisor": In(32), "remainder": Out(32)})
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        negative = Signal()
+        left = Signal(SPLIT_STEPS, reset_less=True)
+        rest = Signal(32, reset_less=True)
+        longer = Signal(33)
+        shorter = Signal(signed(34))
+        m.d.comb += [longer.eq((rest << 1) | left[-1]), shorter.eq(longer - self.divisor)]
+        with m.If(self.step):
+            m.d.sync += [left.eq(left << 1), rest.eq(Mux(shorter < 0, longer, shorter))]
+        with m.If(self.start):
+            magnitude = Mux(self.number < 0, -self.number, self.number)
+            m.d.sync += [left.eq(magnitude), rest.eq(0), negative.eq(self.number < 0)]
+        m.d.comb += self.remainder.eq(Mux(negative & (rest != 0), self.divisor - rest, rest))
+        return m
+
+
+class VectorPlan(wiring.Component):
+    """Makes the plan of the record that is held at its input: `ready` for one cycle, some time after `start`.
+
+    Addresses are modulo 2 ** address_bits, so one multiplier of that width makes the products in turn.
+    """
+
+    def __init__(self, address_bits: int) -> None:
+        self.address_bits = address_bits
+        super().__init__(
+            {
+                "record": In(record_layout(VECTOR)),
+                "start": In(1),
+                "ready": Out(1),
+                "plan": Out(plan_layout(address_bits)),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        record = self.record
+        splitting, multiplying = Signal(), Signal()
+        count = Signal(range(SPLIT_STEPS + 1))
+        has_ring = record.ring_rows != 0
+        with m.If(self.start):
+            m.d.sync += [splitting.eq(has_ring), multiplying.eq(~has_ring), count.eq(0)]
+        with m.If(splitting):
+            m.d.sync += count.eq(count + 1)
+            with m.If(count == SPLIT_STEPS):
+                m.d.sync += [splitting.eq(0), multiplying.eq(1), count.eq(0)]
+        last = len(PRODUCTS) + 2
+        with m.If(multiplying):
+            m.d.sync += count.eq(count + 1)
+            m.d.comb += self.ready.eq(count == last)
+            with m.If(count == last):
+                m.d.sync += multiplying.eq(0)
+        self._slots(m, splitting & (count != SPLIT_STEPS))
+        self._products(m, has_ring, multiplying, count)
+        return m
+
+    def _slots(self, m: Module, step: Any) -> None:
+        record = self.record
+        numbers = (record.y_start + record.ring_start, record.y_stride, record.y_dilation)
+        for name, number in zip(("start", "stride", "dilation"), numbers, strict=True):
+            m.submodules[f"modulo_{name}"] = modulo = Modulo()
+            m.d.comb += [modulo.start.eq(self.start), modulo.step.eq(step), modulo.number.eq(number)]
+            m.d.comb += modulo.divisor.eq(record.ring_rows)
+            m.d.comb += self.plan[f"slot_{name}"].eq(modulo.remainder)
+
+    def _products(self, m: Module, has_ring: Any, multiplying: Any, count: Any) -> None:
+        """One product a cycle: operands, product, result registers; the last comes in two cycles later."""
+        record, plan, bits = self.record, self.plan, self.address_bits
+        rows = [Mux(has_ring, plan[f"slot_{name}"], record[f"y_{name}"])[:bits] for name in PRODUCTS[:3]]
+        pixels = [record[name][:bits] for name in PRODUCTS[4:]]
+        index = Signal(range(8))
+        m.d.comb += index.eq(count)
+        left, right = (Signal(bits, reset_less=True) for _ in range(2))
+        product = Signal(bits, reset_less=True)
+        m.d.sync += left.eq(Array([*rows, record.ring_rows[:bits], *pixels, 0])[index])
+        m.d.sync += right.eq(Mux(index < 4, record.row_pitch[:bits], record.pixel_pitch[:bits]))
+        m.d.sync += product.eq(left * right)
+        results = [Signal(bits, name=f"product_{name}", reset_less=True) for name in PRODUCTS]
+        for number, (name, result) in enumerate(zip(PRODUCTS, results, strict=True)):
+            with m.If(multiplying & (count == number + 2)):
+                m.d.sync += result.eq(product)
+            m.d.comb += plan[name if number > 3 else f"row_{name}"].eq(result)

@@ -1,0 +1,99 @@
+"""What a CHAIN's record says about groups: how many, how far apart, and which lanes hold elements."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from hanok.isa import Destination, Reduction, Source
+from hanok.isa.table import FLAG_REDUCE_INNER, VECTOR
+from hanok.rtl._vector_loops import COUNT_BITS
+from hanok.rtl._vector_plan import plan_layout
+from hanok.rtl.records import record_layout
+
+
+class VectorShape(wiring.Component):
+    """All outputs are registers that follow the record within three cycles, long before its first group."""
+
+    def __init__(self, address_bits: int, lanes: int) -> None:
+        self.address_bits = address_bits
+        self.lanes = lanes
+        address = unsigned(address_bits)
+        super().__init__(
+            {
+                "record": In(record_layout(VECTOR)),
+                "plan": In(plan_layout(address_bits)),
+                "reduces": Out(1),
+                "reduce_inner": Out(1),
+                "contiguous": Out(1),
+                "broadcast": Out(3),
+                "result_counts": Out(data.ArrayLayout(COUNT_BITS, 4)),
+                "reduce_counts": Out(data.ArrayLayout(COUNT_BITS, 3)),
+                "bases": Out(data.ArrayLayout(address, 3)),
+                "strides": Out(data.ArrayLayout(data.ArrayLayout(address, 4), 3)),
+                "group_strides": Out(data.ArrayLayout(address, 3)),
+                "result_strides": Out(data.ArrayLayout(address, 4)),
+                "tail_mask": Out(lanes),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        record, low = self.record, self.lanes.bit_length() - 1
+        m.d.sync += self.reduces.eq(record.reduction != Reduction.NONE)
+        m.d.sync += self.reduce_inner.eq(record.flags & FLAG_REDUCE_INNER)
+        strides = [record.stride_inner, record.strides_1[3], record.strides_2[3]]
+        plain = Signal(4)
+        for number, stride in enumerate(strides):
+            kind, still = record[f"kind_{number}"], stride == 0
+            dense = (kind == Source.NONE) | still | (stride == self._step(kind))
+            m.d.sync += [plain[number].eq(dense), self.broadcast[number].eq(still | ~self.contiguous)]
+        size = Mux(record.kind_out == Destination.INT8, 1, 4)
+        m.d.sync += plain[3].eq((record.strides_out[3] == size) | self.reduce_inner)
+        m.d.comb += self.contiguous.eq(plain.all())
+        rest, groups = record.inner[:low], Signal(COUNT_BITS)
+        m.d.sync += groups.eq(Mux(self.contiguous, record.inner[low:] + (rest != 0), record.inner))
+        m.d.sync += self.tail_mask.eq(Cat((lane < rest) | (rest == 0) for lane in range(self.lanes)))
+        outer = [record.outer_2, record.outer_1, record.outer_0, Mux(self.reduce_inner, 1, groups)]
+        m.d.sync += [place.eq(count) for place, count in zip(self.result_counts, outer, strict=True)]
+        reduce = [record.reduce_1, record.reduce_0, Mux(self.reduce_inner, groups, 1)]
+        m.d.sync += [place.eq(count) for place, count in zip(self.reduce_counts, reduce, strict=True)]
+        self._strides(m, [*strides, record.strides_out[3]], low)
+        return m
+
+    def _strides(self, m: Module, inner: list[Any], low: int) -> None:
+        record, plan = self.record, self.plan
+        steps = [Mux(self.contiguous, stride << low, stride) for stride in inner]
+        pixels = [record.stride_2, 0, plan.x_stride]
+        m.d.comb += [self.bases[0].eq(record.address_0 + plan.x_start)]
+        for number in (1, 2):
+            m.d.comb += self.bases[number].eq(record[f"address_{number}"])
+        outer = [pixels, *([record[f"strides_{name}"][level] for level in range(3)] for name in "12")]
+        for number in range(3):
+            m.d.sync += self.group_strides[number].eq(steps[number])
+            for level in range(3):
+                m.d.comb += self.strides[number][level].eq(outer[number][level])
+            m.d.comb += self.strides[number][3].eq(self.group_strides[number])
+        for level in range(3):
+            m.d.comb += self.result_strides[level].eq(record.strides_out[level])
+        m.d.sync += self.result_strides[3].eq(steps[3])
+
+    def _step(self, kind: Any) -> Any:
+        """Address units of an element: accumulators count elements, the scratchpad bytes."""
+        return Mux((kind == Source.INT32) | (kind == Source.FLOAT32), 4, 1)
+
+    def lane_mask(self, tail: Any) -> Any:
+        """Lanes that hold elements in a group, were it the last of the inner loop or not."""
+        return self.tail_mask | (~tail).replicate(self.lanes)
+
+    def read_count(self, m: Module, number: int, tail: Any) -> Any:
+        """Elements that a group reads of an operand."""
+        low = self.lanes.bit_length() - 1
+        rest, count = self.record.inner[:low], Signal(range(self.lanes + 1), name=f"count_{number}")
+        m.d.comb += count.eq(Mux(tail & (rest != 0), rest, self.lanes))
+        with m.If(self.broadcast[number]):
+            m.d.comb += count.eq(1)
+        return count

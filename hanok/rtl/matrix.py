@@ -1,0 +1,164 @@
+"""The matrix unit: CONV and DEPTHWISE, a position a cycle through the dot-product array."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from hanok.isa.table import MATRIX
+from hanok.machine import Matrix
+from hanok.rtl._matrix_accumulate import Accumulate
+from hanok.rtl._matrix_load import MatrixLoader
+from hanok.rtl._matrix_setup import MatrixSetup, accumulator_row_bits
+from hanok.rtl._matrix_walk import MatrixWalk
+from hanok.rtl.array import Array
+from hanok.rtl.records import record_layout
+
+ADDRESS_BITS = 31
+"""The largest scratchpad has 2**31 bytes."""
+
+
+def read_signature(address_bits: int, port_bytes: int) -> wiring.Signature:
+    """A scratchpad read port, of the reader: bytes outside `mask` are not looked at.
+
+    `address` may lie before byte 0, modulo 2**address_bits, where the mask leaves out those bytes.
+    """
+    return wiring.Signature(
+        {
+            "en": Out(1),
+            "address": Out(address_bits),
+            "mask": Out(port_bytes),
+            "data": In(8 * port_bytes),
+        }
+    )
+
+
+def accumulator_read_signature(matrix: Matrix) -> wiring.Signature:
+    """A read port for rows of accumulators, of the reader."""
+    return wiring.Signature(
+        {
+            "en": Out(1),
+            "row": Out(accumulator_row_bits(matrix)),
+            "data": In(data.ArrayLayout(signed(32), matrix.columns)),
+        }
+    )
+
+
+def accumulator_write_signature(matrix: Matrix) -> wiring.Signature:
+    """A write port for rows of accumulators, of the writer; a bit of the mask for each column."""
+    return wiring.Signature(
+        {
+            "en": Out(1),
+            "row": Out(accumulator_row_bits(matrix)),
+            "data": Out(data.ArrayLayout(signed(32), matrix.columns)),
+            "mask": Out(matrix.columns),
+        }
+    )
+
+
+class MatrixUnit(wiring.Component):
+    """Cycles of a position that streams in cycle t, as `hanok.isa.timing.matrix_schedule` counts.
+
+    t: address to the scratchpad; t + 1: its answer, limits, to the operand registers; t + 2: products, with
+    the weights that were swapped at the end of t + 1 of a tile's first position; then the adder tree and
+    extra stages; t + depth_cycles + 1: sums are added and written; one later they can be used.
+    """
+
+    def __init__(self, matrix: Matrix, address_bits: int = ADDRESS_BITS) -> None:
+        self._matrix, self._address_bits = matrix, address_bits
+        weights = matrix.columns * matrix.preload_rows_per_cycle
+        super().__init__(
+            {
+                "record": In(record_layout(MATRIX)),
+                "start": In(1),
+                "ready": Out(1),
+                "done": Out(1),
+                "activations": Out(read_signature(address_bits, max(matrix.rows, matrix.columns))),
+                "weights": Out(read_signature(address_bits, weights)),
+                "accumulator_read": Out(accumulator_read_signature(matrix)),
+                "accumulator_write": Out(accumulator_write_signature(matrix)),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        matrix, bits = self._matrix, self._address_bits
+        m.submodules.setup = setup = MatrixSetup(matrix, bits)
+        m.submodules.walk = walk = MatrixWalk(matrix, bits)
+        m.submodules.loader = loader = MatrixLoader(matrix, bits)
+        m.submodules.array = array = Array(matrix)
+        m.submodules.accumulate = accumulate = Accumulate(matrix)
+        streams, begins = Signal(), Signal()
+        m.d.comb += [
+            streams.eq(walk.valid & (~walk.position.tile_first | loader.loaded)),
+            begins.eq(streams & walk.position.tile_first),
+            self.ready.eq(loader.ready),
+            setup.record.eq(self.record),
+            setup.start.eq(self.start),
+            setup.taken.eq(walk.taken),
+            walk.first.eq(setup.first),
+            walk.pending.eq(setup.pending),
+            walk.take.eq(streams),
+            loader.record.eq(self.record),
+            loader.start.eq(self.start),
+            loader.dilation.eq(setup.dilation),
+            loader.begin.eq(begins),
+        ]
+        self._weights(m, loader, array)
+        self._operands(m, walk.position, streams, array)
+        m.d.sync += array.swap.eq(begins)
+        self._accumulators(m, walk.position, streams, loader, array, accumulate)
+        return m
+
+    def _weights(self, m: Module, loader: Any, array: Any) -> None:
+        """The weight port; a beat is held for a cycle before its rows are taken apart."""
+        m.d.comb += [
+            self.weights.en.eq(loader.read),
+            self.weights.address.eq(loader.address),
+            self.weights.mask.eq(loader.mask),
+            array.select.eq(loader.select),
+            array.used.eq(loader.used),
+        ]
+        m.d.sync += array.beat.eq(self.weights.data)
+
+    def _operands(self, m: Module, position: Any, streams: Any, array: Any) -> None:
+        """The activation port, and `pad` for bytes outside the limits."""
+        m.d.comb += [
+            self.activations.en.eq(streams & position.mask.any()),
+            self.activations.address.eq(position.address),
+            self.activations.mask.eq(position.mask),
+        ]
+        mask, pad = Signal.like(position.mask, reset_less=True), Signal(8, reset_less=True)
+        m.d.sync += [
+            mask.eq(position.mask),
+            pad.eq(position.pad),
+            array.moves.eq(streams),
+            array.depthwise.eq(position.depthwise),
+            *(array.entry[row].eq(position.entry == row) for row in range(self._matrix.rows)),
+        ]
+        for at in range(len(mask)):
+            byte = self.activations.data[8 * at : 8 * at + 8]
+            m.d.comb += array.bytes[at].eq(Mux(mask[at], byte, pad))
+
+    def _accumulators(
+        self, m: Module, position: Any, streams: Any, loader: Any, array: Any, accumulate: Any
+    ) -> None:
+        m.d.comb += [
+            *(accumulate.sums[name].eq(position[name]) for name in accumulate.sums.shape().members),
+            accumulate.valid.eq(streams),
+            accumulate.totals.eq(array.totals),
+            accumulate.weights.eq(self.weights.data),
+            accumulate.bias_part.eq(loader.bias_part),
+            accumulate.bias_ends.eq(loader.bias_ends),
+            self.accumulator_read.en.eq(accumulate.read),
+            self.accumulator_read.row.eq(accumulate.read_row),
+            accumulate.read_data.eq(self.accumulator_read.data),
+            self.accumulator_write.en.eq(accumulate.write),
+            self.accumulator_write.row.eq(accumulate.write_row),
+            self.accumulator_write.data.eq(accumulate.write_data),
+            self.accumulator_write.mask.eq(accumulate.write_mask),
+            self.done.eq(accumulate.done),
+        ]

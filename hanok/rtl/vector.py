@@ -1,0 +1,219 @@
+"""The vector unit: CHAIN and TABLE, from a record at its input to results in the scratchpad."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Const, Module, Mux, Signal, unsigned
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hanok.isa import Opcode, Source
+from hanok.isa.table import VECTOR, VECTOR_TABLE
+from hanok.machine import Matrix, Sram, Vector
+from hanok.rtl._vector_address import ADDRESS_CYCLES, VectorAddress
+from hanok.rtl._vector_delay import delayed
+from hanok.rtl._vector_fold import VectorFold
+from hanok.rtl._vector_issue import VectorIssue
+from hanok.rtl._vector_loops import ReduceLoop, ResultLoop
+from hanok.rtl._vector_operand import VectorOperand
+from hanok.rtl._vector_plan import VectorPlan
+from hanok.rtl._vector_program import VectorProgram
+from hanok.rtl._vector_ring import VectorRing
+from hanok.rtl._vector_shape import VectorShape
+from hanok.rtl._vector_table import VectorTable
+from hanok.rtl._vector_timing import VectorPipeline
+from hanok.rtl._vector_writer import VectorWriter
+from hanok.rtl.records import record_layout
+from hanok.rtl.scratchpad import read_signature, write_signature
+
+
+class VectorUnit(wiring.Component):
+    """Follows the protocol of docs/rtl.md; `opcode` says which of the two records counts.
+
+    The accumulators are read as a read port is: `size` int32 from `element` (row * columns + column) on.
+    """
+
+    def __init__(
+        self, vector: Vector, matrix: Matrix, sram: Sram, pipeline: VectorPipeline | None = None
+    ) -> None:
+        self.vector = vector
+        self.pipeline = pipeline or VectorPipeline()
+        depth = self.pipeline.depth(vector.stages)
+        assert self.pipeline.dividers <= depth, f"more dividers than the ring's {depth} places"
+        assert self.pipeline.table_words <= vector.lanes, f"table_words is more than {vector.lanes} lanes"
+        elements = matrix.accumulator_banks * matrix.accumulator_rows * matrix.columns
+        self.sram_bits = (sram.total_bytes - 1).bit_length()
+        self.element_bits = (elements - 1).bit_length()
+        self.address_bits = max(self.sram_bits, self.element_bits)
+        read = read_signature(self.sram_bits, 4 * vector.lanes)
+        super().__init__(
+            {
+                "opcode": In(8),
+                "record": In(record_layout(VECTOR)),
+                "table_record": In(record_layout(VECTOR_TABLE)),
+                "start": In(1),
+                "ready": Out(1),
+                "done": Out(1),
+                "reads": Out(read).array(3),
+                "accumulator_en": Out(1),
+                "accumulator_element": Out(unsigned(self.element_bits)),
+                "accumulator_size": Out(range(vector.lanes + 1)),
+                "accumulator_data": In(32 * vector.lanes),
+                "write": Out(write_signature(self.sram_bits, 4 * vector.lanes)),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        lanes, stages, pipeline, bits = (
+            self.vector.lanes,
+            self.vector.stages,
+            self.pipeline,
+            self.address_bits,
+        )
+        m.submodules.plan = plan = VectorPlan(bits)
+        m.submodules.shape = shape = VectorShape(bits, lanes)
+        m.submodules.program = program = VectorProgram(stages, pipeline.division_rounds(stages))
+        m.submodules.issue = issue = VectorIssue(lanes, stages, pipeline)
+        m.submodules.address = address = VectorAddress(bits, lanes, pipeline)
+        m.submodules.ring = ring = VectorRing(lanes, stages, pipeline)
+        m.submodules.fold = fold = VectorFold(lanes, pipeline)
+        m.submodules.writer = writer = VectorWriter(bits, lanes, pipeline)
+        m.submodules.table = table = VectorTable(self.sram_bits, lanes, pipeline)
+        ring.connect(m, program)
+        record = self._control(m, plan, program, issue, table)
+        m.d.comb += [shape.record.eq(record), shape.plan.eq(plan.plan)]
+        self._loops(m, plan, shape, issue, address)
+        self._reads(m, shape, address, table)
+        entry = self._operands(m, shape, address, ring, fold)
+        m.d.comb += [ring.entry.eq(entry), ring.table.eq(table.entries), ring.sections.eq(program.sections)]
+        for name in ("zero", "low", "high"):
+            m.d.comb += ring.rounding[name].eq(record[f"round_{name}"])
+            m.d.comb += writer.limits[name].eq(record[f"{name}_out"])
+        self._results(m, shape, issue, ring, fold)
+        self._write(m, plan, shape, ring, writer)
+        return m
+
+    def _control(
+        self, m: Module, plan: VectorPlan, program: VectorProgram, issue: VectorIssue, table: VectorTable
+    ) -> Any:
+        """Take a record at its start, and say when the unit is busy with it."""
+        record = Signal.like(self.record, name="record_held", reset_less=True)
+        busy, starts = Signal(), Signal()
+        chain = self.start & (self.opcode == Opcode.CHAIN)
+        m.d.comb += [self.done.eq(issue.done | table.done), self.ready.eq(~busy | self.done)]
+        m.d.sync += [starts.eq(chain), busy.eq(self.start | (busy & ~self.done))]
+        with m.If(chain):
+            m.d.sync += record.eq(self.record)
+        m.d.comb += [plan.record.eq(record), plan.start.eq(starts), program.start.eq(starts)]
+        m.d.comb += [program.reduces.eq(record.reduction != 0), program.steps.eq(record.steps)]
+        m.d.comb += [program.steps_before.eq(record.steps_before), program.step.eq(record.step)]
+        m.d.comb += [program.operand.eq(record.operand), program.immediate.eq(record.immediate)]
+        m.d.comb += [issue.start.eq(plan.ready), issue.sections.eq(program.sections)]
+        m.d.comb += table.start.eq(self.start & (self.opcode == Opcode.TABLE))
+        m.d.comb += table.address.eq(self.table_record.address)
+        return record
+
+    def _loops(
+        self, m: Module, plan: VectorPlan, shape: VectorShape, issue: VectorIssue, address: VectorAddress
+    ) -> None:
+        record = shape.record
+        m.submodules.results = results = ResultLoop(self.address_bits)
+        m.submodules.reduce = reduce = ReduceLoop(self.address_bits)
+        for loop in (results, reduce):
+            m.d.comb += [loop.plan.eq(plan.plan), loop.ring.eq(record.ring_rows)]
+        m.d.comb += [results.load.eq(plan.ready), results.step.eq(issue.next_result)]
+        m.d.comb += [results.counts.eq(shape.result_counts), results.bases.eq(shape.bases)]
+        m.d.comb += results.strides.eq(shape.strides)
+        for name in ("y_start", "y_stride", "x_start", "x_stride"):
+            m.d.comb += results.rows[name].eq(record[name])
+        m.d.comb += [reduce.load.eq(issue.restart), reduce.step.eq(issue.next_element)]
+        m.d.comb += [reduce.counts.eq(shape.reduce_counts), reduce.strides.eq(shape.group_strides)]
+        m.d.comb += [reduce.dilations.y.eq(record.y_dilation), reduce.dilations.x.eq(record.x_dilation)]
+        m.d.comb += [issue.reduces.eq(shape.reduces), issue.reduce_inner.eq(shape.reduce_inner)]
+        m.d.comb += [issue.last_result.eq(results.last), issue.last_element.eq(reduce.last)]
+        token = address.issue
+        m.d.comb += [token.valid.eq(issue.element | issue.after), token.after.eq(issue.after)]
+        m.d.comb += [token.result.eq(issue.result), token.first.eq(reduce.first)]
+        m.d.comb += token.tail.eq(Mux(shape.reduce_inner, reduce.last_group, results.last_group))
+        m.d.comb += [token.lane.eq(reduce.group), token.divider.eq(issue.divider)]
+        m.d.comb += [address.new.eq(issue.next_result), address.reduces_inner.eq(shape.reduce_inner)]
+        m.d.comb += [address.place.eq(results.place), address.offset.eq(reduce.place)]
+        m.d.comb += [address.ring.eq(record.ring_rows), address.ring_bytes.eq(plan.plan.row_ring)]
+        m.d.comb += [address.limits.y.eq(record.y_limit), address.limits.x.eq(record.x_limit)]
+
+    def _reads(self, m: Module, shape: VectorShape, address: VectorAddress, table: VectorTable) -> None:
+        token, record = address.token, shape.record
+        for number, port in enumerate(self.reads):
+            kind = record[f"kind_{number}"]
+            wanted = token.valid & (kind != Source.NONE) & (kind != Source.ACCUMULATOR)
+            if number == 0:
+                wanted = wanted & token.inside & ~token.after
+            m.d.comb += [port.en.eq(wanted), port.address.eq(address.addresses[number])]
+            count = shape.read_count(m, number, token.tail)
+            m.d.comb += port.size.eq(Mux(kind == Source.INT8, count, count << 2))
+            if number == 0:
+                m.d.comb += self.accumulator_size.eq(count)
+        first = self.reads[0]
+        with m.If(table.reads):
+            m.d.comb += [first.en.eq(1), first.address.eq(table.read_address)]
+            m.d.comb += first.size.eq(4 * self.pipeline.table_words)
+        m.d.comb += table.data.eq(first.data)
+        from_accumulators = record.kind_0 == Source.ACCUMULATOR
+        reads = token.valid & from_accumulators & token.inside & ~token.after
+        m.d.comb += [self.accumulator_en.eq(reads), self.accumulator_element.eq(address.addresses[0])]
+
+    def _operands(
+        self, m: Module, shape: VectorShape, address: VectorAddress, ring: VectorRing, fold: VectorFold
+    ) -> Any:
+        """Bring the operands to the ring; return what enters with them."""
+        record, lanes = shape.record, self.vector.lanes
+        elements = []
+        for number, port in enumerate(self.reads):
+            m.submodules[f"operand_{number}"] = operand = VectorOperand(lanes, self.pipeline)
+            words = port.data
+            if number == 0:
+                words = Mux(record.kind_0 == Source.ACCUMULATOR, self.accumulator_data, port.data)
+            m.d.comb += [operand.words.eq(words), operand.kind.eq(record[f"kind_{number}"])]
+            m.d.comb += [
+                operand.zero.eq(record[f"zero_{number}"]),
+                operand.scale.eq(record[f"scale_{number}"]),
+            ]
+            m.d.comb += operand.broadcast.eq(shape.broadcast[number])
+            elements.append(operand.elements)
+        cycles = self.pipeline.front_cycles - ADDRESS_CYCLES
+        early = delayed(m, address.token, cycles - 1, "token", reset_less=False)
+        entry = delayed(m, early, 1, "entry", reset_less=False)
+        m.d.comb += fold.read_row.eq(early.result)
+        for lane in range(lanes):
+            values = ring.entry_values[lane]
+            element = Mux(entry.inside | shape.reduces, elements[0][lane], 0)
+            m.d.comb += [values.value.eq(Mux(entry.after, fold.row[lane], element)), values.saved.eq(0)]
+            m.d.comb += [values.source_1.eq(elements[1][lane]), values.source_2.eq(elements[2][lane])]
+        return entry
+
+    def _results(
+        self, m: Module, shape: VectorShape, issue: VectorIssue, ring: VectorRing, fold: VectorFold
+    ) -> None:
+        """Fold what leaves the ring before the reduction."""
+        token = ring.exit
+        m.d.comb += [fold.token.eq(token), fold.values.eq(ring.exit_values)]
+        m.d.comb += fold.token.valid.eq(token.valid & shape.reduces & ~token.after)
+        alone = Mux(shape.contiguous, shape.lane_mask(token.tail), Const(1, self.vector.lanes) << token.lane)
+        m.d.comb += fold.mask.eq(Mux(shape.reduce_inner, alone, ~Const(0, self.vector.lanes)))
+        m.d.comb += [fold.reduction.eq(shape.record.reduction), fold.halve.eq(issue.fold)]
+        m.d.comb += [fold.level.eq(issue.level), fold.halved.eq(issue.result)]
+
+    def _write(
+        self, m: Module, plan: VectorPlan, shape: VectorShape, ring: VectorRing, writer: VectorWriter
+    ) -> None:
+        record, token = shape.record, ring.exit
+        m.d.comb += [writer.load.eq(plan.ready), writer.counts.eq(shape.result_counts)]
+        m.d.comb += [writer.base.eq(record.address_out), writer.kind.eq(record.kind_out)]
+        m.d.comb += [writer.strides.eq(shape.result_strides), writer.values.eq(ring.exit_values)]
+        m.d.comb += writer.valid.eq(token.valid & (token.after | ~shape.reduces))
+        whole = shape.contiguous & ~shape.reduce_inner
+        m.d.comb += writer.mask.eq(Mux(whole, shape.lane_mask(token.tail), 1))
+        m.d.comb += [self.write.en.eq(writer.write_en), self.write.address.eq(writer.write_address)]
+        m.d.comb += [self.write.data.eq(writer.write_data), self.write.mask.eq(writer.write_mask)]

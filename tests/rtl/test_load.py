@@ -1,0 +1,263 @@
+"""The load engine against the rules of docs/timing.md: data, starts, ends, requests and beats."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from dma_model import Bytes, LoadModel, Transfer, random_transfer
+
+from hanok.errors import ChipError
+from hanok.isa.table import Opcode
+from hanok.machine import Dma
+from hanok.rtl._dma_shape import DmaShape
+from hanok.rtl.load import ANSWER_STAGES, REQUEST_STAGES, LoadEngine
+from hanok.rtl.simulate import Simulation
+
+ADDRESS_BITS, DRAM_BYTES, SRAM_BYTES = 34, 1 << 14, 1 << 12
+SHAPES = [(8, 64, 16), (11, 32, 3), (4, 32, 1), (16, 32, 2), (32, 32, 16), (32, 64, 2)]
+
+
+class Memory:
+    """A memory on the read channels: `latency` cycles at least, and up to `spread` more, in any order.
+
+    With `patience` below 1, address and data wait at random.
+    """
+
+    def __init__(
+        self, seed: int, dram: Bytes, burst: int, latency: int, spread: int, patience: float
+    ) -> None:
+        self.random, self.dram, self.burst = np.random.default_rng(seed), dram, burst
+        self.latency, self.spread, self.patience = latency, spread, patience
+        self.waiting: list[tuple[int, int, int]] = []
+        self.takes = False
+        self.answer: tuple[int, int] | None = None
+        self.asked = 0
+
+    def before(self, cycle: int) -> tuple[bool, tuple[int, int] | None]:
+        """Whether an address is taken in this cycle, and the order and burst that are answered."""
+        self.takes = bool(self.random.random() < self.patience)
+        due = [one for one in self.waiting if one[0] <= cycle]
+        self.answer = None
+        if due and self.random.random() < self.patience:
+            one = due[int(self.random.integers(len(due)))] if self.spread else due[0]
+            self.waiting.remove(one)
+            self.answer = one[1], one[2]
+        return self.takes, self.answer
+
+    def after(self, cycle: int, address: int | None) -> None:
+        """Note the address on the bus."""
+        if address is not None and self.takes:
+            due = cycle + self.latency + int(self.random.integers(self.spread + 1))
+            self.waiting.append((due, self.asked, address // self.burst))
+            self.asked += 1
+
+    def content(self, number: int) -> int:
+        at = number * self.burst
+        return int.from_bytes(self.dram[at : at + self.burst].tobytes(), "little")
+
+
+def expected_memory(program: list[Transfer], dram: Bytes) -> Bytes:
+    sram = np.zeros(SRAM_BYTES, np.uint8)
+    for transfer in program:
+        size = transfer.run_bytes
+        for here, there in transfer.runs():
+            sram[there : there + size] = (
+                np.uint8(transfer.value & 255) if transfer.opcode == Opcode.FILL else dram[here : here + size]
+            )
+    return sram
+
+
+def trace_model(
+    program: list[Transfer], model: LoadModel, memory: Memory, gaps: list[int]
+) -> tuple[list[int], list[int], set[int], dict[str, list[int]], int]:
+    """Starts, ends, beats, the bus by cycle, and how many cycles there are, of the model."""
+    starts: list[int] = []
+    beats: set[int] = set()
+    bus: dict[str, list[int]] = {
+        "arready": [],
+        "rvalid": [],
+        "slot": [],
+        "number": [],
+        "ready": [],
+        "taken": [],
+    }
+    queue: deque[tuple[int, int]] = deque()
+    not_before = gaps[0]
+    while len(model.end) < len(program):
+        cycle = model.cycle
+        takes, answer = memory.before(cycle)
+        if answer is not None:
+            model.arrival[answer[0]] = cycle + ANSWER_STAGES
+        bus["ready"].append(int(model.ready()))
+        if len(starts) < len(program) and model.ready() and cycle >= not_before:
+            model.begin(len(starts), program[len(starts)])
+            starts.append(cycle)
+            not_before = cycle + gaps[len(starts) % len(gaps)]
+        asked = model.request()
+        if asked is not None:
+            queue.append((cycle + REQUEST_STAGES, asked))
+        shown = queue[0][1] if queue and queue[0][0] <= cycle else None
+        memory.after(cycle, None if shown is None else shown * memory.burst)
+        if shown is not None and takes:
+            queue.popleft()
+        bus["taken"].append(-1 if shown is None or not takes else shown * memory.burst)
+        bus["arready"].append(int(takes))
+        bus["rvalid"].append(int(answer is not None))
+        bus["slot"].append(answer[0] if answer else 0)
+        bus["number"].append(answer[1] if answer else 0)
+        if model.move():
+            beats.add(cycle)
+        model.cycle += 1
+    return starts, [model.end[index] for index in range(len(program))], beats, bus, model.cycle
+
+
+def make_engine(shape: tuple[int, int, int]) -> Simulation:
+    width, burst, outstanding = shape
+    dma = Dma(bytes_per_cycle=width, outstanding=outstanding)
+    return Simulation(LoadEngine(dma, burst, ADDRESS_BITS, SRAM_BYTES))
+
+
+def check_addresses(found: dict[str, Any], ready: npt.NDArray[Any], taken: list[int], ring: int) -> None:
+    """What waits stays as it is; the bus takes the model's addresses in its cycles, slot after slot."""
+    valid = found["bus__arvalid"].astype(bool)
+    waits = np.flatnonzero(valid & ~ready)[:-1]
+    assert valid[waits + 1].all(), "valid stays until ready"
+    for name in ("bus__araddr", "bus__arid"):
+        assert (found[name][waits] == found[name][waits + 1]).all(), "what waits does not change"
+    assert found["bus__rready"].all()
+    cycles = np.flatnonzero(valid & ready)
+    assert cycles.tolist() == [cycle for cycle, address in enumerate(taken) if address >= 0]
+    assert found["bus__araddr"][cycles].tolist() == [address for address in taken if address >= 0]
+    assert found["bus__arid"][cycles].tolist() == [order % ring for order in range(len(cycles))]
+
+
+def run_both(
+    shape: tuple[int, int, int], seed: int, latency: int, spread: int, patience: float, alone: bool
+) -> int:
+    """Run a random program on model and engine; compare every cycle; return how many there were."""
+    width, burst, outstanding = shape
+    random = np.random.default_rng(seed)
+    dram = random.integers(0, 256, DRAM_BYTES, dtype=np.uint8)
+    program = []
+    for _ in range(16):
+        opcode = Opcode.FILL if random.random() < 0.2 else Opcode.LOAD
+        program.append(random_transfer(random, opcode, width, burst, DRAM_BYTES, SRAM_BYTES, alone))
+    gaps = [int(gap) for gap in random.choice([0, 0, 0, 5, 60], len(program))]
+    model = LoadModel(width, burst, outstanding, walks=not alone)
+    memory = Memory(seed, dram, burst, latency, spread, patience)
+    starts, ends, beats, bus, cycles = trace_model(program, model, memory, gaps)
+    cycles += 4
+    core = make_engine(shape)
+    record = np.zeros((cycles, 8), np.uint64)
+    start = np.zeros(cycles, np.int64)
+    for cycle, transfer in zip(starts, program, strict=True):
+        start[cycle] = 1
+        bits = transfer.record()
+        record[cycle] = [bits >> 64 * word & (1 << 64) - 1 for word in range(8)]
+    ring = 1 << max(2, outstanding.bit_length())
+    padded = {name: np.array(values + [0] * 4) for name, values in bus.items()}
+    rows = dram.reshape(-1, burst)[padded["number"]].copy()
+    inputs = {
+        "start": start,
+        "record": record,
+        "bus__arready": padded["arready"],
+        "bus__rvalid": padded["rvalid"],
+        "bus__rid": padded["slot"] % ring,
+        "bus__rdata": rows.view(np.uint64),
+        "bus__rlast": padded["rvalid"],
+    }
+    outputs = ["ready", "done", "sram__en", "sram__address", "sram__data", "sram__mask"]
+    outputs += ["address_fault", "bus_fault", "bus__rready", "bus__arvalid", "bus__araddr", "bus__arid"]
+    found = core.run(cycles, inputs, outputs)
+    check_addresses(found, padded["arready"].astype(bool), bus["taken"], ring)
+    assert not found["address_fault"].any()
+    assert not found["bus_fault"].any()
+    assert found["ready"][: len(bus["ready"])].tolist() == bus["ready"]
+    assert np.flatnonzero(found["done"]).tolist() == ends
+    assert set(np.flatnonzero(found["sram__en"]).tolist()) == beats
+    sram = np.zeros(SRAM_BYTES, np.uint8)
+    written = found["sram__data"].reshape(cycles, -1).copy().view(np.uint8)
+    for cycle in sorted(beats):
+        size = int(found["sram__mask"][cycle]).bit_count()
+        assert int(found["sram__mask"][cycle]) == (1 << size) - 1
+        at = int(found["sram__address"][cycle])
+        sram[at : at + size] = written[cycle, :size]
+    np.testing.assert_array_equal(sram, expected_memory(program, dram))
+    return cycles
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("alone", [True, False])
+def test_every_cycle_is_the_models_with_a_steady_memory(shape: tuple[int, int, int], alone: bool) -> None:
+    for seed in range(3):
+        run_both(shape, seed, latency=(1, 7, 40)[seed % 3], spread=0, patience=1.0, alone=alone)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("alone", [True, False])
+def test_every_cycle_is_the_models_with_answers_in_any_order(
+    shape: tuple[int, int, int], alone: bool
+) -> None:
+    for seed in range(10, 14):
+        run_both(shape, seed, latency=1, spread=60, patience=(1.0, 0.5, 0.2)[seed % 3], alone=alone)
+
+
+PLAIN = Transfer(Opcode.LOAD, 8, 64, 0, (1, 1, 1), (0, 0, 0), (0, 0, 0))
+
+
+@pytest.mark.parametrize(
+    "transfer",
+    [
+        replace(PLAIN, dram_address=1 << ADDRESS_BITS),
+        replace(PLAIN, dram_address=1 << 63),
+        replace(PLAIN, dram_address=(1 << ADDRESS_BITS) - 4),
+        replace(PLAIN, counts=(1, 1, 2), dram_strides=(0, 0, -65)),
+        replace(
+            PLAIN, counts=(1, 1, 2), dram_address=(1 << ADDRESS_BITS) - 8, dram_strides=(0, 0, 2**31 - 1)
+        ),
+    ],
+)
+def test_a_request_outside_of_the_bus_is_said(transfer: Transfer) -> None:
+    core = make_engine(SHAPES[0])
+    for one, faults in ((PLAIN, False), (replace(transfer, opcode=Opcode.FILL), False), (transfer, True)):
+        core.reset()
+        seen = False
+        for cycle in range(6):
+            core.step(start=int(cycle == 0), record=one.record(), bus__arready=1)
+            seen |= bool(core.get("address_fault"))
+        assert seen == faults
+
+
+def test_an_error_on_the_bus_is_said() -> None:
+    core = make_engine(SHAPES[0])
+    core.step(bus__rvalid=1, bus__rresp=0)
+    assert not core.get("bus_fault")
+    core.step(bus__rresp=2)
+    assert core.get("bus_fault")
+
+
+@pytest.mark.parametrize(
+    ("dma", "burst", "field"),
+    [
+        (
+            Dma(bytes_per_cycle=64, outstanding=4),
+            32,
+            "core.dma.bytes_per_cycle: 64; allowed in gates: at most",
+        ),
+        (Dma(bytes_per_cycle=8, outstanding=4, expand_lanes=8), 32, "core.dma.expand_lanes: 8; allowed"),
+        (Dma(bytes_per_cycle=8, outstanding=4), 256, "memory.standard: bursts of 256 bytes; allowed"),
+    ],
+)
+def test_what_the_gates_cannot_do_is_refused(dma: Dma, burst: int, field: str) -> None:
+    with pytest.raises(ChipError, match=field):
+        DmaShape.of(dma, burst, ADDRESS_BITS, SRAM_BYTES)
+
+
+def test_addresses_wider_than_an_instruction_has_are_refused() -> None:
+    with pytest.raises(ChipError, match="addresses of 63 bits"):
+        DmaShape.of(Dma(bytes_per_cycle=8, outstanding=4), 32, 63, SRAM_BYTES)
