@@ -8,10 +8,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pytest
 
-from hanok.flows.compile_and_run import compile_model
-from hanok.flows.cosim import compare, cosimulate
+from hanok.flows.cosim import compare
 from hanok.isa import decode
 from hanok.machine import Chip
 from hanok.rtl.testbench import Testbench
@@ -46,7 +44,8 @@ def small_chip(memory: dict[str, Any] | None = None, **sizes: int) -> Chip:
                     "fetch_buffer_bytes": 512,
                 },
             },
-            "memory": memory or {"standard": "FLAT:800", "channels": 1, "capacity_mib": 1, "latency_cycles": 7},
+            "memory": memory
+            or {"standard": "FLAT:800", "channels": 1, "capacity_mib": 1, "latency_cycles": 7},
         },
         "test",
     )
