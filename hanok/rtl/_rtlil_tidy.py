@@ -1,4 +1,4 @@
-"""RTLIL made ready for Verilog that linters accept: even widths, no idle comparisons, nothing that nobody reads."""
+"""RTLIL made ready for Verilog that linters accept: even widths, no idle comparisons or unread wires."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter
 from hanok.rtl._rtlil import Item, Unit, extend, names_in
 
 _COMPARISONS = {"$eq", "$ne", "$lt", "$le", "$gt", "$ge"}
-_SUMS = {"$add", "$sub", "$and", "$or", "$xor"}
+_SUMS = {"$add", "$sub", "$and", "$or", "$xor", "$xnor", "$div", "$mod", "$divfloor", "$modfloor"}
 _SHIFTS = {"$shl", "$shr", "$sshl", "$sshr", "$shift", "$shiftx"}
 
 

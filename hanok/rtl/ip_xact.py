@@ -63,7 +63,11 @@ def _add_buses(root: ET.Element, interface: Interface) -> None:
         clocks = {"ACLK": CLOCK}
         for logical, physical in clocks.items():
             _map_port(abstraction, logical, physical)
-    for lone, kind, logical in ((CLOCK, "clock", "CLK"), (RESET, "reset", "RESET"), (INTERRUPT, "interrupt", "IRQ")):
+    for lone, kind, logical in (
+        (CLOCK, "clock", "CLK"),
+        (RESET, "reset", "RESET"),
+        (INTERRUPT, "interrupt", "IRQ"),
+    ):
         if any(port.name == lone for port in interface.ports):
             _map_port(_add_signal(buses, lone, kind, lone == INTERRUPT), logical, lone)
 

@@ -101,4 +101,3 @@ def _units(component: wiring.Component, top: str, ports: Mapping[str, str]) -> l
     types: dict[str, str] = {}
     visit(by_name[f"\\{top}"])
     return ordered
-

@@ -12,7 +12,10 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parent
 ROOT = FOLDER.parent
 PROGRAMS = {"verilator": "verilator", "icarus": "iverilog"}
-BUILD_OPTIONS = {"verilator": ["-O3", "--x-assign", "unique", "--x-initial", "unique", "-Wno-fatal"], "icarus": []}
+BUILD_OPTIONS = {
+    "verilator": ["-O3", "--x-assign", "unique", "--x-initial", "unique", "-Wno-fatal"],
+    "icarus": [],
+}
 RUN_OPTIONS = {"verilator": ["+verilator+rand+reset+2", "+verilator+seed+1"], "icarus": []}
 """Registers begin with random values: what the reset does not set must not matter."""
 

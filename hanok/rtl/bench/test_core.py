@@ -1,4 +1,4 @@
-"""Acceptance of a core: its registers, a program and what it leaves in memory, faults, a stop in the middle."""
+"""Acceptance of a core: its registers, a program and what it leaves in memory, faults, stops."""
 
 from __future__ import annotations
 
@@ -207,9 +207,10 @@ async def refused_fetch_is_reported(core: Any) -> None:
 
 @cocotb.test()
 async def stopped_core_starts_again(core: Any) -> None:
-    """A stop at some moments of the program; when what was under way is over, the next start is as the first."""
+    """After a stop in the middle, when what was under way is over, the next start is as the first."""
+    bench = await Bench.begin(core, SLOW)
     for share in (0.1, 0.35, 0.6, 0.85):
-        bench = await Bench.begin(core, SLOW)
+        bench.memory[:] = (FOLDER / "memory.bin").read_bytes()
         await bench.start(PROGRAM["code_address"], PROGRAM["code_bytes"])
         begin = bench.now
         assert await bench.interrupt() == DONE
