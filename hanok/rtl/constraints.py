@@ -27,8 +27,7 @@ def constraints(chip: Chip, interface: Interface) -> str:
         f"set_input_delay -clock {CLOCK} [expr {IO_SHARE} * $period] [get_ports {{{' '.join(inputs)}}}]",
         f"set_output_delay -clock {CLOCK} [expr {IO_SHARE} * $period] [all_outputs]",
         "",
-        f"# {RESET} is synchronous. It is held for many cycles while it is 1, but falls with the clock: what it",
-        "# releases is timed from the register that drives it, in whole periods; no path of it is false.",
+        f"# {RESET} is synchronous, and what it releases is released in one cycle: no path of it is false.",
         f"set_input_delay -clock {CLOCK} [expr {IO_SHARE} * $period] [get_ports {RESET}]",
     ]
     if lone:

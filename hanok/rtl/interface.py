@@ -64,7 +64,7 @@ class Interface:
 
 
 def interface_of(core: wiring.Component) -> Interface:
-    """Return the ports of a core, by its signature; a member that is no bus keeps its name or gets a usual one."""
+    """Return the ports of a core, by its signature; what is no bus keeps its name or gets a usual one."""
     by_member = {bus.member: bus for bus in BUSES}
     found = [CorePort(CLOCK, CLOCK, 1, True), CorePort(RESET, RESET, 1, True)]
     for port in ports_of(core):

@@ -7,14 +7,17 @@ from collections.abc import Sequence
 
 from hanok.machine import Chip
 from hanok.rtl.interface import CLOCK, INTERRUPT, RESET, Bus, CorePort, Interface
-from hanok.rtl.register_map import ADDRESS_BITS, FIRST_COUNTER, REGISTERS, Access, Register, RegisterField
+from hanok.rtl.register_map import ADDRESS_BITS, REGISTERS, Access, Register, RegisterField
 
 NAMESPACE = "http://www.accellera.org/XMLSchema/IPXACT/1685-2014"
 _INSTANCE = "http://www.w3.org/2001/XMLSchema-instance"
 VENDOR, LIBRARY = "hanok", "npu"
 _AMBA = {"vendor": "amba.com", "library": "AMBA4", "version": "r0p0_0"}
+_SIGNALS = {CLOCK: ("clock", "CLK"), RESET: ("reset", "RST"), INTERRUPT: ("interrupt", "INTERRUPT")}
+"""Ports that are no part of AXI, as bus types of their own: the kind that most tools know, and its port."""
+_SIGNAL_TYPES = {"vendor": "xilinx.com", "library": "signal", "version": "1.0"}
+_LEVELS = {"reset": ("POLARITY", "ACTIVE_HIGH"), "interrupt": ("SENSITIVITY", "LEVEL_HIGH")}
 _MEMORY_MAP = "control"
-_READ_SIDE, _WRITE_SIDE = ("AR", "R"), ("AW", "W", "B")
 _WRITES = {
     Access.WRITE_ONE_TO_CLEAR: "oneToClear",
     Access.WRITE_ONE_TO_SET: "oneToSet",
@@ -60,16 +63,11 @@ def _add_buses(root: ET.Element, interface: Interface) -> None:
         abstraction = _add_bus(buses, bus.prefix, bus.meaning, "AXI4-Lite" if bus.is_lite else "AXI4", bus)
         for port in interface.of_bus(bus):
             _map_port(abstraction, port.signal, port.name)
-        clocks = {"ACLK": CLOCK}
-        for logical, physical in clocks.items():
-            _map_port(abstraction, logical, physical)
-    for lone, kind, logical in (
-        (CLOCK, "clock", "CLK"),
-        (RESET, "reset", "RESET"),
-        (INTERRUPT, "interrupt", "IRQ"),
-    ):
-        if any(port.name == lone for port in interface.ports):
-            _map_port(_add_signal(buses, lone, kind, lone == INTERRUPT), logical, lone)
+        _map_port(abstraction, "ACLK", CLOCK)
+    names = {port.name for port in interface.ports}
+    for lone, (kind, logical) in _SIGNALS.items():
+        if lone in names:
+            _map_port(_add_signal(buses, lone, kind), logical, lone)
 
 
 def _add_bus(buses: ET.Element, name: str, meaning: str, kind: str, bus: Bus) -> ET.Element:
@@ -86,13 +84,17 @@ def _add_bus(buses: ET.Element, name: str, meaning: str, kind: str, bus: Bus) ->
     return maps
 
 
-def _add_signal(buses: ET.Element, name: str, kind: str, is_master: bool) -> ET.Element:
+def _add_signal(buses: ET.Element, name: str, kind: str) -> ET.Element:
     found = _add(buses, "busInterface")
     _add(found, "name", name)
-    version = {"vendor": VENDOR, "library": "signal", "version": "1.0"}
-    _reference(found, "busType", {**version, "name": kind})
-    maps = _abstraction(found, {**version, "name": f"{kind}_rtl"})
-    _add(found, "master" if is_master else "slave")
+    _reference(found, "busType", {**_SIGNAL_TYPES, "name": kind})
+    maps = _abstraction(found, {**_SIGNAL_TYPES, "name": f"{kind}_rtl"})
+    _add(found, "master" if kind == "interrupt" else "slave")
+    if kind in _LEVELS:
+        parameter = _add(_add(found, "parameters"), "parameter")
+        parameter.set("parameterId", f"{name}_level")
+        for tag, text in zip(("name", "value"), _LEVELS[kind], strict=True):
+            _add(parameter, tag, text)
     return maps
 
 
@@ -156,7 +158,6 @@ def _add_register(block: ET.Element, register: Register) -> None:
     whole = (RegisterField("value", 0, 32, register.meaning),)
     for part in register.fields or whole:
         _add_field(found, register, part)
-    assert register.fields or register.offset < FIRST_COUNTER or is_read_only, "counters are read only"
 
 
 def _add_field(parent: ET.Element, register: Register, part: RegisterField) -> None:
@@ -212,8 +213,6 @@ def _add_files(root: ET.Element, sources: Sequence[str], others: Sequence[str]) 
             _add(file, "name", path)
             suffix = path[path.rindex(".") :]
             _add(file, "fileType", _SUFFIXES.get(suffix, "unknown"))
-            if path == sources[-1]:
-                _add(file, "isIncludeFile", "false")
 
 
 def _add_parameters(root: ET.Element, chip: Chip) -> None:

@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from amaranth.back import rtlil
 from amaranth.lib import wiring
@@ -38,8 +37,8 @@ def write_verilog(
     """Translate a component, with `clk` and a synchronous `rst`, to Verilog-2005.
 
     `ports` gives names to ports of the component, by the name that they have in Amaranth (`outer__inner`).
-    `header` goes before each module, as comments. Registers have no initial values: the reset gives those that
-    matter. Modules that are equal are written once.
+    `header` goes before each module, as comments. Registers have no initial values: the reset gives those
+    that matter. Modules that are equal are written once.
     """
     units = _units(component, top, ports or {})
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""Memory behind AXI4 ports and a host on AXI4-Lite, driven at falling edges, with the rules of AXI checked."""
+"""Memory behind AXI4 ports and a host on AXI4-Lite, which check the rules of AXI."""
 
 from __future__ import annotations
 
