@@ -95,6 +95,11 @@ def names_in(line: str) -> Iterator[str]:
     yield from NAME.findall(stripped)
 
 
+def is_port(item: Item) -> bool:
+    """Whether a statement declares a port."""
+    return item.kind == "wire" and ("input" in item.words or "output" in item.words)
+
+
 def highest_bit(signal: str) -> str:
     """The highest bit of a signal `name`, `name [bit]`, `name [high:low]`, `size'bits` or `{ ... }`."""
     if signal.startswith("{"):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from hanok.rtl._rtlil import NAME, Item, Unit
+from hanok.rtl._rtlil import NAME, Item, Unit, is_port
 
 _WORDS = """
 abort accept_on access alias alignas always always_comb always_ff always_latch and assert assign assume auto
@@ -42,13 +42,36 @@ def plain(name: str) -> str:
     return f"_{word}" if word[0].isdigit() else word
 
 
+def order_wires(unit: Unit, first: Sequence[str]) -> None:
+    """Put a module's wires before all else, ports first: those named in `first`, then by name.
+
+    So equal modules are equal texts, whatever the order in which Amaranth met their wires.
+    """
+    places = {f"\\{name}": place for place, name in enumerate(first)}
+
+    def key(wire: Item) -> tuple[bool, int, str, int]:
+        name = wire.words[-1]
+        number = re.search(r"\$(\d+)", name)
+        inner = not is_port(wire)
+        return inner, places.get(name, len(places)), plain(name), int(number.group(1)) if number else 0
+
+    wires = sorted((item for item in unit.items if item.kind == "wire"), key=key)
+    for place, wire in enumerate(wires, start=1):
+        words = wire.words
+        for direction in ("input", "output"):
+            if direction in words:
+                words[words.index(direction) + 1] = str(place)
+        wire.lines = ["  " + " ".join(words)]
+    unit.items = wires + [item for item in unit.items if item.kind != "wire"]
+
+
 def local_names(unit: Unit, taken: Mapping[str, str]) -> dict[str, str]:
     """Return a name for each public one of a module, ports first: numbered where several are alike.
 
     `taken` are those that are given, such as ports of the top module.
     """
     declared = [item for item in unit.items if item.kind in ("wire", "cell", "memory")]
-    declared.sort(key=lambda item: "input" not in item.words and "output" not in item.words)
+    declared.sort(key=lambda item: not is_port(item))
     names = {f"\\{old}": new for old, new in taken.items()}
     used = set(names.values())
     for item in declared:

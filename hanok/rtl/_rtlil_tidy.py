@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from hanok.rtl._rtlil import Item, Unit, extend, names_in
+from hanok.rtl._rtlil import Item, Unit, extend, is_port, names_in
 
 _COMPARISONS = {"$eq", "$ne", "$lt", "$le", "$gt", "$ge"}
 _SUMS = {"$add", "$sub", "$and", "$or", "$xor", "$xnor", "$div", "$mod", "$divfloor", "$modfloor"}
@@ -92,7 +92,7 @@ def _cut_result(cell: Item) -> list[Item]:
 def _drop_unread(unit: Unit) -> bool:
     """Drop wires that nothing reads, and what drives nothing else; return whether there were any."""
     count = Counter(name for item in unit.items for line in item.lines for name in names_in(line))
-    ports = {item.words[-1] for item in unit.items if item.kind == "wire" and _is_port(item)}
+    ports = {item.words[-1] for item in unit.items if is_port(item)}
     unread = {
         item.words[-1]
         for item in unit.items
@@ -100,14 +100,10 @@ def _drop_unread(unit: Unit) -> bool:
     }
     kept = [item for item in unit.items if not _drives_only(item, unread)]
     left = Counter(name for item in kept for line in item.lines for name in names_in(line))
-    kept = [item for item in kept if item.kind != "wire" or _is_port(item) or left[item.words[-1]] > 1]
+    kept = [item for item in kept if item.kind != "wire" or is_port(item) or left[item.words[-1]] > 1]
     is_shorter = len(kept) < len(unit.items)
     unit.items = kept
     return is_shorter
-
-
-def _is_port(wire: Item) -> bool:
-    return "input" in wire.words or "output" in wire.words
 
 
 def _drives_only(item: Item, unread: set[str]) -> bool:

@@ -117,13 +117,13 @@ Offsets are from the base of `s_axi_control`, 32 bits each; all of them are in `
 
 1. Check `identifier` ({offset("identifier")}) and `isa_version` ({offset("isa_version")}).
 2. Put code and data into memory. Write the byte address of the code to `code_address_low` and
-   `code_address_high` ({offset("code_address_low")}, {offset("code_address_high")}), its length to `code_bytes`
-   ({offset("code_bytes")}); both are multiples of 4.
+   `code_address_high` ({offset("code_address_low")}, {offset("code_address_high")}), its length to
+   `code_bytes` ({offset("code_bytes")}); both are multiples of 4.
 3. Write 6 to `interrupt_enable` ({offset("interrupt_enable")}): `done` and `fault` raise `{INTERRUPT}`.
 4. Write 1 to `control` ({offset("control")}): the core starts. While it is busy, that is refused with SLVERR.
-5. On the interrupt read `status` ({offset("status")}): bit 1 is `done`, bit 2 `fault`. For a fault read `cause`
-   ({offset("cause")}) and `fault_offset` ({offset("fault_offset")}), which go with it. Write the bits back to
-   clear them, and with them the interrupt.
+5. On the interrupt read `status` ({offset("status")}): bit 1 is `done`, bit 2 `fault`. For a fault read
+   `cause` ({offset("cause")}) and `fault_offset` ({offset("fault_offset")}), which go with it. Write the
+   bits back to clear them, and with them the interrupt.
 
 Writing 2 to `control` stops the core: it begins no further transaction, waits for those that are open and is
 idle when `status` bit 0 `busy` is 0. The next start begins anew. Memory may hold a part of the results.

@@ -12,7 +12,7 @@ from amaranth.back import rtlil
 from amaranth.lib import wiring
 
 from hanok.rtl._rtlil import Unit, parse
-from hanok.rtl._rtlil_names import instances, local_names, plain, rename
+from hanok.rtl._rtlil_names import instances, local_names, order_wires, plain, rename
 from hanok.rtl._rtlil_tidy import tidy
 from hanok.rtl.yosys import run_yosys
 
@@ -86,7 +86,9 @@ def _units(component: wiring.Component, top: str, ports: Mapping[str, str]) -> l
                 visit(by_name[cell.words[1]])
         tidy(unit)
         old = unit.name
-        names = local_names(unit, ports if old == f"\\{top}" else {})
+        given = ports if old == f"\\{top}" else {}
+        order_wires(unit, [*given] or ["clk", "rst"])
+        names = local_names(unit, given)
         rename(unit, names, renamed)
         renamed[old] = names
         for cell in instances(unit):

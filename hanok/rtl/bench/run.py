@@ -64,4 +64,4 @@ def main(arguments: list[str]) -> str:
 
 if __name__ == "__main__":
     sys.path.insert(0, str(FOLDER))
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:]) or None)
