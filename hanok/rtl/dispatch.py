@@ -28,7 +28,7 @@ class Dispatch(wiring.Component):
     Ports by the name of each unit: `unit_port`. Bits by the number of each unit, for the performance
     counters: `active`, `stalled`, `missing` (semaphores that the head lacks), `empty` (no head) and `entered`
     (see `RecordQueue`). `idle`: queues and units are empty and all posts are made. `clear` forgets all
-    instructions and counts; the units must be cleared with it.
+    instructions and counts; the units must be cleared with it. While `halt` is 1, none starts.
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class Dispatch(wiring.Component):
         super().__init__(
             {
                 "clear": In(1),
+                "halt": In(1),
                 "decoded": In(Signature(decoded)),
                 **{unit.name.lower(): Out(unit_port(layouts[unit])) for unit in Unit},
                 **flags,
@@ -75,7 +76,7 @@ class Dispatch(wiring.Component):
             front.valid.eq(queue.head.valid),
             front.wait.eq(head.wait),
             front.post.eq(head.post),
-            front.ready.eq(port.ready),
+            front.ready.eq(port.ready & ~self.halt),
             front.done.eq(port.done),
             front.missing.eq(semaphores.missing[number]),
             front.posted.eq(semaphores.posted[number]),

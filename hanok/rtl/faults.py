@@ -17,6 +17,10 @@ class Fault(IntEnum):
     CUT_SHORT = 6
     FETCH_ERROR = 7
     UNALIGNED_CODE = 8
+    NO_SUCH_BYTE = 9
+    NO_SUCH_ADDRESS = 10
+    BUS_ERROR = 11
+    BANK_CONFLICT = 12
 
 
 MEANING = {
@@ -29,4 +33,8 @@ MEANING = {
     Fault.CUT_SHORT: "the code ends within an instruction",
     Fault.FETCH_ERROR: "the memory answered a fetch with an error",
     Fault.UNALIGNED_CODE: "address or length of the code is not a multiple of 4",
+    Fault.NO_SUCH_BYTE: "an access to SRAM or accumulators leaves them",
+    Fault.NO_SUCH_ADDRESS: "a DRAM address is outside of the memory",
+    Fault.BUS_ERROR: "the memory answered a load or a store with an error",
+    Fault.BANK_CONFLICT: "two units used one port of a bank in the same cycle",
 }

@@ -33,7 +33,8 @@ class LoadEngine(wiring.Component):
     but for one thing: a run that lies wholly in the burst that the run before it has requested costs the
     request side a cycle of its own (the SRAM side, which takes a beat for it, is seldom the faster one).
 
-    `address_bits` are those of the bus. `address_fault` is 1 in the cycle of a request outside of them,
+    `moves`: in this cycle the request side makes a step or a beat is written. `address_bits` are those of the
+    bus. `address_fault` is 1 in the cycle of a request outside of them,
     `bus_fault` where the bus answers with an error; both engines go on. Raises ChipError for chips that it
     cannot serve: a beat of more than a burst, bursts of more than 128 bytes, EXPAND.
     """
@@ -50,6 +51,7 @@ class LoadEngine(wiring.Component):
                 "sram": Out(write_signature(shape.scratchpad_bits, shape.width)),
                 "address_fault": Out(1),
                 "bus_fault": Out(1),
+                "moves": Out(1),
             }
         )
         self._active = Signal()  # some bursts are still to be requested
@@ -134,6 +136,7 @@ class LoadEngine(wiring.Component):
             goes.eq(self._active & (room | ~needs)),
             request.eq((loads & room) | (goes & needs)),
             walker.step.eq((goes & ~in_run) | filler.step),
+            self.moves.eq(request | goes | self.sram.en),
         ]
         changes = following_number != self._number
         with m.If(loads):

@@ -4,59 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, signed
-from amaranth.lib import data, wiring
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hanok.isa.table import MATRIX
 from hanok.machine import Matrix
 from hanok.rtl._matrix_accumulate import Accumulate
 from hanok.rtl._matrix_load import MatrixLoader
-from hanok.rtl._matrix_setup import MatrixSetup, accumulator_row_bits
+from hanok.rtl._matrix_setup import MatrixSetup
 from hanok.rtl._matrix_walk import MatrixWalk
+from hanok.rtl.accumulators import accumulator_read_signature, accumulator_write_signature
 from hanok.rtl.array import Array
 from hanok.rtl.records import record_layout
-
-ADDRESS_BITS = 31
-"""The largest scratchpad has 2**31 bytes."""
-
-
-def read_signature(address_bits: int, port_bytes: int) -> wiring.Signature:
-    """A scratchpad read port, of the reader: bytes outside `mask` are not looked at.
-
-    `address` may lie before byte 0, modulo 2**address_bits, where the mask leaves out those bytes.
-    """
-    return wiring.Signature(
-        {
-            "en": Out(1),
-            "address": Out(address_bits),
-            "mask": Out(port_bytes),
-            "data": In(8 * port_bytes),
-        }
-    )
-
-
-def accumulator_read_signature(matrix: Matrix) -> wiring.Signature:
-    """A read port for rows of accumulators, of the reader."""
-    return wiring.Signature(
-        {
-            "en": Out(1),
-            "row": Out(accumulator_row_bits(matrix)),
-            "data": In(data.ArrayLayout(signed(32), matrix.columns)),
-        }
-    )
-
-
-def accumulator_write_signature(matrix: Matrix) -> wiring.Signature:
-    """A write port for rows of accumulators, of the writer; a bit of the mask for each column."""
-    return wiring.Signature(
-        {
-            "en": Out(1),
-            "row": Out(accumulator_row_bits(matrix)),
-            "data": Out(data.ArrayLayout(signed(32), matrix.columns)),
-            "mask": Out(matrix.columns),
-        }
-    )
+from hanok.rtl.scratchpad import ADDRESS_BITS, read_signature
 
 
 class MatrixUnit(wiring.Component):
@@ -69,15 +30,18 @@ class MatrixUnit(wiring.Component):
 
     def __init__(self, matrix: Matrix, address_bits: int = ADDRESS_BITS) -> None:
         self._matrix, self._address_bits = matrix, address_bits
-        weights = matrix.columns * matrix.preload_rows_per_cycle
+        activations, weights = (
+            max(matrix.rows, matrix.columns),
+            matrix.columns * matrix.preload_rows_per_cycle,
+        )
         super().__init__(
             {
                 "record": In(record_layout(MATRIX)),
                 "start": In(1),
                 "ready": Out(1),
                 "done": Out(1),
-                "activations": Out(read_signature(address_bits, max(matrix.rows, matrix.columns))),
-                "weights": Out(read_signature(address_bits, weights)),
+                "activations": Out(read_signature(address_bits, activations, masked=True)),
+                "weights": Out(read_signature(address_bits, weights, masked=True)),
                 "accumulator_read": Out(accumulator_read_signature(matrix)),
                 "accumulator_write": Out(accumulator_write_signature(matrix)),
             }

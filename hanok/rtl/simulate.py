@@ -22,8 +22,8 @@ class Simulation:
     if its shape is; a wider one is an array [cycle, word] of 64-bit words, the lowest first.
     """
 
-    def __init__(self, component: wiring.Component) -> None:
-        library = build(component)
+    def __init__(self, component: wiring.Component, more: str = "") -> None:
+        library = build(component, more)
         self._code = ctypes.CDLL(str(library.path))
         self._code.create.restype = ctypes.c_void_p
         self._code.destroy.argtypes = [ctypes.c_void_p]
@@ -103,6 +103,12 @@ class Simulation:
             self._held[:], self._seen[:] = given[-1], found[-1]
         self.cycle += cycles
         return {name: _column(found, *self._outputs[name]) for name in outputs}
+
+    def call(self, name: str, argument: Any) -> int:
+        """Call a function of the C++ that was given with the component: of the design and one pointer."""
+        function = getattr(self._code, name)
+        function.restype = ctypes.c_int64
+        return int(function(self._design, argument))
 
     def _clock(self, cycles: int) -> None:
         done = self._code.run(self._design, cycles, self._held.ctypes.data, 0, self._seen.ctypes.data, 0)

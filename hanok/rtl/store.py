@@ -25,7 +25,8 @@ class StoreEngine(wiring.Component):
 
     The registers hold the last beat that was read. A cycle later they tell which bursts it completes, and
     where the next beat lies. `address_fault` is 1 while a burst outside of the bus's `address_bits` is on
-    it, without strobes; `bus_fault` where the bus answers with an error. Raises ChipError as LoadEngine.
+    it, without strobes; `bus_fault` where the bus answers with an error. `moves`: a burst is requested or a
+    beat is read in this cycle. Raises ChipError as LoadEngine.
     """
 
     def __init__(self, dma: Dma, burst_bytes: int, address_bits: int, scratchpad_bytes: int) -> None:
@@ -40,6 +41,7 @@ class StoreEngine(wiring.Component):
                 "sram": Out(read_signature(shape.scratchpad_bits, shape.width)),
                 "address_fault": Out(1),
                 "bus_fault": Out(1),
+                "moves": Out(1),
             }
         )
         self._slot = Signal(shape.ring_bits)
@@ -77,7 +79,7 @@ class StoreEngine(wiring.Component):
         m.d.comb += self.address_fault.eq(buffer.address_fault | (self.start & beyond))
         over, completed, tail, leaves = self._complete(m, walker, buffer)
         open_now = self._account(m, buffer, over, completed)
-        self._next(m, walker, transfer, over, tail, leaves, open_now)
+        self._next(m, walker, transfer, over, tail, leaves, open_now, buffer.request)
         return m
 
     def _complete(self, m: Module, walker: Any, buffer: Any) -> tuple[Signal, Signal, Signal, Signal]:
@@ -145,7 +147,15 @@ class StoreEngine(wiring.Component):
         return open_now
 
     def _next(
-        self, m: Module, walker: Any, transfer: Any, over: Value, tail: Value, leaves: Value, open_now: Value
+        self,
+        m: Module,
+        walker: Any,
+        transfer: Any,
+        over: Value,
+        tail: Value,
+        leaves: Value,
+        open_now: Value,
+        requests: Value,
     ) -> None:
         """Read the next beat if its burst has a slot; a run's end that waited for one takes a cycle."""
         shape, sram = self._shape, self.sram
@@ -156,6 +166,7 @@ class StoreEngine(wiring.Component):
             goes.eq((self.start | (self._active & ~over)) & has_slot),
             moves.eq(goes & self._taken & ~self.start),
             reads.eq(~self._taken | ~tail | self.start),
+            self.moves.eq(goes | requests),
             sram.en.eq(goes & reads),
             sram.address.eq(address),
             sram.size.eq(Mux(left < shape.width, left, shape.width)),

@@ -14,13 +14,10 @@ from hanok.isa.table import FLAG_ACCUMULATE, FLAG_BIAS, MATRIX, Opcode
 from hanok.isa.timing import depthwise_stream_cycles, matrix_schedule, preload_cycles
 from hanok.machine import Chip, Matrix
 from hanok.machine.chip import Sram
-from hanok.rtl.matrix import (
-    MatrixUnit,
-    accumulator_read_signature,
-    accumulator_write_signature,
-    read_signature,
-)
+from hanok.rtl.accumulators import accumulator_read_signature, accumulator_write_signature
+from hanok.rtl.matrix import MatrixUnit
 from hanok.rtl.records import record_layout
+from hanok.rtl.scratchpad import read_signature
 from hanok.rtl.simulate import Simulation
 from hanok.simulator.emulator_state import Memories
 from hanok.simulator.emulator_stepwise import execute
@@ -44,15 +41,18 @@ class Offered(wiring.Component):
     def __init__(self, matrix: Matrix) -> None:
         self._unit = MatrixUnit(matrix, ADDRESS_BITS)
         self._matrix = matrix
-        weights = matrix.columns * matrix.preload_rows_per_cycle
+        activations, weights = (
+            max(matrix.rows, matrix.columns),
+            matrix.columns * matrix.preload_rows_per_cycle,
+        )
         super().__init__(
             {
                 "record": In(record_layout(MATRIX)),
                 "offer": In(1),
                 "ready": Out(1),
                 "done": Out(1),
-                "activations": Out(read_signature(ADDRESS_BITS, max(matrix.rows, matrix.columns))),
-                "weights": Out(read_signature(ADDRESS_BITS, weights)),
+                "activations": Out(read_signature(ADDRESS_BITS, activations, masked=True)),
+                "weights": Out(read_signature(ADDRESS_BITS, weights, masked=True)),
                 "accumulator_read": Out(accumulator_read_signature(matrix)),
                 "accumulator_write": Out(accumulator_write_signature(matrix)),
             }

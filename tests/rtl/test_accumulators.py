@@ -76,11 +76,11 @@ class Traffic:
         self.mask = random.random((cycles, shape.columns)) < chance
         size = np.where(random.random(cycles) < 0.6, shape.lanes, random.integers(0, shape.lanes + 1, cycles))
         self.inputs = {
-            "read_en": random.integers(0, 2, cycles),
-            "read_row": self.some(rows, shape.rows),
-            "write_en": random.integers(0, 2, cycles),
-            "write_row": self.some(rows, shape.rows),
-            "write_mask": (self.mask.astype(np.int64) << np.arange(shape.columns)).sum(axis=1),
+            "read__en": random.integers(0, 2, cycles),
+            "read__row": self.some(rows, shape.rows),
+            "write__en": random.integers(0, 2, cycles),
+            "write__row": self.some(rows, shape.rows),
+            "write__mask": (self.mask.astype(np.int64) << np.arange(shape.columns)).sum(axis=1),
             "vector_en": (random.random(cycles) < 0.7).astype(np.int64),
             "vector_element": self.some(self.total, shape.rows * shape.columns, shape.lanes),
             "vector_size": size,
@@ -118,9 +118,9 @@ def step(traffic: Traffic, memory: npt.NDArray[np.int32], cycle: int) -> Expecte
     shape, total = traffic.shape, traffic.total
     at = {name: int(values[cycle]) for name, values in traffic.inputs.items()}
     columns = np.arange(shape.columns)
-    read = at["read_row"] * shape.columns + columns[: shape.columns * at["read_en"]]
-    mask = traffic.mask[cycle] & bool(at["write_en"])
-    written = at["write_row"] * shape.columns + columns[mask]
+    read = at["read__row"] * shape.columns + columns[: shape.columns * at["read__en"]]
+    mask = traffic.mask[cycle] & bool(at["write__en"])
+    written = at["write__row"] * shape.columns + columns[mask]
     vector = at["vector_element"] + np.arange(at["vector_size"] * at["vector_en"])
     held = np.concatenate([memory, np.zeros(total + 2 * shape.lanes, np.int32)])
     reading = traffic.banks(read)
@@ -142,10 +142,10 @@ def test_both_sides_read_what_was_written(shape: Shape) -> None:
     traffic = Traffic(shape, cycles, seed=shape.columns * shape.lanes)
     memory = np.zeros(traffic.total, np.int32)
     expected = [step(traffic, memory, cycle) for cycle in range(cycles)]
-    given = traffic.inputs | {"write_data": packed(traffic.values)}
-    names = ["read_data", "vector_data", "conflict", "fault"]
+    given = traffic.inputs | {"write__data": packed(traffic.values)}
+    names = ["read__data", "vector_data", "conflict", "fault"]
     found = Simulation(shape.design()).run(cycles, given, names)
-    rows = rows_of(found["read_data"], shape.columns)
+    rows = rows_of(found["read__data"], shape.columns)
     lanes = rows_of(found["vector_data"], shape.lanes)
     flags = [(cycle.conflict, cycle.fault) for cycle in expected]
     assert np.array_equal(np.stack([found["conflict"], found["fault"]], axis=1), np.array(flags))

@@ -11,10 +11,12 @@ import pytest
 from amaranth.back import rtlil
 
 from hanok.machine import Sram
-from hanok.rtl.scratchpad import Scratchpad
+from hanok.rtl.scratchpad import ADDRESS_BITS, ReadPort, Scratchpad
 from hanok.rtl.simulate import Simulation
 
 Bytes = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
+Places = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -23,26 +25,30 @@ class Shape:
     bank_bytes: int
     reads: tuple[int, ...]
     writes: tuple[int, ...]
-    column_bytes: int = 1
-    word_bytes: int | None = None
+    column_bytes: int
+    word_bytes: int
+    masked: tuple[int, ...] = ()
+    """Numbers of the read ports that have a mask."""
 
     def design(self) -> Scratchpad:
         sram = Sram(banks=self.banks, bank_bytes=self.bank_bytes)
-        return Scratchpad(sram, self.reads, self.writes, self.column_bytes, self.word_bytes)
+        reads = [ReadPort(width, port in self.masked) for port, width in enumerate(self.reads)]
+        return Scratchpad(sram, reads, self.writes, self.column_bytes, self.word_bytes)
 
 
 SHAPES = {
-    "narrow": Shape(8, 512, (1, 2), (1,)),
-    "bytes": Shape(8, 512, (3, 8, 2), (8, 3)),
-    "one-column": Shape(8, 512, (4, 1), (4,), column_bytes=4, word_bytes=4),
-    "words": Shape(8, 512, (3, 8, 13), (8, 13), column_bytes=4),
-    "wide-columns": Shape(8, 512, (3, 8, 13, 32), (8, 32), column_bytes=32),
-    "many-banks": Shape(33, 704, (13, 8), (13, 8), column_bytes=16),
-    "no-power-of-two": Shape(12, 704, (13, 100), (100, 3), column_bytes=64),
-    "aligned": Shape(8, 8192, (32, 8), (32,), column_bytes=4, word_bytes=32),
-    "word-crosses-banks": Shape(9, 576, (100, 8), (100, 16), column_bytes=16),
+    "narrow": Shape(8, 512, (1, 2), (1,), 1, 2),
+    "bytes": Shape(8, 512, (3, 8, 2), (8, 3), 1, 8, masked=(1, 2)),
+    "one-column": Shape(8, 512, (4, 1), (4,), 4, 4, masked=(0,)),
+    "words": Shape(8, 512, (3, 8, 13), (8, 13), 4, 16, masked=(0, 2)),
+    "wide-columns": Shape(8, 512, (3, 8, 13, 32), (8, 32), 32, 64),
+    "many-banks": Shape(33, 704, (13, 8), (13, 8), 16, 32, masked=(1,)),
+    "no-power-of-two": Shape(12, 704, (13, 100), (100, 3), 64, 256, masked=(1,)),
+    "aligned": Shape(8, 8192, (32, 8), (32,), 4, 32),
+    "word-crosses-banks": Shape(9, 576, (100, 8), (100, 16), 16, 128, masked=(0, 1)),
+    "halves": Shape(8, 1024, (100, 128), (128, 7), 128, 256, masked=(0,)),
 }
-LONG = {"longer-than-banks": Shape(9, 576, (1024, 16), (1000, 8), column_bytes=64)}
+LONG = {"longer-than-banks": Shape(9, 576, (1024, 16), (1000, 8), 64, 2048, masked=(0,))}
 ALL = SHAPES | LONG
 
 
@@ -51,7 +57,6 @@ class Model:
     """What docs/rtl.md says, a cycle at a time."""
 
     shape: Shape
-    word_bytes: int
     memory: Bytes = field(init=False)
 
     def __post_init__(self) -> None:
@@ -59,9 +64,9 @@ class Model:
 
     def reachable(self, address: int) -> int:
         """Bytes that an access may have at most."""
-        return self.word_bytes - address % self.shape.column_bytes
+        return self.shape.word_bytes - address % self.shape.column_bytes
 
-    def share(self, wanted: list[npt.NDArray[np.int64]]) -> tuple[list[npt.NDArray[np.bool_]], bool]:
+    def share(self, wanted: list[Places]) -> tuple[list[Mask], bool]:
         """Return which addresses each port may touch; ports of lower number come first in each bank."""
         owner: dict[int, int] = {}
         conflict, allowed = False, []
@@ -74,30 +79,33 @@ class Model:
             allowed.append(exists & mine)
         return allowed, conflict
 
+    def reached(self, address: int, mask: Mask, last_address: int) -> tuple[Places, Places, bool]:
+        """Return which bytes of a port are accessed, their addresses, and whether there are too many."""
+        places = np.flatnonzero(mask)
+        inside = places[places < self.reachable(address)]
+        return inside, (address + inside) & last_address, len(inside) < len(places)
+
     def cycle(
-        self, reads: list[tuple[int, int]], writes: list[tuple[int, Bytes, npt.NDArray[np.bool_]]]
-    ) -> tuple[list[Bytes], bool, bool]:
-        """Reads (address, size) and writes (address, data, mask) to data read, conflict and fault."""
-        end, fault = len(self.memory), False
-        wanted, places = [], []
-        for address, size in reads:
-            wanted.append(address + np.arange(min(size, self.reachable(address))))
-            fault |= size > self.reachable(address)
-        for address, _, mask in writes:
-            places.append(np.flatnonzero(mask[: self.reachable(address)]))
-            fault |= bool(mask[self.reachable(address) :].any())
-        targets = [write[0] + place for write, place in zip(writes, places, strict=True)]
-        fault |= any(bool((addresses >= end).any()) for addresses in (*wanted, *targets))
+        self, reads: list[tuple[int, Mask, int]], writes: list[tuple[int, Bytes, Mask]]
+    ) -> tuple[list[tuple[Places, Bytes]], bool, bool]:
+        """Reads (address, mask, last address) and writes (address, data, mask) to what a port reads, conflict
+        and fault."""
+        found = [self.reached(*read) for read in reads]
+        stores = [self.reached(address, mask, -1) for address, _, mask in writes]
+        wanted, targets = [place[1] for place in found], [place[1] for place in stores]
+        fault = any(
+            too_many or (addresses >= len(self.memory)).any() for _, addresses, too_many in found + stores
+        )
         allowed, conflict = self.share(wanted)
-        found = []
-        for addresses, mine in zip(wanted, allowed, strict=True):
+        read = []
+        for (places, addresses, _), mine in zip(found, allowed, strict=True):
             data = np.zeros(len(addresses), np.uint8)
             data[mine] = self.memory[addresses[mine]]
-            found.append(data)
+            read.append((places, data))
         allowed, crash = self.share(targets)
-        for (_, data, _), place, target, mine in zip(writes, places, targets, allowed, strict=True):
-            self.memory[target[mine]] = data[place[mine]]
-        return found, conflict or crash, fault
+        for (_, data, _), (places, target, _), mine in zip(writes, stores, allowed, strict=True):
+            self.memory[target[mine]] = data[places[mine]]
+        return read, conflict or crash, fault
 
 
 def packed(values: Bytes) -> npt.NDArray[np.uint64]:
@@ -107,13 +115,13 @@ def packed(values: Bytes) -> npt.NDArray[np.uint64]:
     return wide.view(np.uint64)
 
 
-def packed_bits(bits: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint64]:
+def packed_bits(bits: Mask) -> npt.NDArray[np.uint64]:
     return packed(np.packbits(bits, axis=1, bitorder="little"))
 
 
 def random_addresses(
     random: np.random.Generator, cycles: int, shape: Shape, size: int, narrow: bool
-) -> npt.NDArray[np.int64]:
+) -> Places:
     """Addresses anywhere, around the ends of banks, behind the last one, and a few again and again."""
     total = shape.banks * shape.bank_bytes
     most = (1 << (total - 1).bit_length()) - 1
@@ -138,10 +146,11 @@ class Traffic:
     narrow: bool = False
 
     def __post_init__(self) -> None:
-        self.random = random = np.random.default_rng(self.seed)
+        random = np.random.default_rng(self.seed)
         self.inputs: dict[str, npt.NDArray[Any]] = {}
         self.data: list[Bytes] = []
-        self.masks: list[npt.NDArray[np.bool_]] = []
+        self.masks: list[Mask] = []
+        self.wanted: list[Mask] = []
         shape, cycles = self.shape, self.cycles
         for kind, widths in (("read", shape.reads), ("write", shape.writes)):
             for port, width in enumerate(widths):
@@ -149,8 +158,12 @@ class Traffic:
                 self.inputs[name + "en"] = (random.random(cycles) < 0.6).astype(np.int64)
                 self.inputs[name + "address"] = random_addresses(random, cycles, shape, width, self.narrow)
         for port, width in enumerate(shape.reads):
+            if port in shape.masked:
+                self.masked_read(random, port, width)
+                continue
             part = random.integers(0, width + 1, cycles)
-            self.inputs[f"read_{port}__size"] = np.where(random.random(cycles) < 0.6, width, part)
+            size = self.inputs[f"read_{port}__size"] = np.where(random.random(cycles) < 0.6, width, part)
+            self.wanted.append(np.arange(width) < size[:, None])
         for port, width in enumerate(shape.writes):
             data = random.integers(0, 256, (cycles, width), dtype=np.uint8)
             mask = random.random((cycles, width)) < random.choice([0.0, 0.05, 0.6, 1.0], (cycles, 1))
@@ -159,15 +172,29 @@ class Traffic:
             self.inputs[f"write_{port}__data"] = packed(data)
             self.inputs[f"write_{port}__mask"] = packed_bits(mask)
 
-    def expect(self, word_bytes: int) -> tuple[list[dict[int, Bytes]], Bytes]:
+    def masked_read(self, random: np.random.Generator, port: int, width: int) -> None:
+        """A mask of any bytes; some accesses begin before byte 0, and few want anything there."""
+        address = self.inputs[f"read_{port}__address"]
+        before = random.random(self.cycles) < 0.1
+        address[before] = -random.integers(1, width + 1, int(before.sum()))
+        mask = random.random((self.cycles, width)) < random.choice([0.1, 0.6, 1.0, 1.0], (self.cycles, 1))
+        mask &= (address[:, None] + np.arange(width) >= 0) | (random.random((self.cycles, 1)) < 0.05)
+        self.inputs[f"read_{port}__address"] = address % (1 << ADDRESS_BITS)
+        self.inputs[f"read_{port}__mask"] = packed_bits(mask)
+        self.wanted.append(mask)
+
+    def expect(self) -> tuple[list[dict[int, tuple[Places, Bytes]]], Bytes]:
         """Return what each cycle's reads bring, by port, and conflict and fault of each cycle."""
-        model, found, flags = Model(self.shape, word_bytes), [], np.zeros((self.cycles, 2), np.uint8)
+        model, found, flags = Model(self.shape), [], np.zeros((self.cycles, 2), np.uint8)
+        last = [
+            (1 << ADDRESS_BITS) - 1 if port in self.shape.masked else -1 for port in range(len(self.wanted))
+        ]
         for cycle in range(self.cycles):
             at = {name: int(values[cycle]) for name, values in self.inputs.items() if values.ndim == 1}
             reads = [port for port in range(len(self.shape.reads)) if at[f"read_{port}__en"]]
             writes = [port for port in range(len(self.shape.writes)) if at[f"write_{port}__en"]]
             data, *flags[cycle] = model.cycle(
-                [(at[f"read_{port}__address"], at[f"read_{port}__size"]) for port in reads],
+                [(at[f"read_{port}__address"], self.wanted[port][cycle], last[port]) for port in reads],
                 [
                     (at[f"write_{port}__address"], self.data[port][cycle], self.masks[port][cycle])
                     for port in writes
@@ -183,7 +210,7 @@ def test_every_read_brings_what_was_written_before_its_cycle(name: str, narrow: 
     shape, cycles = ALL[name], 1500
     design = shape.design()
     traffic = Traffic(shape, cycles, seed=len(name), narrow=narrow)
-    expected, flags = traffic.expect(design.word_bytes)
+    expected, flags = traffic.expect()
     names = [f"read_{port}__data" for port in range(len(shape.reads))]
     found = Simulation(design).run(cycles, traffic.inputs, [*names, "conflict", "fault"])
     assert np.array_equal(found["conflict"], flags[:, 0])
@@ -193,8 +220,10 @@ def test_every_read_brings_what_was_written_before_its_cycle(name: str, narrow: 
     for port, width in enumerate(shape.reads):
         data = found[names[port]].reshape(cycles, -1).view(np.uint8)[:, :width]
         for cycle in range(cycles - 1):
-            content = expected[cycle].get(port, np.zeros(0, np.uint8))
-            assert np.array_equal(data[cycle + 1, : len(content)], content), (port, cycle)
+            if port not in expected[cycle]:
+                continue
+            places, content = expected[cycle][port]
+            assert np.array_equal(data[cycle + 1, places], content), (port, cycle)
             compared += int(np.count_nonzero(content))
     assert compared > cycles // 4
 

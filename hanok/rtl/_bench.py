@@ -1,0 +1,165 @@
+"""The C++ of the core's testbench: a memory behind its AXI masters, timed by the DRAM controller's kernels."""
+
+from __future__ import annotations
+
+from hanok.isa.table import Unit
+
+KINDS = ("dispatched", "started", "ended")
+"""What happens to an instruction, in the order of the core's trace."""
+PORTS = ("load", "store", "fetch")
+"""In the order in which requests of a cycle reach the memory."""
+
+_TEXT = """\
+#include <algorithm>
+#include <cstring>
+#include <deque>
+
+// What Python gives and gets: the fields of testbench._Bench.
+struct Bench {
+  int64_t *state;
+  int64_t (*request)(int64_t *, int64_t, int64_t, int64_t, int64_t, int64_t);
+  int64_t (*advance)(int64_t *, int64_t);
+  const int64_t *answers;
+  uint8_t *image;
+  int64_t image_bytes, ring, period_fs, clock_mhz, latency, most_cycles;
+  int64_t *events[KINDS * UNITS];
+  int64_t room[UNITS];
+  int64_t counts[KINDS * UNITS], cycles, requests[3];
+};
+
+namespace {
+enum Port { LOAD, STORE, FETCH };
+enum Answer { ADMITTED, COMPLETED, ANSWER_SIZE };
+const int64_t OKAY = 0, SLAVE_ERROR = 2;
+
+struct Request { int64_t handle, address, at, id; };
+struct Content { uint8_t bytes[BURST]; uint32_t strobes[(BURST + 31) / 32]; };
+
+template<size_t bits> const uint32_t *words_of(const value<bits> &port) { return port.data; }
+template<size_t bits> const uint32_t *words_of(const wire<bits> &port) { return port.curr.data; }
+template<size_t bits> int64_t number_of(const value<bits> &port) {
+  return bits > 32 ? int64_t(port.data[0] | uint64_t(port.data[(bits - 1) / 32]) << 32) : int64_t(port.data[0]);
+}
+template<size_t bits> int64_t number_of(const wire<bits> &port) { return number_of(port.curr); }
+
+struct Memory {
+  Bench &bench;
+  top &design;
+  std::deque<Request> open[3];
+  std::deque<int64_t> addresses;
+  std::deque<Content> contents;
+  int64_t cycle = 0;
+
+  Memory(Bench &bench, top &design) : bench(bench), design(design) {}
+
+  int64_t now() const {
+    int64_t picoseconds = (cycle * 1000000 + bench.clock_mhz - 1) / bench.clock_mhz;
+    return (picoseconds * 1000 + bench.period_fs - 1) / bench.period_fs;
+  }
+  int64_t core_cycle(int64_t edge) const {
+    int64_t picoseconds = (edge * bench.period_fs + 999) / 1000;
+    return (picoseconds * bench.clock_mhz + 999999) / 1000000;
+  }
+  bool exists(int64_t address) const { return address + BURST <= bench.image_bytes; }
+
+  void ask(Port port, int64_t address, int64_t id) {
+    int64_t handle = port * bench.ring + (bench.requests[port]++ & (bench.ring - 1));
+    bench.request(bench.state, port, handle, address, now(), port == STORE);
+    open[port].push_back({handle, address, cycle, id});
+  }
+  bool answered(Port port) const {
+    if (open[port].empty()) return false;
+    const Request &first = open[port].front();
+    int64_t edge = bench.answers[first.handle * ANSWER_SIZE + (port == STORE ? ADMITTED : COMPLETED)];
+    if (edge < 0) return false;
+    return cycle >= (port == STORE ? std::max(core_cycle(edge), first.at)
+                                   : std::max(core_cycle(edge) + bench.latency, first.at + 1));
+  }
+  template<size_t bits> void read(Port port, value<1> &valid, value<bits> &content, value<2> &answer) {
+    valid.data[0] = answered(port);
+    if (!valid.data[0]) return;
+    int64_t address = open[port].front().address;
+    answer.data[0] = exists(address) ? OKAY : SLAVE_ERROR;
+    if (exists(address)) memcpy(content.data, bench.image + address, BURST);
+  }
+  void before() {
+    if (!open[LOAD].empty() || !open[STORE].empty() || !open[FETCH].empty())
+      bench.advance(bench.state, now());
+    read(LOAD, design.p_load____rvalid, design.p_load____rdata, design.p_load____rresp);
+    if (!open[LOAD].empty()) design.p_load____rid.data[0] = uint32_t(open[LOAD].front().id);
+    read(FETCH, design.p_fetch____rvalid, design.p_fetch____rdata, design.p_fetch____rresp);
+    design.p_store____bvalid.data[0] = answered(STORE);
+    if (!open[STORE].empty())
+      design.p_store____bresp.data[0] = exists(open[STORE].front().address) ? OKAY : SLAVE_ERROR;
+  }
+  void after() {
+    if (design.p_load____rvalid) open[LOAD].pop_front();
+    if (design.p_fetch____rvalid) open[FETCH].pop_front();
+    if (design.p_store____bvalid) open[STORE].pop_front();
+    if (number_of(design.p_load____arvalid))
+      ask(LOAD, number_of(design.p_load____araddr), number_of(design.p_load____arid));
+    if (number_of(design.p_store____awvalid)) addresses.push_back(number_of(design.p_store____awaddr));
+    if (number_of(design.p_store____wvalid)) {
+      Content content;
+      memcpy(content.bytes, words_of(design.p_store____wdata), BURST);
+      memcpy(content.strobes, words_of(design.p_store____wstrb), sizeof content.strobes);
+      contents.push_back(content);
+    }
+    if (!addresses.empty() && !contents.empty()) {
+      int64_t address = addresses.front();
+      const Content &content = contents.front();
+      for (int64_t byte = 0; byte < BURST && exists(address); byte++)
+        if (content.strobes[byte / 32] >> byte % 32 & 1) bench.image[address + byte] = content.bytes[byte];
+      addresses.pop_front();
+      contents.pop_front();
+      ask(STORE, address, 0);
+    }
+    if (number_of(design.p_fetch____arvalid)) ask(FETCH, number_of(design.p_fetch____araddr), 0);
+  }
+  void note(uint32_t trace) {
+    for (int kind = 0; kind < KINDS; kind++)
+      for (int unit = 0; unit < UNITS; unit++)
+        if (trace >> (1 + kind * UNITS + unit) & 1) {
+          int64_t &count = bench.counts[kind * UNITS + unit];
+          if (count < bench.room[unit]) bench.events[kind * UNITS + unit][count] = cycle;
+          count++;
+        }
+  }
+};
+}
+
+// Clocks the design until its interrupt; 0, 1 after most_cycles, 2 for a loop of gates.
+extern "C" int64_t run_bench(void *instance, Bench *bench) {
+  top &design = *static_cast<top *>(instance);
+  Memory memory(*bench, design);
+  bool begun = false;
+  for (auto ready : {&design.p_load____arready, &design.p_fetch____arready, &design.p_store____awready,
+                     &design.p_store____wready, &design.p_load____rlast, &design.p_fetch____rlast})
+    *ready = value<1>{1u};
+  for (int64_t clocked = 0; clocked < bench->most_cycles; clocked++) {
+    memory.before();
+    design.p_clk = value<1>{1u};
+    design.prev_p_clk = value<1>{0u};
+    if (!design.eval()) return 2;
+    uint32_t trace = uint32_t(number_of(design.p_trace));
+    bool interrupt = number_of(design.p_interrupt);
+    begun |= trace & 1;
+    if (begun) {
+      memory.after();
+      memory.note(trace);
+      memory.cycle++;
+      bench->cycles += trace & 1;
+    }
+    design.commit();
+    if (interrupt) return 0;
+  }
+  return 1;
+}
+"""
+
+
+def bench(burst_bytes: int) -> str:
+    """Return the function `run_bench` for a core whose memory has bursts of so many bytes."""
+    constants = {"KINDS": len(KINDS), "UNITS": len(Unit), "BURST": burst_bytes}
+    defined = "".join(f"#define {name} {value}\n" for name, value in constants.items())
+    return defined + _TEXT

@@ -1,0 +1,297 @@
+"""The whole core: control, four units, scratchpad and accumulators between an AXI4-Lite port and AXI4."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Module, Mux, ResetInserter, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from hanok.dram import get_standard
+from hanok.isa.table import VECTOR, VECTOR_TABLE, Unit
+from hanok.machine import Chip
+from hanok.machine.chip import Core as CoreRecord
+from hanok.rtl._axi_guard import ReadGuard, WriteGuard
+from hanok.rtl._dma_shape import DmaShape
+from hanok.rtl.accumulators import Accumulators
+from hanok.rtl.axi import axi_read, axi_write, set_one_transfer
+from hanok.rtl.counters import PerformanceCounters
+from hanok.rtl.decode import HEAD, Decoder
+from hanok.rtl.dispatch import Dispatch
+from hanok.rtl.faults import Fault
+from hanok.rtl.fetch import Fetcher
+from hanok.rtl.load import LoadEngine
+from hanok.rtl.matrix import MatrixUnit
+from hanok.rtl.register_map import ADDRESS_BITS
+from hanok.rtl.registers import CAUSE_BITS, Registers, axi_lite
+from hanok.rtl.scratchpad import Scratchpad
+from hanok.rtl.store import StoreEngine
+from hanok.rtl.vector import VectorUnit
+
+TRACE = data.StructLayout(
+    {
+        "running": 1,  # cycles of the code, from cycle 0 on
+        "dispatched": len(Unit),  # a bit for each unit to whose queue an instruction goes
+        "started": len(Unit),
+        "ended": len(Unit),
+    }
+)
+"""What happens in a cycle, for whoever compares it with the cycle engine."""
+
+
+def instructions_in_flight(core: CoreRecord) -> dict[Unit, int]:
+    """Return how many instructions of each unit can have started and not posted.
+
+    A DMA instruction that has not ended holds a slot at least, but for the one in hand and the one that ends.
+    A matrix instruction that has left the loader has a tile in the pipeline, three cycles apart at least.
+    """
+    return {
+        Unit.LOAD: core.dma.outstanding + 2,
+        Unit.STORE: core.dma.outstanding + 2,
+        Unit.MATRIX: core.matrix.depth_cycles // 3 + 4,
+        Unit.VECTOR: 2,
+    }
+
+
+class Core(wiring.Component):
+    """The core of a chip.
+
+    `bus` reaches the registers of `register_map.py`; `fetch`, `load` and `store` are AXI4 masters whose data
+    bus is a burst of the memory wide. `interrupt` is a level. With `trace`, there is a port of that name of
+    layout `TRACE`. Cycle 0 is the one after that of the start.
+
+    On a fault or a stop, no new transaction begins; when none is open any more, all units are reset, and a
+    fault is reported. Raises ChipError for a chip that cannot be made.
+    """
+
+    def __init__(self, chip: Chip, trace: bool = False) -> None:
+        core = chip.core
+        self.chip = chip
+        self.burst_bytes = get_standard(chip.memory.standard).burst_bytes
+        self.address_bits = (chip.memory.capacity_mib << 20).bit_length() - 1
+        if chip.memory.capacity_mib & (chip.memory.capacity_mib - 1):
+            self.address_bits += 1
+        shape = DmaShape.of(core.dma, self.burst_bytes, self.address_bits, core.sram.total_bytes)
+        self.load_id_bits = shape.ring_bits
+        members: dict[str, Any] = {
+            "bus": In(axi_lite(ADDRESS_BITS)),
+            "fetch": Out(axi_read(self.address_bits, self.burst_bytes, 1)),
+            "load": Out(axi_read(self.address_bits, self.burst_bytes, self.load_id_bits)),
+            "store": Out(axi_write(self.address_bits, self.burst_bytes)),
+            "interrupt": Out(1),
+        }
+        if trace:
+            members["trace"] = Out(TRACE)
+        super().__init__(members)
+        self._traces = trace
+        self._running, self._halting = Signal(), Signal()
+        self._reset_units = Signal()
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        core, bits, burst = self.chip.core, self.address_bits, self.burst_bytes
+        dma = (core.dma, burst, bits, core.sram.total_bytes)
+        units: dict[str, Any] = {
+            "fetcher": Fetcher(burst, core.control.fetch_buffer_bytes, bits),
+            "decoder": Decoder(),
+            "dispatch": Dispatch(core.control, instructions_in_flight(core)),
+            "loader": LoadEngine(*dma),
+            "storer": StoreEngine(*dma),
+            "matrix": MatrixUnit(core.matrix),
+            "vector": VectorUnit(core.vector, core.matrix, core.sram),
+        }
+        for name, unit in units.items():
+            m.submodules[name] = ResetInserter(self._reset_units)(unit)
+        m.submodules.registers = registers = Registers()
+        m.submodules.counters = counters = PerformanceCounters()
+        m.d.comb += self.interrupt.eq(registers.interrupt)
+        wiring.connect(m, wiring.flipped(self.bus), registers.bus)
+        m.d.comb += [registers.counters[number].eq(value) for number, value in enumerate(counters.counters)]
+        memory_faults = self._connect_memories(m, units)
+        idle = self._connect_buses(m, units)
+        self._connect_units(m, units, registers)
+        finished = self._control(m, units, registers, memory_faults, idle)
+        self._count(m, units, counters, registers, finished)
+        return m
+
+    def _connect_memories(self, m: Module, units: dict[str, Any]) -> dict[Fault, Any]:
+        """Join the units' ports to scratchpad and accumulators; return what may go wrong there."""
+        core = self.chip.core
+        matrix, vector = units["matrix"], units["vector"]
+        m.submodules.scratchpad = scratchpad = Scratchpad.of(core)
+        readers = [matrix.activations, matrix.weights, *vector.reads, units["storer"].sram]
+        writers = [units["loader"].sram, vector.write]
+        for kind, ports in (("read", readers), ("write", writers)):
+            for number, port in enumerate(ports):
+                wiring.connect(m, port, getattr(scratchpad, f"{kind}_{number}"))
+        m.submodules.accumulators = accumulators = Accumulators(core.matrix, core.vector.lanes)
+        read, write = matrix.accumulator_read, matrix.accumulator_write
+        m.d.comb += [
+            accumulators.read_en.eq(read.en),
+            accumulators.read_row.eq(read.row),
+            read.data.eq(accumulators.read_data),
+            accumulators.write_en.eq(write.en),
+            accumulators.write_row.eq(write.row),
+            accumulators.write_data.eq(write.data),
+            accumulators.write_mask.eq(write.mask),
+            accumulators.vector_en.eq(vector.accumulator_en),
+            accumulators.vector_element.eq(vector.accumulator_element),
+            accumulators.vector_size.eq(vector.accumulator_size),
+            vector.accumulator_data.eq(accumulators.vector_data),
+        ]
+        return {
+            Fault.BANK_CONFLICT: scratchpad.conflict | accumulators.conflict,
+            Fault.NO_SUCH_BYTE: scratchpad.fault | accumulators.fault,
+        }
+
+    def _connect_buses(self, m: Module, units: dict[str, Any]) -> Any:
+        """Put a guard before each AXI master; return whether no transaction is open."""
+        bits, burst, dma = self.address_bits, self.burst_bytes, self.chip.core.dma
+        fetcher = units["fetcher"]
+        guards = {
+            "fetch": ReadGuard(bits, burst, 1, fetcher.rows),
+            "load": ReadGuard(bits, burst, self.load_id_bits, dma.outstanding + 1),
+            "store": WriteGuard(bits, burst, dma.outstanding + 1),
+        }
+        idle: Any = 1
+        for name, guard in guards.items():
+            m.submodules[f"{name}_guard"] = guard
+            m.d.comb += guard.holds.eq(self._halting)
+            wiring.connect(m, guard.bus, wiring.flipped(getattr(self, name)))
+            idle &= guard.idle
+        wiring.connect(m, units["loader"].bus, guards["load"].master)
+        wiring.connect(m, units["storer"].bus, guards["store"].master)
+        master = guards["fetch"].master
+        set_one_transfer(m, master, "ar", burst)
+        m.d.comb += [
+            master.arvalid.eq(fetcher.request.valid),
+            master.araddr.eq(fetcher.request.payload),
+            fetcher.request.ready.eq(master.arready),
+            fetcher.answer.valid.eq(master.rvalid),
+            fetcher.answer.payload.data.eq(master.rdata),
+            fetcher.answer.payload.error.eq(master.rresp.any()),
+            master.rready.eq(1),
+        ]
+        return idle
+
+    def _connect_units(self, m: Module, units: dict[str, Any], registers: Any) -> None:
+        """From the code to the units."""
+        fetcher, decoder, dispatch = units["fetcher"], units["decoder"], units["dispatch"]
+        wiring.connect(m, fetcher.words, decoder.words)
+        wiring.connect(m, decoder.decoded, dispatch.decoded)
+        m.d.comb += [
+            fetcher.start.eq(registers.start),
+            fetcher.code_address.eq(registers.code_address),
+            fetcher.code_bytes.eq(registers.code_bytes),
+            fetcher.dispatched_bytes.eq(decoder.dispatched_bytes),
+            decoder.clear.eq(registers.start),
+            dispatch.clear.eq(registers.start),
+            dispatch.halt.eq(self._halting),
+        ]
+        for name, unit in (("load", "loader"), ("store", "storer"), ("matrix", "matrix")):
+            port, taker = getattr(dispatch, name), units[unit]
+            m.d.comb += [
+                taker.record.eq(port.record),
+                taker.start.eq(port.start),
+                port.ready.eq(taker.ready),
+                port.done.eq(taker.done),
+            ]
+        vector, port = units["vector"], dispatch.vector
+        bits = port.record.as_value()
+        m.d.comb += [
+            vector.opcode.eq(data.View(HEAD, bits[: HEAD.size]).opcode),
+            vector.record.eq(port.record[VECTOR.name]),
+            vector.table_record.eq(port.record[VECTOR_TABLE.name]),
+            vector.start.eq(port.start),
+            port.ready.eq(vector.ready),
+            port.done.eq(vector.done),
+        ]
+
+    def _control(
+        self,
+        m: Module,
+        units: dict[str, Any],
+        registers: Any,
+        memory_faults: dict[Fault, Any],
+        idle: Any,
+    ) -> Signal:
+        """Run, finish, and stop at a fault; return whether the code has ended."""
+        fetcher, decoder, dispatch = units["fetcher"], units["decoder"], units["dispatch"]
+        loader, storer = units["loader"], units["storer"]
+        faults = {
+            Fault.UNALIGNED_CODE: fetcher.unaligned,
+            Fault.NO_SUCH_ADDRESS: loader.address_fault | storer.address_fault,
+            Fault.BUS_ERROR: loader.bus_fault | storer.bus_fault,
+            **memory_faults,
+        }
+        finished, faulted, cause = Signal(), Signal(), Signal(CAUSE_BITS)
+        held_cause, held_offset, has_fault = Signal(CAUSE_BITS), Signal(32), Signal()
+        m.d.comb += [
+            faulted.eq((self._running | registers.start) & ~self._halting & cause.any()),
+            finished.eq(
+                self._running & ~self._halting & ~fetcher.busy & ~decoder.busy & dispatch.idle & ~faulted
+            ),
+            self._reset_units.eq(self._halting & idle),
+            registers.busy.eq(self._running),
+            registers.finished.eq(finished),
+            registers.faulted.eq(self._reset_units & has_fault),
+            registers.cause.eq(held_cause),
+            registers.fault_offset.eq(held_offset),
+        ]
+        for fault, found in reversed(faults.items()):
+            with m.If(found):
+                m.d.comb += cause.eq(fault)
+        with m.If(decoder.faulted):
+            m.d.comb += cause.eq(decoder.cause)
+        with m.If(registers.start):
+            m.d.sync += [self._running.eq(1), has_fault.eq(0)]
+        with m.If(faulted):
+            m.d.sync += [self._halting.eq(1), has_fault.eq(1), held_cause.eq(cause)]
+            m.d.sync += held_offset.eq(Mux(decoder.faulted, decoder.fault_offset, 0))
+        with m.Elif(registers.stop & self._running):
+            m.d.sync += self._halting.eq(1)
+        with m.If(finished | self._reset_units):
+            m.d.sync += [self._running.eq(0), self._halting.eq(0)]
+        return finished
+
+    def _count(
+        self, m: Module, units: dict[str, Any], counters: Any, registers: Any, finished: Signal
+    ) -> None:
+        """Feed the performance counters and the trace."""
+        dispatch, decoder = units["dispatch"], units["decoder"]
+        counts = self._running & ~self._halting & ~finished
+        m.d.comb += [
+            counters.clear.eq(registers.start),
+            counters.counts.eq(counts),
+            counters.finished.eq(finished),
+            counters.starved.eq(decoder.starved),
+        ]
+        moves = {Unit.LOAD: units["loader"].moves, Unit.STORE: units["storer"].moves}
+        for unit in Unit:
+            activity, number = counters.units[int(unit)], int(unit)
+            m.d.comb += [
+                activity.active.eq(dispatch.active[number]),
+                activity.moves.eq(moves.get(unit, 1)),
+                activity.stalled.eq(dispatch.stalled[number]),
+                activity.empty.eq(dispatch.empty[number]),
+                activity.dispatched.eq(dispatch.entered[number]),
+                activity.missing.eq(dispatch.missing[number]),
+            ]
+        for name, moved in (
+            ("fetched_bytes", self.fetch.rvalid & self.fetch.rready),
+            ("read_bytes", self.load.rvalid & self.load.rready),
+            ("written_bytes", self.store.bvalid & self.store.bready),
+        ):
+            m.d.comb += getattr(counters, name).eq(Mux(moved, self.burst_bytes, 0))
+        if self._traces:
+            trace = self.trace
+            m.d.comb += trace.running.eq(counts)
+            for unit in Unit:
+                name, number = unit.name.lower(), int(unit)
+                taken = decoder.decoded.valid & decoder.decoded.ready
+                m.d.comb += [
+                    trace.dispatched[number].eq(taken & (decoder.decoded.payload.unit == unit)),
+                    trace.started[number].eq(getattr(dispatch, name).start),
+                    trace.ended[number].eq(getattr(dispatch, name).done),
+                ]
