@@ -91,7 +91,16 @@ def run(
             check_writable(path)
     with progress_line() as progress:
         begin = perf_counter()
-        program = _program(model, chip, dram, ecc, calibrate, no_host, seed, progress)
+        program = program_of(
+            model,
+            chip,
+            dram=dram,
+            ecc=ecc,
+            calibrate=calibrate,
+            no_host=no_host,
+            seed=seed,
+            progress=progress,
+        )
         compile_seconds = perf_counter() - begin
         from hanok.flows.compile_and_run import run_program
 
@@ -110,23 +119,26 @@ def run(
     print_result(result, layers)
 
 
-def _program(
+def program_of(
     model: Path,
     chip: str,
-    dram: str,
-    ecc: str | None,
-    calibrate: Path | None,
-    no_host: bool,
+    *,
+    dram: str = "",
+    ecc: str | None = None,
+    calibrate: Path | None = None,
+    no_host: bool = False,
     seed: int,
     progress: Callable[[str], None],
+    default_chip: str = DEFAULT_CHIP,
 ) -> Program:
+    """Compile a model, or load a program, whose chip must be the one that is asked for."""
     from hanok.flows.compile_and_run import compile_model, load_verified
 
     if model.suffix != PROGRAM_SUFFIX:
         samples = read_calibration(calibrate)
         return compile_model(
             model,
-            load_chip(chip or DEFAULT_CHIP, dram, ecc),
+            load_chip(chip or default_chip, dram, ecc),
             calibration=samples,
             no_host=no_host,
             seed=seed,

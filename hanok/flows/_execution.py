@@ -52,7 +52,7 @@ class Execution:
             if isinstance(stage, HostStage):
                 self._run_host(stage, number)
             else:
-                self._run_npu(stage, count_cycles)
+                self.run_npu(stage, count_cycles)
 
     def outputs(self) -> dict[str, Array]:
         """The program's outputs, each in the type that ONNX gives it."""
@@ -65,7 +65,8 @@ class Execution:
         yield
         self.seconds[phase] = self.seconds.get(phase, 0.0) + perf_counter() - begin
 
-    def _run_npu(self, stage: NpuStage, count_cycles: bool) -> None:
+    def run_npu(self, stage: NpuStage, count_cycles: bool) -> None:
+        """Run a stage of the NPU: its values, and with `count_cycles` its time."""
         chip = self.program.chip
         decoded = decode(stage.code)
         self.progress("computing values")

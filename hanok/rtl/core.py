@@ -25,7 +25,7 @@ from hanok.rtl.load import LoadEngine
 from hanok.rtl.matrix import MatrixUnit
 from hanok.rtl.register_map import ADDRESS_BITS
 from hanok.rtl.registers import CAUSE_BITS, Registers, axi_lite
-from hanok.rtl.scratchpad import Scratchpad
+from hanok.rtl.scratchpad import core_scratchpad
 from hanok.rtl.store import StoreEngine
 from hanok.rtl.vector import VectorUnit
 
@@ -84,6 +84,8 @@ class Core(wiring.Component):
         if trace:
             members["trace"] = Out(TRACE)
         super().__init__(members)
+        self.identity = f"{core.model_dump_json()} {self.burst_bytes} {self.address_bits} {trace}"
+        """All of the chip that the core is made from."""
         self._traces = trace
         self._running, self._halting = Signal(), Signal()
         self._reset_units = Signal()
@@ -119,22 +121,16 @@ class Core(wiring.Component):
         """Join the units' ports to scratchpad and accumulators; return what may go wrong there."""
         core = self.chip.core
         matrix, vector = units["matrix"], units["vector"]
-        m.submodules.scratchpad = scratchpad = Scratchpad.of(core)
+        m.submodules.scratchpad = scratchpad = core_scratchpad(core)
         readers = [matrix.activations, matrix.weights, *vector.reads, units["storer"].sram]
         writers = [units["loader"].sram, vector.write]
         for kind, ports in (("read", readers), ("write", writers)):
             for number, port in enumerate(ports):
                 wiring.connect(m, port, getattr(scratchpad, f"{kind}_{number}"))
         m.submodules.accumulators = accumulators = Accumulators(core.matrix, core.vector.lanes)
-        read, write = matrix.accumulator_read, matrix.accumulator_write
+        wiring.connect(m, matrix.accumulator_read, accumulators.read)
+        wiring.connect(m, matrix.accumulator_write, accumulators.write)
         m.d.comb += [
-            accumulators.read_en.eq(read.en),
-            accumulators.read_row.eq(read.row),
-            read.data.eq(accumulators.read_data),
-            accumulators.write_en.eq(write.en),
-            accumulators.write_row.eq(write.row),
-            accumulators.write_data.eq(write.data),
-            accumulators.write_mask.eq(write.mask),
             accumulators.vector_en.eq(vector.accumulator_en),
             accumulators.vector_element.eq(vector.accumulator_element),
             accumulators.vector_size.eq(vector.accumulator_size),

@@ -22,8 +22,8 @@ class Simulation:
     if its shape is; a wider one is an array [cycle, word] of 64-bit words, the lowest first.
     """
 
-    def __init__(self, component: wiring.Component, more: str = "") -> None:
-        library = build(component, more)
+    def __init__(self, component: wiring.Component, more: str = "", identity: str = "") -> None:
+        library = build(component, more, identity)
         self._code = ctypes.CDLL(str(library.path))
         self._code.create.restype = ctypes.c_void_p
         self._code.destroy.argtypes = [ctypes.c_void_p]
@@ -38,6 +38,12 @@ class Simulation:
         self._seen = np.zeros(max(1, out_words), np.uint64)
         self._design = ctypes.c_void_p(self._code.create())
         self.cycle = 0
+        self.reset()
+
+    def renew(self) -> None:
+        """Begin with a new instance: all memories are zero, and cycle 0 comes next."""
+        self._code.destroy(self._design)
+        self._design = ctypes.c_void_p(self._code.create())
         self.reset()
 
     def __del__(self) -> None:

@@ -72,7 +72,7 @@ class Testbench:
         self.chip = chip
         core = Core(chip, trace=True)
         self._burst_bytes = core.burst_bytes
-        self._simulation = Simulation(core, bench(core.burst_bytes))
+        self._simulation = Simulation(core, bench(core.burst_bytes), core.identity)
         self._simulation.set(bus__bready=1, bus__rready=1)
 
     def run(
@@ -115,6 +115,10 @@ class Testbench:
             counters,
             *times,
         )
+
+    def renew(self) -> None:
+        """Begin with a core whose scratchpad, accumulators and table are zero."""
+        self._simulation.renew()
 
     def write(self, name: str, value: int) -> None:
         """Write a register over the bus."""
