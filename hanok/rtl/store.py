@@ -45,7 +45,7 @@ class StoreEngine(wiring.Component):
             }
         )
         self._slot = Signal(shape.ring_bits)
-        self._offset = Signal(shape.offset_bits, reset_less=True)
+        self._offset = Signal(shape.offset_bits)  # with a reset: strobes shifted by unknown bits are unknown
         self._number = Signal(shape.number_bits, reset_less=True)
         self._left = Signal(32, reset_less=True)  # of the run, this beat and behind it
         self._run_bytes = Signal(32, reset_less=True)
