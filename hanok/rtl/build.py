@@ -27,7 +27,7 @@ SCRIPT = (
     "read_rtlil design.il; hierarchy -top top; proc; flatten; memory_collect; opt_clean; "
     "splitnets -driver; opt_clean; write_cxxrtl -g0 -namespace design design.cc"
 )
-"""Wires that several gates drive are taken apart: where their bits go different ways, CXXRTL would see loops."""
+"""Wires that several gates drive are taken apart: where bits go different ways, CXXRTL would see loops."""
 FLAGS = ("-std=c++17", "-O1", "-shared", "-fPIC", "-fno-exceptions", "-DNDEBUG")
 
 
