@@ -98,10 +98,8 @@ STEP_MEANING = {
     Step.FUSED_ADD: "v = o * immediate + v, rounded once (IEEE fusedMultiplyAdd); o is not IMMEDIATE",
 }
 
-STEP_SLOTS: dict[Step, int] = {
-    step: 8 if step in (Step.DIV, Step.REVERSE_DIV) else 1 for step in Step if step is not Step.NONE
-}
-"""Pipeline slots that a step takes; division is iterative."""
+DIVISIONS = (Step.DIV, Step.REVERSE_DIV)
+"""Steps that a divider makes, over several rounds."""
 
 
 class Operand(IntEnum):
