@@ -60,7 +60,8 @@ two together. ISA version {ISA_VERSION}.
 Units see records: a whole number of {WORD_BYTES}-byte words, little-endian, fields in table order without
 gaps, the rest of the last word zero. Bytes and strides are bytes unless a field says elements; counts
 are at least 1. int32 sums wrap; vector steps are IEEE float32 operations, rounded to nearest even, one
-after the other. In memory a record takes fewer bytes: see Encoding.
+after the other. In SRAM, elements of 4 bytes (int32 and float32 operands and results, biases, tables) lie
+at addresses and strides that are multiples of 4. In memory a record takes fewer bytes: see Encoding.
 
 Instructions are dispatched in order, each to the queue of its unit; a full queue holds dispatch
 back. Units work through their queues in order and at the same time. Only semaphores order units:

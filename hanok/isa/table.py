@@ -375,7 +375,8 @@ INSTRUCTIONS = (
         "offset "
         "x_start + ox * x_stride + tx * x_tap + n * x_block + c. A tile is [taps_x][used columns], one for "
         "each "
-        "(n, ty); a row of pixels streams through a window of up to `rows` pixels.",
+        "(n, ty); a row of pixels streams through a window of up to `rows` pixels. x_tap (with more than one "
+        "taps_x) and x_stride (with more than one out_width) are multiples of pixel_pitch, at least one.",
     ),
     Instruction(
         Opcode.CHAIN,
@@ -387,7 +388,9 @@ INSTRUCTIONS = (
         "the remaining steps, write the result. With flag 1 (reduce inner) the inner loop is folded too: "
         "lane l "
         "folds elements l, l + lanes, ... of every reduce index in order, then lanes are folded in halves "
-        "(l with l + lanes/2, ...). Without a reduction all steps are made for each element.",
+        "(l with l + lanes/2, ...). Without a reduction all steps are made for each element. "
+        "Operands are read ahead of results: a result lies on no operand, or, without a reduction, exactly in "
+        "its place, with the same address, strides and element size, no ring, and each element written once.",
     ),
     Instruction(Opcode.TABLE, Unit.VECTOR, VECTOR_TABLE, "Load the 256-entry float32 table of step LOOKUP."),
 )
