@@ -50,7 +50,8 @@ def _hull_of_rows(here: Ints, rows: Ints, pixels: Ints) -> tuple[int, int]:
     else:
         base += extent(rows[0] + 1, here[14])
         strides[1] = extent(rows[1] - rows[0] + 1, here[14])
-    return hull(base, counts, strides, here[41])
+    low, high = hull(base, counts, strides, here[41])
+    return low, high
 
 
 @njit(cache=True)
