@@ -390,7 +390,7 @@ INSTRUCTIONS = (
         "folds elements l, l + lanes, ... of every reduce index in order, then lanes are folded in halves "
         "(l with l + lanes/2, ...). Without a reduction all steps are made for each element. "
         "Operands are read ahead of results: a result lies on no operand, or, without a reduction, exactly "
-        "in its place, with the same address, strides and element size, no ring, and each element written once.",
+        "in its place, with the same address, strides and element size, no ring, each element written once.",
     ),
     Instruction(Opcode.TABLE, Unit.VECTOR, VECTOR_TABLE, "Load the 256-entry float32 table of step LOOKUP."),
 )
