@@ -47,7 +47,7 @@ def filled(bench: Bench, rng: np.random.Generator) -> Memories:
     """Memories of the bench and the emulator with the same content, the LOOKUP table included."""
     memories = scattered_memories(rng, bench.chip)
     bench.load(memories)
-    check(bench, memories, encode(Opcode.TABLE, {"address": int(rng.integers(4096))}))
+    check(bench, memories, encode(Opcode.TABLE, {"address": 4 * int(rng.integers(1024))}))
     return memories
 
 
