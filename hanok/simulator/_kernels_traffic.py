@@ -32,6 +32,7 @@ from hanok.dram._layout import (
     H_UNITS,
     TRACE_FULL,
 )
+from hanok.isa.timing import FETCH_LATENCY_CYCLES, LOAD_ANSWER_STAGES
 from hanok.numerics._kernels_compile import inner, leaf, pointer_at
 
 Integers = npt.NDArray[np.int64]
@@ -67,7 +68,9 @@ WALK_ADDRESS, WALK_LEFT, WALK_3, WALK_2, WALK_1, WALK_SIZE = range(6)
     STARTED,  # load: cycle in which that instruction started
     PARTIAL,  # load: bytes waiting for a whole beat; store: bytes of the last beat not yet in a burst
     MOVER,  # first cycle in which the SRAM side is free
-    ANSWERED,  # latest answer of the memory so far
+    ANSWERED,  # load: when the latest answer so far can go to SRAM; store: latest acceptance so far
+    ANSWERED_NOW,  # store: acceptances in that cycle
+    LAST_END,  # store: end of the instruction that ended last
     BUSY,  # cycles in which it issues or moves
     LAST,  # store: 1 when the open burst is the last of the instruction
     OPEN,  # store: burst number of the write that is being gathered
@@ -77,15 +80,16 @@ WALK_ADDRESS, WALK_LEFT, WALK_3, WALK_2, WALK_1, WALK_SIZE = range(6)
     ISSUE_FRONT, ISSUE_BACK,  # first interval of busy requests, and behind the last one
     MOVE_FRONT, MOVE_BACK,  # the same of the SRAM side
     ISSUE_WALK,
-) = range(23)  # fmt: skip
+) = range(25)  # fmt: skip
 
 
 ARRIVAL_WALK = ISSUE_WALK + WALK_SIZE
 
 
 ENGINE_COLUMNS = ARRIVAL_WALK + WALK_SIZE
-"""The rings follow: for each burst the cycle of its request, its memory channel and the cycle in which it
-left its slot; then the busy intervals of both sides, twice as many, each a first cycle and one behind."""
+"""The rings follow: for each burst the cycle in which its request is on the bus, its memory channel and the
+cycle in which it left its slot; then the busy intervals of both sides, twice as many, each a first cycle and
+one behind."""
 RING_COLUMNS = 11
 
 
@@ -190,7 +194,7 @@ def forget_intervals(engines: Engines, engine: int, passed: int) -> None:
 
 @inner
 def send(engines: Engines, constants: Integers, engine: int, burst: int, cycle: int, kind: int) -> None:
-    """Send the request for a burst in a cycle of the core."""
+    """Send the request for a burst, which is on the bus in a cycle of the core."""
     state, ring = engine_of(engines, engine), engines.ring
     slot = state[SENT] & (ring - 1)
     state[SENT] += 1
@@ -206,12 +210,12 @@ def send(engines: Engines, constants: Integers, engine: int, burst: int, cycle: 
 
 
 @leaf
-def count_issue(engines: Engines, engine: int, now: int) -> None:
-    """Note a request in cycle `now`."""
+def count_issue(engines: Engines, engine: int, now: int, cycles: int) -> None:
+    """Note a request in cycle `now`, which takes the requests `cycles` cycles."""
     state = engine_of(engines, engine)
     if now != state[ISSUE]:
         state[ISSUE], state[ISSUED] = now, 0
-        busy(engines, engine, 0, now, now + 1)
+        busy(engines, engine, 0, now, now + cycles)
     state[ISSUED] += 1
 
 
@@ -222,8 +226,8 @@ def oldest(engines: Engines, engine: int) -> int:
 
 
 @leaf
-def issue_of_oldest(engines: Engines, engine: int) -> int:
-    """Return the cycle in which the request of the oldest open burst was sent."""
+def bus_of_oldest(engines: Engines, engine: int) -> int:
+    """Return the cycle in which the request of the oldest open burst is on the bus."""
     return engine_of(engines, engine)[ENGINE_COLUMNS + oldest(engines, engine)]
 
 
@@ -266,22 +270,35 @@ def is_answered(engines: Engines, engine: int) -> bool:
 PROGRESS, STILL, FULL = 1, 0, -1
 
 
+@leaf
+def _ahead(engines: Engines, constants: Integers, engine: int) -> int:
+    """Memory cycles from the next event of a channel to the first request that it could bring about.
+
+    The answer to a read comes its latency and burst after its command, that to a write in the cycle of its
+    entry. Cycles of the core from the answer to a request on a bus: an instruction that ends, or the slot
+    that is free, brings a load's request two later; a start makes room for a dispatch a cycle later, and that
+    for a fetch. From a fetched word to a dispatch it takes a cycle.
+    """
+    memory, delay, cycles = engines.memory, 0, 3
+    if engine != STORE:
+        delay = memory[H_READ_LATENCY] + memory[H_BURST]
+        cycles = constants[LATENCY] + (LOAD_ANSWER_STAGES + 3 if engine == LOAD else FETCH_LATENCY_CYCLES + 2)
+    return int(max(1, delay + (cycles * 1_000_000 // constants[CLOCK_MHZ]) * 1000 // memory[H_TCK_FS]))
+
+
 @inner
 def run_memory(engines: Engines, constants: Integers, limit: int) -> int:
     """Let the memory go on, when no answer that is next in its engine's order is known, up to cycle `limit`.
 
-    No channel goes further than where the next answer of any engine could bring it a request: the answer to a
-    read comes its latency and burst after its command, that to a write in the cycle of its entry. Returns
+    No channel goes further than where the next answer of any engine could bring it a request. Returns
     PROGRESS, STILL when nothing happens before `limit`, or FULL for the command trace.
     """
     ring, memory = engines.ring, engines.memory
-    pipe = (constants[LATENCY] * 1_000_000 // constants[CLOCK_MHZ]) * 1000 // memory[H_TCK_FS]
     bound = limit
     for engine in range(ENGINES):
         if engine_of(engines, engine)[ANSWERED_BURSTS] < engine_of(engines, engine)[SENT]:
             channel = engine_of(engines, engine)[ENGINE_COLUMNS + ring + oldest(engines, engine)]
-            ahead = 1 if engine == STORE else max(1, memory[H_READ_LATENCY] + memory[H_BURST] + pipe)
-            bound = min(bound, next_event(memory, channel) + ahead)
+            bound = min(bound, next_event(memory, channel) + _ahead(engines, constants, engine))
     if bound >= NEVER:
         return STILL
     found = STILL

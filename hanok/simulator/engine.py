@@ -148,12 +148,14 @@ def _record(decoded: Decoded, plan: layout.Plan) -> layout.Record:
     unit = np.zeros((layout.UNITS, layout.UNIT_COLUMNS), np.int64)
     unit[:, layout.COUNT] = np.bincount(decoded.unit, minlength=layout.UNITS)
     unit[:, layout.FIRST] = np.cumsum(unit[:, layout.COUNT]) - unit[:, layout.COUNT]
-    unit[:, layout.POST_LEFT] = layout.UNKNOWN
+    unit[:, layout.POST_LEFT] = unit[:, layout.POST_TIME] = layout.UNKNOWN
     control = np.zeros(layout.CONTROL_COLUMNS, np.int64)
     control[layout.FETCH_NEXT] = traffic.NEVER
     control[layout.FETCH_ISSUE] = -1
     time = np.full((len(decoded), layout.TIME_COLUMNS), layout.UNKNOWN, np.int64)
     time[:, layout.TRANSFERRED] = 0
+    shift, address = plan.constants[traffic.BURST_SHIFT], plan.limits[layout.CODE_ADDRESS]
+    bursts = (address + decoded.code_bytes - 1 >> shift) - (address >> shift) + 1
     return layout.Record(
         time=time,
         unit=unit,
@@ -165,6 +167,7 @@ def _record(decoded: Decoded, plan: layout.Plan) -> layout.Record:
         post_time=np.zeros(int(posts.sum()), np.int64),
         take_time=np.zeros(int(takes.sum()), np.int64),
         control=control,
+        code=np.zeros((bursts + 1, layout.CODE_COLUMNS), np.int64),
     )
 
 

@@ -30,6 +30,6 @@ def test_random_programs_run_as_in_the_stepped_model(seed: int) -> None:
     np.testing.assert_array_equal(timing.start, model.start)
     np.testing.assert_array_equal(timing.end, model.end)
     assert timing.cycles == model.total
-    np.testing.assert_array_equal(timing.causes, model.causes())
+    np.testing.assert_array_equal(timing.causes, model.charged)
     np.testing.assert_array_equal(timing.causes.sum(axis=1), [timing.cycles] * len(Unit))
     np.testing.assert_array_equal(timing.transferred_bytes, np.array(model.bursts) * model.burst_bytes)
