@@ -132,11 +132,20 @@ def _post(plan: Plan, record: Record, unit: int) -> bool:
 
 @inner
 def _cannot_stall(plan: Plan, record: Record, unit: int) -> bool:
-    """Whether every semaphore that the unit posts to has room for all that its open instructions may post."""
+    """Whether every semaphore that the unit posts to has room for all that its open instructions may post.
+
+    The room must be there before the first of them can end: one that waits delays those behind it.
+    """
     state, limit = unit_of(record, unit), plan.limits[SEMAPHORE_LIMIT]
+    begin = times_of(record, plan.member[state[FIRST] + state[POSTING]])[START]
     for target in range(UNITS):
         semaphore = unit * UNITS + target
-        if record.posted[semaphore] - record.taken[semaphore] + state[HEAD] - state[POSTING] > limit:
+        takes = record.posted[semaphore] + state[HEAD] - state[POSTING] - limit
+        if takes <= 0:
+            continue
+        if takes > record.taken[semaphore]:
+            return False
+        if record.take_time[record.take_first[semaphore] + takes - 1] > begin:
             return False
     return True
 
@@ -164,6 +173,7 @@ def _start_cycle(plan: Plan, record: Record, engines: Engines, unit: int, index:
             return UNKNOWN
         if earlier[RELEASE] == UNKNOWN:
             return UNKNOWN
+        state[FREE] = max(state[FREE], earlier[RELEASE])
         cycle = max(cycle, earlier[RELEASE])
         state[STALL] += 1
     return int(cycle)

@@ -167,3 +167,21 @@ def random_program(rng: random.Random, count: int) -> bytes:
                 available[unit, other] += 1
         code += encode(opcode, {**FIELDS[opcode](rng), "wait": wait, "post": post})
     return code
+
+
+def crowded_program(rng: random.Random, limit: int) -> bytes:
+    """A unit posts more often than a counter of `limit` holds, until another unit has waited long enough."""
+    source = rng.choice([Unit.LOAD, Unit.STORE, Unit.VECTOR])
+    target = rng.choice([unit for unit in (Unit.LOAD, Unit.STORE, Unit.VECTOR) if unit != source])
+    opcodes = {unit: [opcode for opcode in FIELDS if UNIT_OF[opcode] == unit] for unit in Unit}
+
+    def one(unit: Unit, wait: int, post: int) -> bytes:
+        opcode = rng.choice(opcodes[unit])
+        return encode(opcode, {**FIELDS[opcode](rng), "wait": wait, "post": post})
+
+    slow = {**random_matrix(rng), "out_height": rng.choice([200, 2000]), "post": 1 << target}
+    count = limit + rng.randint(1, 4)
+    code = encode(Opcode.CONV, slow)
+    code += b"".join(one(source, 0, 1 << target) for _ in range(count))
+    code += one(target, 1 << Unit.MATRIX | 1 << source, 0)
+    return code + b"".join(one(target, 1 << source, 0) for _ in range(count - 1))
