@@ -79,8 +79,9 @@ WALK_ADDRESS, WALK_LEFT, WALK_3, WALK_2, WALK_1, WALK_SIZE = range(6)
     CERTAIN,  # instructions whose end is not known end after this cycle
     ISSUE_FRONT, ISSUE_BACK,  # first interval of busy requests, and behind the last one
     MOVE_FRONT, MOVE_BACK,  # the same of the SRAM side
+    BUS_FRONT, BUS_BACK,  # load: the same of the bursts on the bus
     ISSUE_WALK,
-) = range(25)  # fmt: skip
+) = range(27)  # fmt: skip
 
 
 ARRIVAL_WALK = ISSUE_WALK + WALK_SIZE
@@ -89,8 +90,10 @@ ARRIVAL_WALK = ISSUE_WALK + WALK_SIZE
 ENGINE_COLUMNS = ARRIVAL_WALK + WALK_SIZE
 """The rings follow: for each burst the cycle in which its request is on the bus, its memory channel and the
 cycle in which it left its slot; then the busy intervals of both sides, twice as many, each a first cycle and
-one behind."""
-RING_COLUMNS = 11
+one behind; then the intervals in which bursts are on the load's bus."""
+BUS_INTERVALS = 11
+"""Rings before those."""
+RING_COLUMNS = 13
 
 
 NEVER = np.int64(1) << 60
@@ -236,6 +239,44 @@ def answer_to_oldest(engines: Engines, constants: Integers, engine: int, column:
     """Return the cycle of the core of an answer to an engine's oldest open burst."""
     slot = engine * engines.ring + oldest(engines, engine)
     return core_cycle(engines, constants, engines.memory[answer_slot(engines.memory, slot) + column])
+
+
+@inner
+def bring(engines: Engines, due: int) -> int:
+    """Return the cycle in which the load's oldest open burst is on its bus, which brings one in a cycle.
+
+    A burst that is due waits for those that were requested before it, and for no others.
+    """
+    state, ring = engine_of(engines, LOAD), engines.ring
+    mask, taken = ring - 1, pointer_at(state, ENGINE_COLUMNS + BUS_INTERVALS * ring)
+    while state[BUS_FRONT] < state[BUS_BACK]:
+        if taken[2 * (state[BUS_FRONT] & mask) + 1] > bus_of_oldest(engines, LOAD):
+            break
+        state[BUS_FRONT] += 1
+    place = state[BUS_BACK]
+    while place > state[BUS_FRONT] and taken[2 * ((place - 1) & mask)] > due:
+        place -= 1
+    before = 2 * ((place - 1) & mask)
+    if place == state[BUS_FRONT] or taken[before + 1] < due:
+        for later in range(state[BUS_BACK], place, -1):
+            _copy_interval(taken, later - 1, later, mask)
+        taken[2 * (place & mask)], taken[2 * (place & mask) + 1] = due, due
+        state[BUS_BACK] += 1
+        before, place = 2 * (place & mask), place + 1
+    found = taken[before + 1]
+    taken[before + 1] += 1
+    if place < state[BUS_BACK] and taken[2 * (place & mask)] == taken[before + 1]:
+        taken[before + 1] = taken[2 * (place & mask) + 1]
+        for later in range(place + 1, state[BUS_BACK]):
+            _copy_interval(taken, later, later - 1, mask)
+        state[BUS_BACK] -= 1
+    return int(found)
+
+
+@leaf
+def _copy_interval(taken: Integers, source: int, target: int, mask: int) -> None:
+    taken[2 * (target & mask)] = taken[2 * (source & mask)]
+    taken[2 * (target & mask) + 1] = taken[2 * (source & mask) + 1]
 
 
 @leaf

@@ -55,6 +55,7 @@ from hanok.simulator._kernels_traffic import (
     Engines,
     Integers,
     answer_to_oldest,
+    bring,
     bus_of_oldest,
     busy,
     count_issue,
@@ -189,6 +190,8 @@ def take_burst(engines: Engines, transfer: Integers, constants: Integers) -> boo
     shift, width = constants[BURST_SHIFT], constants[BYTES_PER_CYCLE]
     ready = answer_to_oldest(engines, constants, LOAD, A_COMPLETED) + constants[LATENCY]
     arrived = max(ready, bus_of_oldest(engines, LOAD) + 1)
+    if constants[REQUESTS_PER_CYCLE] == 1:
+        arrived = bring(engines, arrived)
     state[ANSWERED] = max(arrived + LOAD_ANSWER_STAGES, state[ANSWERED])
     burst = state[ARRIVAL_WALK + WALK_ADDRESS] >> shift
     gone, more = state[MOVER], True

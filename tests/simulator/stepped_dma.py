@@ -37,6 +37,7 @@ class Request:
     kind: int
     on_bus: int
     handle: int = -1
+    arrival: int = -1
 
 
 class Memory:
@@ -79,7 +80,7 @@ class Memory:
                 dram.request(self.state, port, request.handle, address, self.edge(cycle), request.kind)
 
     def read_answer(self, request: Request) -> int:
-        """The cycle in which a read's data are on the bus, or -1 while that is not known."""
+        """The cycle from which a read's data can be on the bus, or -1 while that is not known."""
         if request.handle < 0 or self.answers[request.handle, A_COMPLETED] < 0:
             return -1
         completed = self.core_cycle(int(self.answers[request.handle, A_COMPLETED]))
@@ -103,7 +104,6 @@ class Burst:
     pieces: list[tuple[int, bool]]
     walked: int = 0
     request: Request | None = None
-    arrival: int = -1
 
 
 def runs_of(record: np.void) -> list[int]:
@@ -137,7 +137,10 @@ def bursts_of(record: np.void, burst_bytes: int) -> deque[Burst]:
 
 
 class LoadEngine:
-    """A cycle is `begin`, `request`, `move`; `moves`: it has made a request or a beat in this cycle."""
+    """A cycle is `take_answers`, `begin`, `request`, `move`.
+
+    `moves`: it has made a request or a beat in this cycle.
+    """
 
     def __init__(self, chip: Chip, memory: Memory, finish: Finish) -> None:
         self.dma, self.memory, self.finish = chip.core.dma, memory, finish
@@ -146,11 +149,19 @@ class LoadEngine:
         self.moves = False
         self.issue: deque[Burst] = deque()
         self.issuing = -1
-        self.issue_at = self.issued = self.answered = self.fill_beats = self.register = 0
+        self.issue_at = self.issued = self.fill_beats = self.register = 0
         self.left: list[int] = []
+        self.coming: list[Request] = []
         self.moving: deque[tuple[int, Burst | None, bool]] = deque()
         self.decoders: deque[tuple[int, int]] = deque()
         self.decoder_lags = False
+
+    def take_answers(self, cycle: int) -> None:
+        """The bus brings a burst in a cycle: of those that are due, the one that was requested first."""
+        due = [one for one in self.coming if 0 <= self.memory.read_answer(one) <= cycle]
+        for request in due[:1] if self.requests == 1 else due:
+            request.arrival = cycle
+            self.coming.remove(request)
 
     def ready(self, cycle: int) -> bool:
         return self.issuing < 0 and cycle >= self.issue_at and not self.fill_beats
@@ -178,6 +189,7 @@ class LoadEngine:
                 return
             burst = self.issue.popleft()
             burst.request = self.memory.send(LOAD_PORT, burst.number, 0, cycle + LOAD_REQUEST_STAGES)
+            self.coming.append(burst.request)
             self.issued += 1
             self.moves = True
             self.moving.append((self.issuing, burst, not self.issue))
@@ -188,13 +200,8 @@ class LoadEngine:
 
     def _has_arrived(self, burst: Burst, cycle: int) -> bool:
         """Whether a burst can go to SRAM: bursts do so in the order of the requests."""
-        if burst.arrival < 0:
-            assert burst.request is not None
-            arrival = self.memory.read_answer(burst.request)
-            if arrival < 0:
-                return False
-            self.answered = burst.arrival = max(arrival + LOAD_ANSWER_STAGES, self.answered)
-        return burst.arrival <= cycle
+        assert burst.request is not None
+        return 0 <= burst.request.arrival <= cycle - LOAD_ANSWER_STAGES
 
     def move(self, cycle: int) -> None:
         """One beat of up to `width` bytes of one run; bytes short of a beat go to a register."""

@@ -250,6 +250,7 @@ class SteppedModel:
 
     def step(self) -> None:
         self.memory.step(self.cycle)
+        self.load.take_answers(self.cycle)
         self.store.accept()
         self.step_fetch_answers()
         for unit in UNITS:
