@@ -10,6 +10,7 @@ from hanok.dram.chip_memory import ecc_latency_cycles
 from hanok.dram.state import take_commands
 from hanok.errors import HanokError, VerifyError
 from hanok.isa import Decoded, Opcode, Unit, decode
+from hanok.isa.timing import CODE_WORD_BYTES
 from hanok.machine import Chip
 from hanok.simulator import _kernels_state as layout
 from hanok.simulator import _kernels_traffic as traffic
@@ -126,6 +127,8 @@ def _check(decoded: Decoded, chip: Chip, code_address: int) -> None:
             f"code of {decoded.code_bytes} bytes at DRAM address {code_address} leaves DRAM; allowed: within "
             f"0..{capacity - 1}"
         )
+    if code_address % CODE_WORD_BYTES:
+        raise VerifyError(f"code at DRAM address {code_address}; allowed: multiples of {CODE_WORD_BYTES}")
     masks = (decoded.wait | decoded.post) >> len(Unit)
     if masks.any():
         index = int(np.argmax(masks != 0))

@@ -353,6 +353,11 @@ def test_refuses_code_outside_dram() -> None:
         simulate(program((Opcode.TABLE, {})), CHIP, code_address=1 << 24)
 
 
+def test_refuses_code_that_does_not_begin_with_a_word() -> None:
+    with pytest.raises(VerifyError, match="code at DRAM address 6; allowed: multiples of 4"):
+        simulate(program((Opcode.TABLE, {})), CHIP, code_address=6)
+
+
 def test_refuses_bytes_that_are_no_code() -> None:
     with pytest.raises(ProgramError, match="illegal opcode"):
         simulate(bytes(64), CHIP)
