@@ -45,9 +45,9 @@ def test_the_same_core_gives_the_same_bytes(files: dict[str, bytes]) -> None:
 
 
 def test_the_shipped_test_needs_no_hanok(files: dict[str, bytes]) -> None:
-    for path in files:
+    for path, content in files.items():
         if path.endswith(".py"):
-            imported = re.findall(r"^\s*(?:from|import) (\w+)", files[path].decode(), re.MULTILINE)
+            imported = re.findall(r"^\s*(?:from|import) (\w+)", content.decode(), re.MULTILINE)
             assert not {"hanok", "numpy", "amaranth"} & set(imported), path
 
 

@@ -22,7 +22,8 @@ BUSY, DONE, FAULT = 1, 2, 4
 SLAVE_ERROR = 2
 RESET_CYCLES = 8
 MOST_CYCLES = 200_000
-FAST, SLOW, ROUGH = Speed(), Speed(latency=60), Speed(latency=5, spread=50, stalls=0.4)
+FAST, STEADY, SLOW = Speed(), Speed(latency=20), Speed(latency=60)
+ROUGH = Speed(latency=5, spread=50, stalls=0.4)
 
 
 class Bench:
@@ -209,7 +210,7 @@ async def refused_fetch_is_reported(core: Any) -> None:
 @cocotb.test()
 async def stopped_core_starts_again(core: Any) -> None:
     """After a stop in the middle, when what was under way is over, the next start is as the first."""
-    bench = await Bench.begin(core)
+    bench = await Bench.begin(core, STEADY)
     await bench.start(PROGRAM["code_address"], PROGRAM["code_bytes"])
     begin = bench.now
     assert await bench.interrupt() == DONE
