@@ -1,4 +1,4 @@
-"""Run the acceptance test of this folder: `python test/run.py [verilator|icarus]`."""
+"""Run the acceptance test of this folder: `python test/run.py [lint|verilator|icarus]`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -33,9 +34,17 @@ def find_simulators() -> list[str]:
     return [name for name, program in PROGRAMS.items() if shutil.which(program)]
 
 
+def lint() -> str:
+    """Let Verilator look at the sources; return what is wrong, or an empty text."""
+    command = ["verilator", "--lint-only", "-Wall", "lint.vlt", "-f", "files.f"]
+    return "" if subprocess.run(command, cwd=ROOT, check=False).returncode == 0 else "there are warnings"
+
+
 def main(arguments: list[str]) -> str:
     """Build and test; return what is wrong, or an empty text."""
     found = find_simulators()
+    if arguments == ["lint"]:
+        return lint() if "verilator" in found else "verilator is not there"
     simulator = arguments[0] if arguments else next(iter(found), "")
     if simulator not in found:
         return f"simulator '{simulator}' is not there; found: {', '.join(found) or 'none'}"
