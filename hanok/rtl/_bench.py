@@ -1,4 +1,4 @@
-"""The C++ of the core's testbench: a memory behind its AXI masters, timed by the DRAM controller's kernels."""
+"""The C++ of the core's testbench: a memory behind its AXI masters, timed by the DRAM kernels."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ struct Content { uint8_t bytes[BURST]; uint32_t strobes[(BURST + 31) / 32]; };
 template<size_t bits> const uint32_t *words_of(const value<bits> &port) { return port.data; }
 template<size_t bits> const uint32_t *words_of(const wire<bits> &port) { return port.curr.data; }
 template<size_t bits> int64_t number_of(const value<bits> &port) {
-  return bits > 32 ? int64_t(port.data[0] | uint64_t(port.data[(bits - 1) / 32]) << 32) : int64_t(port.data[0]);
+  return int64_t(port.data[0] | (bits > 32 ? uint64_t(port.data[(bits - 1) / 32]) << 32 : 0));
 }
 template<size_t bits> int64_t number_of(const wire<bits> &port) { return number_of(port.curr); }
 

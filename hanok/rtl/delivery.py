@@ -11,11 +11,11 @@ from typing import Any
 
 from amaranth.lib import wiring
 
+from hanok.isa.faults import Fault
 from hanok.isa.table import Unit
 from hanok.machine import Chip
 from hanok.rtl.constraints import constraints
 from hanok.rtl.delivery_readme import readme
-from hanok.rtl.faults import Fault
 from hanok.rtl.interface import interface_of
 from hanok.rtl.ip_xact import ip_xact
 from hanok.rtl.register_map import (

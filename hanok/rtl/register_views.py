@@ -1,10 +1,10 @@
-"""The register map for people and for C: views of `register_map.py` and `faults.py`."""
+"""The register map for people and for C: views of `register_map.py` and `isa/faults.py`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hanok.rtl.faults import MEANING, Fault
+from hanok.isa.faults import MEANING, Fault
 from hanok.rtl.register_map import ADDRESS_BITS, COUNTERS, FIRST_COUNTER, REGISTERS, WORD_BYTES, Access
 
 COUNTER_BYTES = 2 * WORD_BYTES

@@ -21,7 +21,8 @@ from hanok.rtl.scratchpad import read_signature
 class StoreEngine(wiring.Component):
     """STORE as docs/timing.md has it, with an AXI4 write master.
 
-    The cycle engine's time holds with a memory that accepts a write when its response is on the bus.
+    From a request to its address and data on an idle bus it takes `STORE_REQUEST_STAGES` cycles
+    (`hanok.isa.timing`); a write is accepted when its response is on the bus.
 
     The registers hold the last beat that was read. A cycle later they tell which bursts it completes, and
     where the next beat lies. `address_fault` is 1 while a burst outside of the bus's `address_bits` is on

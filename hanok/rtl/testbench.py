@@ -8,17 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hanok.dram import get_standard, make_state
+from hanok.dram import make_state
 from hanok.dram._kernels_foreign import advance_all_address, request_address
 from hanok.dram._layout import H_TCK_FS
 from hanok.dram.chip_memory import ecc_latency_cycles
 from hanok.dram.state import answers_of
 from hanok.errors import HanokError
+from hanok.isa.faults import Fault
 from hanok.isa.table import Unit
 from hanok.machine import Chip
 from hanok.rtl._bench import KINDS, PORTS, bench
 from hanok.rtl.core import Core
-from hanok.rtl.faults import Fault
 from hanok.rtl.register_map import BY_NAME, COUNTERS
 from hanok.rtl.simulate import Simulation
 
@@ -105,9 +105,7 @@ class Testbench:
             tuple(seen[kind, unit, : counts[kind, unit]].copy() for unit in range(len(Unit)))
             for kind in range(len(KINDS))
         ]
-        counters = {
-            name: self.read(f"{name}_low") | self.read(f"{name}_high") << 32 for name in COUNTERS
-        }
+        counters = {name: self.read(f"{name}_low") | self.read(f"{name}_high") << 32 for name in COUNTERS}
         return CoreRun(
             int(parameters.cycles),
             Fault(self.read("cause")),

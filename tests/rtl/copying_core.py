@@ -8,9 +8,9 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from hanok.isa.faults import Fault
 from hanok.rtl.axi import axi_read, axi_write, set_one_transfer
 from hanok.rtl.delivery import TestProgram
-from hanok.rtl.faults import Fault
 from hanok.rtl.register_map import ADDRESS_BITS
 from hanok.rtl.registers import Registers, axi_lite
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pytest
 
-from hanok.flows.compile_and_run import compile_model
-from hanok.flows.cosim import compare, cosimulate
+from hanok.flows.cosim import compare
 from hanok.isa import decode
 from hanok.machine import Chip
 from hanok.rtl.testbench import Testbench
@@ -46,15 +43,21 @@ def small_chip(memory: dict[str, Any] | None = None, **sizes: int) -> Chip:
                     "fetch_buffer_bytes": 512,
                 },
             },
-            "memory": memory or {"standard": "FLAT:800", "channels": 1, "capacity_mib": 1, "latency_cycles": 7},
+            "memory": memory
+            or {"standard": "FLAT:800", "channels": 1, "capacity_mib": 1, "latency_cycles": 7},
         },
         "test",
     )
 
 
-@lru_cache(maxsize=2)
+BENCHES: dict[str, Testbench] = {}
+
+
 def bench_of(chip: Chip) -> Testbench:
-    return Testbench(chip)
+    key = chip.model_dump_json()
+    if key not in BENCHES:
+        BENCHES[key] = Testbench(chip)
+    return BENCHES[key]
 
 
 def assert_equal(chip: Chip, code: bytes, image: npt.NDArray[np.uint8], what: str) -> int:

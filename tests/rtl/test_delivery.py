@@ -15,10 +15,10 @@ import pytest
 from copying_core import CODE, CopyingCore, copying_program
 
 from hanok.flows.rtl import core_delivery
+from hanok.isa.faults import Fault
 from hanok.machine import Chip
 from hanok.report.folder import write_folder
 from hanok.rtl.delivery import deliver
-from hanok.rtl.faults import Fault
 from hanok.rtl.ip_xact import NAMESPACE
 from hanok.rtl.register_map import BY_NAME, COUNTERS, FIRST_COUNTER, REGISTERS
 

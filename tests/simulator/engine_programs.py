@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 from hanok.isa import Opcode, Unit, encode
@@ -32,7 +33,7 @@ def small_chip(**changes: Any) -> Chip:
             "preload_rows_per_cycle": 1,
             "extra_stages": 0,
         },
-        "vector": {"lanes": 8, "stages": 2, "pipeline_cycles": 6},
+        "vector": {"lanes": 8, "stages": 2, "pipeline": {}},
         "sram": {"banks": 16, "bank_bytes": 4096},
         "dma": {"bytes_per_cycle": 16, "outstanding": 8, "expand_lanes": 4},
         "control": {"queue_depth": 4, "semaphore_limit": 8, "fetch_buffer_bytes": 1024},
@@ -70,8 +71,22 @@ def random_chip(rng: random.Random) -> Chip:
         extra_stages=rng.choice([0, 3]),
         lanes=rng.choice([4, 16]),
         stages=rng.choice([1, 3]),
-        pipeline_cycles=rng.choice([4, 9]),
+        pipeline=random_pipeline(rng),
     )
+
+
+def random_pipeline(rng: random.Random) -> dict[str, int]:
+    return {
+        "convert": rng.choice([0, 2]),
+        "to_integer": rng.choice([1, 3]),
+        "multiply": rng.choice([1, 3]),
+        "add": rng.choice([1, 4]),
+        "fused": rng.choice([1, 5]),
+        "division_bits": rng.choice([1, 2, 26]),
+        "dividers": rng.choice([1, 2]),
+        "batch": rng.choice([2, 4, 64]),
+        "table_words": rng.choice([1, 4]),
+    }
 
 
 def random_transfer(rng: random.Random) -> dict[str, Any]:
@@ -99,7 +114,13 @@ def random_expand(rng: random.Random) -> dict[str, Any]:
 
 
 def random_matrix(rng: random.Random) -> dict[str, Any]:
+    ring = rng.choice([0, 0, 1, 3, 8])
     return {
+        "ring_rows": ring,
+        "ring_start": rng.randrange(ring) if ring else 0,
+        "y_start": rng.choice([-20, -8, -3, 0, 5, 15, 16]),
+        "y_stride": rng.choice([-3, 1, 8]),
+        "y_dilation": rng.choice([-8, 1, 3]),
         "flags": rng.choice([0, 1]),
         "out_height": rng.choice([1, 2, 5]),
         "out_width": rng.choice([1, 3, 7]),
@@ -129,11 +150,12 @@ def random_vector(rng: random.Random) -> dict[str, Any]:
         "steps_before": rng.randint(0, steps),
         "step": [rng.choice([1, 4, 5, 6, 9]) if place < steps else 0 for place in range(8)],
         "kind_0": rng.choice([1, 2, 4]),
+        "ring_rows": rng.choice([0, 0, 5]),
         "stride_inner": rng.choice([0, 1, 4]),
         "kind_1": rng.choice([0, 2, 3]),
         "strides_1": [0, 0, 0, rng.choice([0, 1, 4])],
         "kind_out": rng.choice([2, 4]),
-        "strides_out": [0, 0, 0, rng.choice([1, 4])],
+        "strides_out": [0, 0, 0, rng.choice([0, 1, 4])],
     }
 
 
@@ -149,13 +171,13 @@ FIELDS = {
 }
 
 
-def random_program(rng: random.Random, count: int) -> bytes:
+def random_program(rng: random.Random, count: int, opcodes: Sequence[Opcode] = tuple(FIELDS)) -> bytes:
     """Instructions that wait only for posts of earlier ones, so that only full counters can stop them."""
     available = {(source, target): 0 for source in Unit for target in Unit}
-    opcodes = rng.choices(list(FIELDS), weights=[rng.choice([1, 3, 9]) for _ in FIELDS], k=count)
+    chosen = rng.choices(opcodes, weights=[rng.choice([1, 3, 9]) for _ in opcodes], k=count)
     post_rate, take_rate = rng.choice([(0.3, 0.9), (0.15, 1.0), (0.5, 0.3)])
     code = b""
-    for opcode in opcodes:
+    for opcode in chosen:
         unit, wait, post = UNIT_OF[opcode], 0, 0
         for other in Unit:
             if available[other, unit] and rng.random() < take_rate:
@@ -167,3 +189,21 @@ def random_program(rng: random.Random, count: int) -> bytes:
                 available[unit, other] += 1
         code += encode(opcode, {**FIELDS[opcode](rng), "wait": wait, "post": post})
     return code
+
+
+def crowded_program(rng: random.Random, limit: int, opcodes: Sequence[Opcode] = tuple(FIELDS)) -> bytes:
+    """A unit posts more often than a counter of `limit` holds, until another unit has waited long enough."""
+    source = rng.choice([Unit.LOAD, Unit.STORE, Unit.VECTOR])
+    target = rng.choice([unit for unit in (Unit.LOAD, Unit.STORE, Unit.VECTOR) if unit != source])
+    of_unit = {unit: [opcode for opcode in opcodes if UNIT_OF[opcode] == unit] for unit in Unit}
+
+    def one(unit: Unit, wait: int, post: int) -> bytes:
+        opcode = rng.choice(of_unit[unit])
+        return encode(opcode, {**FIELDS[opcode](rng), "wait": wait, "post": post})
+
+    slow = {**random_matrix(rng), "out_height": rng.choice([200, 2000]), "post": 1 << target}
+    count = limit + rng.randint(1, 4)
+    code = encode(Opcode.CONV, slow)
+    code += b"".join(one(source, 0, 1 << target) for _ in range(count))
+    code += one(target, 1 << Unit.MATRIX | 1 << source, 0)
+    return code + b"".join(one(target, 1 << source, 0) for _ in range(count - 1))
