@@ -91,6 +91,7 @@ def build(component: wiring.Component, more: str = "", identity: str = "") -> Li
     tools = [driver, *compiler, *FLAGS, SCRIPT, *versions, inspect.getsource(_evaluation)]
     known = _cache() / f"{_digest(identity, _sources(), *tools)}.known"
     if identity and known.is_file() and (found := _cache() / known.read_text() / "design.so").is_file():
+        component._MustUse__used = True  # or Amaranth would warn of a component that nobody elaborated
         return Library(found, inputs, outputs)
     text = rtlil.convert(component, name="top", emit_src=False)
     folder = _cache() / _digest(text, *tools)

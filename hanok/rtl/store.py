@@ -167,7 +167,7 @@ class StoreEngine(wiring.Component):
             goes.eq((self.start | (self._active & ~over)) & has_slot),
             moves.eq(goes & self._taken & ~self.start),
             reads.eq(~self._taken | ~tail | self.start),
-            self.moves.eq(goes | requests),
+            self.moves.eq(sram.en | requests),
             sram.en.eq(goes & reads),
             sram.address.eq(address),
             sram.size.eq(Mux(left < shape.width, left, shape.width)),

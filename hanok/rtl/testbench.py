@@ -64,8 +64,9 @@ class CoreRun:
 class Testbench:
     """A core in simulation, and the memory of its chip; each run begins with the memory idle.
 
-    Reads are answered in the order of their requests, one a cycle, `memory.latency_cycles` after the DRAM;
-    writes when they have entered the controller's queue. Raises ChipError for a chip that cannot be made.
+    Reads are answered `memory.latency_cycles` after the DRAM, one a cycle on each bus: of the loads that are
+    due the one requested first, fetches in order. Writes are answered when they have entered the controller's
+    queue. Raises ChipError for a chip that cannot be made.
     """
 
     def __init__(self, chip: Chip) -> None:
