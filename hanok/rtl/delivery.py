@@ -42,7 +42,7 @@ PYTHON ?= python3
 
 .PHONY: lint test clean
 lint:
-\tverilator --lint-only -Wall lint.vlt -f files.f
+\t$(PYTHON) test/run.py lint
 test:
 \t$(PYTHON) test/run.py $(SIM)
 clean:

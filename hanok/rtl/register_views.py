@@ -1,4 +1,4 @@
-"""The register map for people and for C: views of `register_map.py` and `faults.py`."""
+"""The register map for people and for C: views of `register_map.py` and `isa/faults.py`."""
 
 from __future__ import annotations
 

