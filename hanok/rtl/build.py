@@ -33,7 +33,7 @@ SCRIPT = (
 PACKAGE = Path(__file__).resolve().parent.parent
 ROOMS = "rtl", "isa", "machine", "dram", "numerics"
 """All that components are made from."""
-FLAGS = ("-std=c++17", "-O1", "-shared", "-fPIC", "-fno-exceptions", "-DNDEBUG")
+FLAGS = ("-std=c++17", "-O2", "-shared", "-fPIC", "-fno-exceptions", "-DNDEBUG")
 
 
 @dataclass(frozen=True)
