@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+FILE_BYTES = 3_000_000
+"""Each source costs a compiler half a minute for the templates of CXXRTL, whatever else is in it."""
 NODES = 100
 """Nodes of the design in a function; with 60 to 100 the time of a compiler is near its least."""
 _HEAD = "bool p_top::eval(performer *performer) {\n"
@@ -19,6 +21,8 @@ _ASSIGNED = re.compile(
 )
 _NAME = re.compile(r"\b(?:p|i|memory_p)_\w+")
 _NAMESPACE = "namespace design {\n"
+_OPENING = '#include "design.h"\nusing namespace cxxrtl_yosys;\nnamespace design {\n'
+_CLOSING = "} // namespace design\n"
 _WRITE = re.compile(r"^(\t+)(\w+\.update\(.*, )(\S+)(, \d+\);\n)", re.MULTILINE)
 _TERM = re.compile(
     r"(\w+(?:\.curr)?)(?:\.slice<(\d+)(?:,(\d+))?>\(\))?(?:\.val\(\))?(?:\.repeat<(\d+)>\(\))?"
@@ -39,20 +43,21 @@ template<size_t bits, size_t width> static value<bits> hanok_spread(const value<
 """
 
 
-def split_evaluation(text: str) -> str:
-    """Return the C++ with the body of `eval` in functions that it calls in turn; its values become members.
+def split_evaluation(header: str, source: str) -> tuple[str, list[str]]:
+    """Return CXXRTL's header and sources with the body of `eval` in functions that it calls in turn.
 
-    A node begins with a comment of its own. The flags that `eval` begins with are passed on.
+    Its values become members. A node begins with a comment of its own. The flags that `eval` begins with are
+    passed on. Functions go into sources of about `FILE_BYTES`, which compilers can work on side by side.
 
     A submodule `datapath` whose registers move only while the register `datapath_runs` beside it is 1 is left
     out while that is 0, but for the first cycle of it, in which its outputs settle.
     """
-    before, rest = text.split(_HEAD)
+    before, rest = _WRITE.sub(_spread_write, source).split(_HEAD)
     body, after = rest.split(_TAIL, 1)
     lines = body.splitlines(keepends=True)
     flags = [match[1] for line in lines if (match := _FLAG.fullmatch(line))]
     members = [line for line in lines if _LOCAL.fullmatch(line)]
-    gates = [_Gate(match[1], match[2]) for match in _RUNS.finditer(before)]
+    gates = [_Gate(match[1], match[2]) for match in _RUNS.finditer(header)]
     parts = _parts(
         [line for line in lines if not _LOCAL.fullmatch(line) and not _FLAG.fullmatch(line)], gates
     )
@@ -69,8 +74,18 @@ def split_evaluation(text: str) -> str:
     starts += [f"\t{gate.goes} = {gate.runs}.curr || {gate.ran};\n" for gate in gates]
     calls = [f"\t{name}({given});\n" for name in names]
     calls += [f"\t{gate.ran} = bool({gate.runs}.curr);\n" for gate in gates]
-    before = before.replace(_END, "".join([*members, _END]))
-    return "".join([before, *made, _HEAD, *starts, *calls, _TAIL, after])
+    header = header.replace(_NAMESPACE, _NAMESPACE + _SPREAD).replace(_END, "".join([*members, _END]))
+    main = "".join([before, _HEAD, *starts, *calls, _TAIL, after])
+    return header, [main, *(_OPENING + text + _CLOSING for text in _files(made))]
+
+
+def _files(functions: list[str]) -> list[str]:
+    files = [""]
+    for function in functions:
+        if len(files[-1]) + len(function) > FILE_BYTES and files[-1]:
+            files.append("")
+        files[-1] += function
+    return files
 
 
 @dataclass(frozen=True)
@@ -137,17 +152,12 @@ def _gate_of(node: str, gates: list[_Gate]) -> _Gate | None:
     return None
 
 
-def spread_masks(text: str) -> str:
-    """Return the C++ with the masks of memory writes spread by a function, and writes of nothing left out.
+def _spread_write(match: re.Match[str]) -> str:
+    """Spread the mask of a memory write by a function, and leave out a write of nothing.
 
     As CXXRTL has it, a mask of bytes becomes one of bits in an expression of hundreds of terms, which
     compilers take minutes over, and a write of nothing waits in a queue as others do.
     """
-    before, after = text.split(_NAMESPACE, 1)
-    return "".join([before, _NAMESPACE, _SPREAD, _WRITE.sub(_spread_write, after)])
-
-
-def _spread_write(match: re.Match[str]) -> str:
     indent, write, mask, end = match.groups()
     found = _mask_bits(mask)
     if not found:
