@@ -13,6 +13,7 @@ from hanok.compiler._kernels_access import (
     DRAM_BOUNDS,
     NEXT_WEIGHT_PORT,
     OK,
+    OVERLAP,
     READ_PORT,
     SRAM_BOUNDS,
     WEIGHT_PORT,
@@ -29,6 +30,7 @@ from hanok.compiler._kernels_access import (
     spacing_of,
     valid_range,
 )
+from hanok.compiler._kernels_overlap import overlapped_operand
 
 
 @njit(cache=True)
@@ -167,7 +169,7 @@ def check_chain(fields: Ints, members: Ints, sizes: Ints, bits: Bits, finding: I
     counts, strides = np.ones(4, np.int64), np.zeros(4, np.int64)
     for row in range(len(members)):
         index, here = members[row], fields[row]
-        sources = np.zeros((3, words), np.uint64)
+        sources, written = np.zeros((3, words), np.uint64), np.zeros(words, np.uint64)
         outer_2, outer_1, outer_0, inner = here[0], here[1], here[2], here[5]
         first, last = valid_range(here[18], outer_1, here[19], here[3], here[20], one, zero, one, here[21])
         begin, end = valid_range(here[22], outer_0, here[23], here[4], here[24], one, zero, one, here[25])
@@ -215,7 +217,13 @@ def check_chain(fields: Ints, members: Ints, sizes: Ints, bits: Bits, finding: I
                 mark_banks(at, counts, strides, width, bank_bytes, zero, sources[operand])
                 merge(bits[index], sources[operand])
             else:
-                mark_banks(at, counts, strides, width, bank_bytes, zero, bits[index])
+                mark_banks(at, counts, strides, width, bank_bytes, zero, written)
+                merge(bits[index], written)
+        if not code:
+            rows, pixels = np.array([first, last]), np.array([begin, end])
+            operand = overlapped_operand(here, rows, pixels, sources, written)
+            if operand >= 0:
+                code, found[index, 0] = OVERLAP, operand
         if not code:
             for left, right in ((0, 1), (0, 2), (1, 2)):
                 bank = shared(sources[left], sources[right])

@@ -95,9 +95,15 @@ def matrix_findings(records: Records, chip: Chip) -> Iterator[Finding]:
     yield depthwise & (records["pixel_pitch"] < 1), "count", "pixel_pitch is at least 1"
     yield depthwise & (records["tap_bytes"] != 1), "window", "tap_bytes of DEPTHWISE is 1"
     yield (
-        depthwise & ((x_tap < 0) | (x_stride < 0) | (x_tap % pitch != 0) | (x_stride % pitch != 0)),
+        depthwise & ((x_tap % pitch != 0) | (x_stride % pitch != 0)),
         "window",
-        "x_tap and x_stride of DEPTHWISE are multiples of pixel_pitch, not negative",
+        "x_tap and x_stride of DEPTHWISE are multiples of pixel_pitch",
+    )
+    stands = ((records["taps_x"] > 1) & (x_tap < pitch)) | ((records["out_width"] > 1) & (x_stride < pitch))
+    yield (
+        depthwise & stands,
+        "window",
+        "x_tap of DEPTHWISE with several taps_x, and x_stride with several columns, are at least pixel_pitch",
     )
     window = (records["taps_x"].astype(np.int64) - 1) * x_tap // pitch + 1
     yield (

@@ -12,7 +12,7 @@ RULES = {
     "limit": "limits are not negative",
     "ring": "a ring starts within itself, and two rows of one instruction never lie in one slot",
     "array": "columns fit the array",
-    "window": "a depthwise window fits the array's rows, in whole pixels",
+    "window": "a depthwise window fits the array's rows, and goes on by whole pixels",
     "reduction": "reduce loops need a reduction",
     "clamp": "clamps are not empty and fit the type",
     "alignment": "elements of 4 bytes lie at multiples of 4 bytes",
@@ -25,6 +25,8 @@ RULES = {
     "accumulator-bounds": "every access lies in the accumulators",
     "dram-bounds": "every access lies in the program's DRAM",
     "read-port": "the SRAM sources of a CHAIN share no bank: a bank has one read port",
+    "overlap": "a CHAIN's result lies on no operand, or exactly in its place: same address, strides and "
+    "element size, no ring, no reduction, each element written once",
     "weight-port": "weights and biases share no bank with the activations of their own instruction",
     "next-weight-port": "weights and biases share no bank with the activations of the matrix instruction "
     "before: the loader runs ahead",
@@ -48,5 +50,6 @@ KERNEL_RULES = {
     access_kernels.WEIGHT_PORT: ("weight-port", "SRAM bank {0}"),
     access_kernels.NEXT_WEIGHT_PORT: ("next-weight-port", "SRAM bank {0}"),
     access_kernels.READ_PORT: ("read-port", "SRAM bank {0}"),
+    access_kernels.OVERLAP: ("overlap", "the result and operand {0} share bytes"),
 }
 """Finding of a kernel -> rule, and how what was found is told."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from hanok.compiler.allocate import Allocator
 from hanok.compiler.emit_matrix import MatrixEmitter
 from hanok.compiler.emit_move import MoveEmitter
-from hanok.compiler.emit_vector import VectorEmitter
+from hanok.compiler.emit_reduce import ReductionEmitter
 from hanok.compiler.encode import encode_operations
 from hanok.compiler.layers import (
     CopyLayer,
@@ -147,7 +147,7 @@ class StageEmitter:
         )
 
     def _dispatch(self, layer: Layer, banks: int) -> tuple[str, tuple[int, int]]:
-        vector = VectorEmitter(self.mover, banks, self.constants.place)
+        vector = ReductionEmitter(self.mover, banks, self.constants.place)
         move = MoveEmitter(self.mover, banks)
         if isinstance(layer, MatrixLayer):
             plan = self._choose_plan(layer, banks)

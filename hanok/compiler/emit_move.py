@@ -8,8 +8,9 @@ import numpy as np
 
 from hanok.compiler.chain import Chain, Stream, Window, plain_window
 from hanok.compiler.cuts import cut_fixed
-from hanok.compiler.emit_vector import fit, pipelined
+from hanok.compiler.emit_vector import fit
 from hanok.compiler.layers import CopyLayer, ResizeLayer, StridedLayer
+from hanok.compiler.pieces import pipelined
 from hanok.compiler.schedule import Access, Buffer, Location
 from hanok.compiler.tiles import Mover, Region, Tile, merge_loops
 from hanok.compiler.view import View
@@ -24,7 +25,7 @@ class MoveEmitter:
 
     def __init__(self, mover: Mover, banks: int) -> None:
         self.mover, self.banks = mover, banks
-        self.bank_bytes = mover.chip.core.sram.bank_bytes
+        self.bank_bytes, self.lanes = mover.chip.core.sram.bank_bytes, mover.chip.core.vector.lanes
 
     def _banks(self, size: int) -> int:
         return ceil_div(size, self.bank_bytes)
@@ -45,8 +46,10 @@ class MoveEmitter:
             return 0 if free else 2 * self._banks(tile[0] * tile[1] * tile[2])
 
         height, width, depth = fit(output.storage.name, (rows, columns, channels), self.banks, needed)
+        groups = rows * columns * ceil_div(channels, self.lanes) if free else 0
+        height = pipelined(self.mover.chip, rows, height, groups, (source, output))
         for image in range(images):
-            for y0, y1 in cut_fixed(rows, pipelined(rows, height)):
+            for y0, y1 in cut_fixed(rows, height):
                 for x0, x1 in cut_fixed(columns, width):
                     for c0, c1 in cut_fixed(channels, depth):
                         region = Region(image, y0, y1, x0, x1)
@@ -209,8 +212,10 @@ class MoveEmitter:
             return total
 
         height, depth = fit(layer.origin.name, (rows, channels), self.banks, needed)
+        groups = rows * columns * ceil_div(channels, self.lanes)
+        height = pipelined(self.mover.chip, rows, height, groups, (layer.source, layer.output))
         for image in range(images):
-            for y0, y1 in cut_fixed(rows, pipelined(rows, height)):
+            for y0, y1 in cut_fixed(rows, height):
                 for c0, c1 in cut_fixed(channels, depth):
                     self._resize_tile(layer, Region(image, y0, y1, 0, columns), c0, c1 - c0, linear)
 

@@ -1,12 +1,13 @@
-"""Emit the layers of the vector unit: pooling, element-wise chains, reductions, softmax."""
+"""Emit the layers of the vector unit: pooling and element-wise chains."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from hanok.compiler.chain import Chain, Stream, Window, plain_window
-from hanok.compiler.cuts import cut, cut_fixed
-from hanok.compiler.layers import ElementLayer, ElementOperand, Output, ReduceLayer, SoftmaxLayer, WindowLayer
+from hanok.compiler.cuts import cut_fixed
+from hanok.compiler.layers import ElementLayer, ElementOperand, Output, WindowLayer
+from hanok.compiler.pieces import MOST_PARTS, pipelined, window_parts
 from hanok.compiler.schedule import Access, Buffer, Location, Operation
 from hanok.compiler.tiles import Mover, Region, Tile
 from hanok.compiler.view import Storage, View
@@ -29,11 +30,6 @@ def fit(
     raise CompileError(
         f"'{name}': the smallest tile needs {needed(tuple(tile))} SRAM banks; {banks} are free"
     )
-
-
-def pipelined(total: int, size: int, pieces: int = 4) -> int:
-    """A tile size of at most `size` that cuts `total` into a few pieces, so that moving and work overlap."""
-    return min(size, max(1, ceil_div(total, pieces)))
 
 
 def load_table(mover: Mover, content: bytes, constants: Constants, name: str) -> None:
@@ -59,7 +55,7 @@ class VectorEmitter:
 
     def __init__(self, mover: Mover, banks: int, constants: Constants) -> None:
         self.mover, self.banks, self.constants = mover, banks, constants
-        self.bank_bytes = mover.chip.core.sram.bank_bytes
+        self.bank_bytes, self.lanes = mover.chip.core.sram.bank_bytes, mover.chip.core.vector.lanes
 
     def _banks(self, *sizes: int) -> int:
         return sum(ceil_div(size, self.bank_bytes) for size in sizes)
@@ -75,10 +71,12 @@ class VectorEmitter:
             y, x = self._window_sizes(layer, tile[0], tile[1])
             source = 0 if resident_in else self._banks(y * x * tile[2])
             target = 0 if resident_out else self._banks(tile[0] * tile[1] * tile[2])
-            return 2 * (source + target) + self._banks(4 * layer.factor.size)
+            parts = self._banks(4 * MOST_PARTS * tile[2]) if rows * columns == 1 else 0
+            return 2 * (source + target + parts) + self._banks(4 * layer.factor.size)
 
         height, width, depth = fit(layer.origin.name, (rows, columns, channels), self.banks, needed)
-        height = pipelined(rows, height)
+        groups = rows * columns * ceil_div(channels, self.lanes) * layer.kernel[0] * layer.kernel[1]
+        height = pipelined(self.mover.chip, rows, height, groups, (layer.source, layer.output))
         factor = self._factor(layer)
         for image in range(images):
             for y0, y1 in cut_fixed(rows, height):
@@ -144,9 +142,45 @@ class VectorEmitter:
             zero=0 if layer.maximum else layer.source_zero,
             steps_before=0,
         )
+        if rows * columns == 1:
+            chain = self._folded_by_parts(chain)
         if not layer.maximum:
             self._scale_window(chain, layer, region, factor)
         self._finish(chain, target, region, layer.output, channel, layer.result)
+
+    def _folded_by_parts(self, chain: Chain) -> Chain:
+        """Fold parts of a single window into a buffer, if that is quicker; return what folds the rest."""
+        axis = int(chain.reduce[1] >= chain.reduce[0])
+        taps, other = chain.reduce[axis], chain.reduce[1 - axis]
+        parts = window_parts(self.mover.chip.core.vector, taps, other, chain.inner)
+        if parts == 1:
+            return chain
+        each = ceil_div(taps, parts)
+        parts = ceil_div(taps, each)
+        windows = [chain.window.y, chain.window.x]
+        start, _, dilation, limit = windows[axis]
+        windows[axis] = (start, each * dilation, dilation, min(limit, start + (taps - 1) * dilation + 1))
+        pitch, (row_pitch, pixel_pitch) = 4 * chain.inner, (chain.window.row_pitch, chain.window.pixel_pitch)
+        buffer = Buffer("parts", parts * pitch)
+        access = Access(buffer, 0, buffer.size_bytes)
+        chain.window = Window(windows[0], windows[1], row_pitch, pixel_pitch)
+        chain.outer, chain.reduce = ((1, 1, parts), (other, each)) if axis else ((1, parts, 1), (each, other))
+        strides = (0, pitch, pitch, 4)
+        self.mover.schedule.append(
+            chain.operation(Location(buffer), strides, access, self.mover.layer, kind=Destination.FLOAT32)
+        )
+        return Chain(
+            (1, 1, 1),
+            chain.inner,
+            Source.FLOAT32,
+            Window((0, 1, 0, 1), (0, 1, 1, parts), 0, pitch),
+            Location(buffer),
+            source_access=access,
+            stride_inner=4,
+            reduce=(1, parts),
+            reduction=chain.reduction,
+            steps_before=0,
+        )
 
     def _scale_window(
         self, chain: Chain, layer: WindowLayer, region: Region, factor: Location | None
@@ -191,7 +225,8 @@ class VectorEmitter:
             return 2 * total
 
         height, width, depth = fit(layer.origin.name, (rows, columns, channels), self.banks - 1, needed)
-        height = pipelined(rows, height)
+        groups = ceil_div(rows * columns * channels, self.lanes)
+        height = pipelined(self.mover.chip, rows, height, groups, (*views, layer.output))
         cache: dict[int, tuple[Region, int, Tile]] = {}
         for image in range(images):
             for y0, y1 in cut_fixed(rows, height):
@@ -295,102 +330,3 @@ class VectorEmitter:
         tile = self.mover.source_tile(part, wanted)
         cache[number] = (wanted, start, tile)
         return tile
-
-    # Reductions
-
-    def reduce(self, layer: ReduceLayer) -> None:
-        """Emit a mean over the middle axis of [outer][reduce][inner]."""
-        outer, length, inner = layer.shape
-        source = layer.source.reshaped((1, outer, length, inner))
-        target = layer.output.reshaped((1, outer, 1, inner))
-        most = max(1, (self.banks // 4) * self.bank_bytes // max(1, length * inner))
-        if self._banks(length * inner) > self.banks and not layer.source.storage.resident:
-            raise CompileError(
-                f"'{layer.origin.name}': {length * inner} bytes to reduce do not fit the free SRAM"
-            )
-        for y0, y1 in cut(outer, pipelined(outer, most)):
-            region = Region(0, y0, y1, 0, length)
-            tile = self.mover.source_tile(source, region)
-            out_region = Region(0, y0, y1, 0, 1)
-            result = self.mover.target_tile(target, out_region)
-            chain = self._reduction(tile, region, length, inner, layer.source_zero)
-            chain.step(Step.MUL, Operand.IMMEDIATE, float(layer.factor))
-            self._finish(chain, result, out_region, target, 0, layer.result)
-
-    def _reduction(self, tile: Tile, region: Region, length: int, inner: int, zero: int) -> Chain:
-        rows = region.y1 - region.y0
-        chain = Chain(
-            (1, rows, 1),
-            inner,
-            Source.INT8,
-            Window((0, 1, 0, rows), (0, 1, 1, length), tile.row_pitch, tile.pixel_pitch),
-            tile.place(region.y0, 0),
-            source_access=tile.access(region.y0, region.y1),
-            reduction=Reduction.SUM,
-            reduce=(1, length),
-            zero=zero,
-            steps_before=0,
-        )
-        if inner == 1:
-            chain.inner, chain.reduce, chain.reduce_inner = length, (1, 1), True
-            chain.window = plain_window(rows, 1, tile.row_pitch, 0)
-        return chain
-
-    def softmax(self, layer: SoftmaxLayer) -> None:
-        """Emit softmax over the rows of [rows][classes]: maximum, exponentials, sum, scaling."""
-        load_table(self.mover, layer.table.astype("<f4").tobytes(), self.constants, layer.origin.name)
-        rows, classes = layer.shape
-        source, target = (
-            layer.source.reshaped((1, rows, 1, classes)),
-            layer.output.reshaped((1, rows, 1, classes)),
-        )
-        most = max(1, (self.banks // 4) * self.bank_bytes // (6 * classes + 8))
-        for y0, y1 in cut(rows, pipelined(rows, most)):
-            self._softmax_tile(layer, Region(0, y0, y1, 0, 1), source, target)
-
-    def _softmax_tile(self, layer: SoftmaxLayer, region: Region, source: View, target: View) -> None:
-        rows, classes = region.y1 - region.y0, layer.shape[1]
-        tile = self.mover.source_tile(source, region)
-        maxima, powers, inverses = (
-            Buffer(n, 4 * s) for n, s in (("max", rows), ("exp", rows * classes), ("inv", rows))
-        )
-
-        def over_rows(kind: Source, place: Location, pitch: int, access: Access) -> Chain:
-            return Chain(
-                (1, rows, 1), classes, kind, plain_window(rows, 1, pitch, 0), place, source_access=access
-            )
-
-        def per_row(buffer: Buffer) -> Stream:
-            return Stream(Source.FLOAT32, Location(buffer), (0, 4, 0, 0), Access(buffer, 0, 4 * rows))
-
-        def write(chain: Chain, buffer: Buffer, strides: tuple[int, int, int, int]) -> None:
-            access = Access(buffer, 0, buffer.size_bytes)
-            operation = chain.operation(
-                Location(buffer), strides, access, self.mover.layer, kind=Destination.FLOAT32
-            )
-            self.mover.schedule.append(operation)
-
-        place, access = tile.place(region.y0, 0), tile.access(region.y0, region.y1)
-        top = over_rows(Source.INT8, place, tile.row_pitch, access)
-        top.reduction, top.reduce_inner, top.steps_before = Reduction.MAX, True, 0
-        write(top, maxima, (0, 4, 0, 0))
-        power = over_rows(Source.INT8, place, tile.row_pitch, access)
-        power.step(Step.SUB, power.stream(per_row(maxima))).step(Step.ADD, Operand.IMMEDIATE, 127.0)
-        power.step(Step.LOOKUP)
-        power.stride_inner = 1
-        write(power, powers, (0, 4 * classes, 0, 4))
-        every = Access(powers, 0, powers.size_bytes)
-        total = over_rows(Source.FLOAT32, Location(powers), 4 * classes, every)
-        total.reduction, total.reduce_inner, total.steps_before, total.stride_inner = (
-            Reduction.SUM,
-            True,
-            0,
-            4,
-        )
-        total.step(Step.REVERSE_DIV, Operand.IMMEDIATE, 1.0)
-        write(total, inverses, (0, 4, 0, 0))
-        final = over_rows(Source.FLOAT32, Location(powers), 4 * classes, every)
-        final.stride_inner = 4
-        final.step(Step.MUL, final.stream(per_row(inverses)))
-        final.step(Step.MUL, Operand.IMMEDIATE, float(layer.inverse_scale))
-        self._finish(final, self.mover.target_tile(target, region), region, target, 0, layer.result)

@@ -21,7 +21,7 @@ from hanok.compiler.matrix_plan import (
 )
 from hanok.compiler.pack_weights import ZERO_RATIO, packed_ratio, packing_pays
 from hanok.compiler.placement import Budget, Placement
-from hanok.compiler.tile_costs import Costs, epilogue_slots, histogram, tile_cycles
+from hanok.compiler.tile_costs import Costs, epilogue_steps, histogram, tile_cycles
 from hanok.dram import get_standard
 from hanok.errors import CompileError
 from hanok.machine import Chip
@@ -357,7 +357,7 @@ def _shape_key(layer: MatrixLayer) -> tuple[object, ...]:
     contiguous = layer.source.pixel_pitch == layer.source.shape[3]
     return (
         *(layer.source.shape, layer.output.shape, contiguous, phases, layer.groups, layer.depthwise),
-        *(epilogue_slots(layer), layer.epilogue.scale.size > 1),
+        *(epilogue_steps(layer), layer.epilogue.scale.size > 1),
     )
 
 

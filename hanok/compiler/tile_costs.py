@@ -6,10 +6,9 @@ from hanok.compiler.columns import Columns
 from hanok.compiler.cuts import cut, cut_fixed
 from hanok.compiler.layers import MatrixLayer
 from hanok.compiler.matrix_plan import Chunk, sub_tile
-from hanok.isa.table import STEP_SLOTS, Step
-from hanok.isa.timing import chain_cycles, depthwise_stream_cycles, preload_cycles
+from hanok.isa import Step
+from hanok.isa.timing import Section, chain_cycles, depthwise_stream_cycles, preload_cycles
 from hanok.machine import Chip
-from hanok.units import ceil_div
 
 Costs = tuple[int, int, int]
 """Matrix cycles, vector cycles and instructions."""
@@ -28,7 +27,7 @@ def tile_cycles(
 ) -> Costs:
     """Matrix cycles, vector cycles and instructions of one chunk on one tile."""
     core = chip.core
-    slots = epilogue_slots(layer)
+    section = Section.of(epilogue_steps(layer), core.vector)
     blocks = chunk.last - chunk.first
     positions_wide = width // columns.pixels
     rows, wide, most = sub_tile(core.matrix.accumulator_rows, height, positions_wide, blocks)
@@ -55,17 +54,16 @@ def tile_cycles(
                 for (tile, first), count in preloads.items()
             )
             matrix += times * blocks * len(phase.weights) * cycles
-            groups = ceil_div(blocks, most)
-            one = chain_cycles(core.vector, high * broad, 1, inner, True, slots, 0, False, False)
-            vector += times * (
-                blocks * (one - core.vector.pipeline_cycles) + groups * core.vector.pipeline_cycles
-            )
-            operations += times * groups * len(phase.weights)
+            for many, groups in histogram(cut_fixed(blocks, most)).items():
+                outer = many * high * broad
+                chain = chain_cycles(core.vector, outer, 1, inner, True, section, section, False, False)
+                vector += times * groups * chain
+                operations += times * groups * len(phase.weights)
     return matrix, vector, operations
 
 
-def epilogue_slots(layer: MatrixLayer) -> int:
-    """Pipeline slots of the layer's epilogue chain."""
+def epilogue_steps(layer: MatrixLayer) -> tuple[Step, ...]:
+    """Steps of the layer's epilogue chain."""
     steps = [Step.MUL]
     epilogue = layer.epilogue
     if epilogue.table is not None or epilogue.residual is not None:
@@ -74,4 +72,4 @@ def epilogue_slots(layer: MatrixLayer) -> int:
         steps.append(Step.LOOKUP)
     if epilogue.residual is not None:
         steps += [Step.SAVE, Step.TAKE, Step.FUSED_ADD, Step.FUSED_ADD]
-    return sum(STEP_SLOTS[step] for step in steps)
+    return tuple(steps)

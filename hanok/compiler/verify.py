@@ -250,7 +250,8 @@ def _chain_fields(records: npt.NDArray[np.void]) -> Ints:
         _columns(records, _CHAIN_COLUMNS),
         *streams,
     ]
-    return np.hstack([*columns, width_0[:, None]]).astype(np.int64)
+    ends = np.stack([width_0, records["reduction"]], axis=1)
+    return np.hstack([*columns, ends]).astype(np.int64)
 
 
 def _check_table_accesses(

@@ -11,10 +11,10 @@ from hanok.dram import get_standard
 from hanok.dram.standard import FlatMemory
 from hanok.isa import Decoded, Destination, Opcode, Reduction, Source, Step
 from hanok.isa.table import (
+    DIVISIONS,
     FLAG_ACCUMULATE,
     FLAG_BIAS,
     FLAG_REDUCE_INNER,
-    STEP_SLOTS,
     TABLE_ENTRIES,
     VECTOR_STEPS,
 )
@@ -26,9 +26,12 @@ Records = npt.NDArray[np.void]
 _WIDTH = np.zeros(256, np.int64)
 _WIDTH[Source.ACCUMULATOR] = _WIDTH[Source.INT32] = _WIDTH[Source.FLOAT32] = 4
 _WIDTH[Destination.INT8] = 1
-_SLOTS = np.zeros(256, np.int64)
-for _step, _count in STEP_SLOTS.items():
-    _SLOTS[_step] = _count
+DIVISION_OPERATIONS = 8
+"""float32 operations that a division counts as: a quotient is made of 26 subtractions of significands."""
+_OPERATIONS = np.zeros(256, np.int64)
+_OPERATIONS[list(Step)] = 1
+_OPERATIONS[Step.NONE] = 0
+_OPERATIONS[list(DIVISIONS)] = DIVISION_OPERATIONS
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class ActivityCounts:
     """Multipliers times positions streamed: what the macs could have been."""
     preload_bytes: int = 0
     vector_lane_steps: int = 0
-    """float32 operations: one to convert each operand and result, and the slots of the steps."""
+    """float32 operations: one to convert each operand and result, one a step, more a division."""
     load_sram_write_bytes: int = 0
     store_sram_read_bytes: int = 0
     matrix_sram_read_bytes: int = 0
@@ -132,11 +135,11 @@ def _chain(records: Records) -> ActivityCounts:
     folded = np.where(records["flags"] & FLAG_REDUCE_INNER, 1, inner)
     place = np.arange(VECTOR_STEPS)[None, :]
     before = np.where(reduces, records["steps_before"], records["steps"])[:, None]
-    slots = np.where(place < records["steps"][:, None], _SLOTS[records["step"]], 0)
-    slots_before = np.where(place < before, slots, 0).sum(axis=1)
-    slots_after = slots.sum(axis=1) - slots_before
+    made = np.where(place < records["steps"][:, None], _OPERATIONS[records["step"]], 0)
+    made_before = np.where(place < before, made, 0).sum(axis=1)
+    made_after = made.sum(axis=1) - made_before
     read, results = outer * reduce * inner, outer * folded
-    lane_steps = read * (1 + slots_before + reduces) + results * (1 + slots_after)
+    lane_steps = read * (1 + made_before + reduces) + results * (1 + made_after)
     second = _WIDTH[records["kind_1"]] + _WIDTH[records["kind_2"]]
     from_accumulator = records["kind_0"] == Source.ACCUMULATOR
     bytes_0 = read * _WIDTH[records["kind_0"]]

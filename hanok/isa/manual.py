@@ -16,7 +16,6 @@ from hanok.isa.table import (
     INSTRUCTIONS,
     ISA_VERSION,
     STEP_MEANING,
-    STEP_SLOTS,
     TABLE_ENTRIES,
     VECTOR_STEPS,
     WORD_BYTES,
@@ -28,7 +27,15 @@ from hanok.isa.table import (
     Step,
     Unit,
 )
-from hanok.isa.timing import EXPAND_SETUP_CYCLES, EXPAND_TABLE_CYCLES, PRELOAD_OVERHEAD_CYCLES
+from hanok.isa.timing import (
+    CHAIN_RING_CYCLES,
+    CHAIN_SETUP_CYCLES,
+    EXPAND_SETUP_CYCLES,
+    EXPAND_TABLE_CYCLES,
+    FAR_ROW_CYCLES,
+    PRELOAD_OVERHEAD_CYCLES,
+    TABLE_OVERHEAD_CYCLES,
+)
 
 _UNIT_MEANING = {
     Unit.LOAD: "copies or decodes DRAM to SRAM, and fills SRAM",
@@ -53,7 +60,8 @@ two together. ISA version {ISA_VERSION}.
 Units see records: a whole number of {WORD_BYTES}-byte words, little-endian, fields in table order without
 gaps, the rest of the last word zero. Bytes and strides are bytes unless a field says elements; counts
 are at least 1. int32 sums wrap; vector steps are IEEE float32 operations, rounded to nearest even, one
-after the other. In memory a record takes fewer bytes: see Encoding.
+after the other. In SRAM, elements of 4 bytes (int32 and float32 operands and results, biases, tables) lie
+at addresses and strides that are multiples of 4. In memory a record takes fewer bytes: see Encoding.
 
 Instructions are dispatched in order, each to the queue of its unit; a full queue holds dispatch
 back. Units work through their queues in order and at the same time. Only semaphores order units:
@@ -84,24 +92,40 @@ without fresh. Words may follow that do not change; bits that no field has are i
 _TIMING = f"""## Time
 
 Exact, in core cycles, for everything but DRAM (`hanok/isa/timing.py`). `rows`, `columns`, `lanes`,
-`stages`, `preload` (rows a cycle) and `pipeline` are the chip's; L = 2 + ceil(log2 rows) + extra stages.
+`stages`, `preload` (rows a cycle) and the names of `core.vector.pipeline` are the chip's;
+L = 2 + ceil(log2 rows) + extra stages.
 
 | what | cycles |
 |---|---|
 | load a weight tile of R rows (R + 4 with the bias) | ceil(R / preload) + {PRELOAD_OVERHEAD_CYCLES} |
 | stream a tile over M positions | M; the next tile loads meanwhile: the larger of both |
-| end of a matrix instruction | L + 1 after its last tile has streamed |
 | stream a depthwise tile | out_height * (((out_width - 1) * x_stride + (taps_x - 1) * x_tap) / pitch + 1) |
-| chain, each outer index | reduce_1 * reduce_0 * groups * ceil(slots before / stages) |
-| ... with a reduction, in addition | ceil(slots after / stages) * groups |
-| ... with flag 1 | ceil(slots after / stages) + log2(lanes) instead |
-| chain, in addition | pipeline |
-| table | ceil({TABLE_ENTRIES} / lanes) + pipeline |
+| first stream of a matrix instruction with far rows | {FAR_ROW_CYCLES} after its start, at the earliest |
+| end of a matrix instruction | L + 1 after its last tile has streamed |
+| chain without a reduction | fixed + S(outer * groups) |
+| chain with a reduction | fixed + a batch's cycles for each batch of B results |
+| ... a batch | S(elements * P) + A + fold - 1 + F * P + T(B) |
+| table | {TABLE_ENTRIES} / table_words + {TABLE_OVERHEAD_CYCLES} |
 | expand: decoder | {EXPAND_SETUP_CYCLES} + ceil(run_bytes / expand_lanes) |
 | ... with a table, in addition | {EXPAND_TABLE_CYCLES} |
 
-pitch = pixel_pitch; groups = ceil(inner / lanes) if every stream has an inner stride of 0 or one element,
-else inner. A pass takes at least one cycle.
+Rows are far where ring_rows is not 0 and y_start + ring_start lies outside -ring_rows .. 2 * ring_rows - 1,
+or y_stride (with more than one output row) or y_dilation (with more than one vertical tap) is ring_rows or
+more, up or down.
+
+Of a chain: pitch = pixel_pitch; outer, reduce = products of the loop counts; groups = ceil(inner / lanes) if
+each operand has an inner stride of 0 or one element and the result one of one element (or flag 1 is set),
+else inner. Without flag 1 there are outer * groups results of reduce elements each, with it outer results
+of reduce * groups. Batches have `batch` results, the last one what is left.
+
+- D = stages * (1 + max(fused, to_integer + max(convert, 1))) + 1, the places of the ring; fold = add + 3;
+  A = 6 + convert + multiply + D; fixed = {CHAIN_SETUP_CYCLES} + A + to_integer + 2, and {CHAIN_RING_CYCLES} \
+more with ring_rows.
+- P = max(B, fold); F = log2(lanes) with flag 1, else 0.
+- S(n) of the steps before the reduction (all steps without one), T(n) of those after it:
+  (floor((n - 1) / W) * R + R - 1) * D + (n - 1) mod W + 1. R rounds: a round makes up to `stages` steps; a
+  division has ceil((ceil(26 / division_bits) + 6) / D) rounds to itself; at least one. W = D, or `dividers`
+  if one of the steps is a division.
 """
 
 
@@ -129,10 +153,6 @@ def _format(layout: Format) -> Iterator[str]:
 def _codes(title: str, members: type[IntEnum]) -> Iterator[str]:
     text = ", ".join(f"{member.value} {member.name}" for member in members)
     yield f"- {title}: {text}"
-
-
-def _slots(step: Step) -> int:
-    return 0 if step is Step.NONE else STEP_SLOTS[step]
 
 
 def _packed_sizes() -> Iterator[str]:
@@ -174,10 +194,8 @@ def manual_text() -> str:
         f"A chain has at most {VECTOR_STEPS} steps; v is the running value, o the operand, of each step:",
         "",
     ]
-    steps: list[tuple[object, ...]] = [
-        (step.value, step.name, STEP_MEANING[step], _slots(step)) for step in Step
-    ]
-    lines += _table(("code", "step", "meaning", "slots"), steps)
+    steps: list[tuple[object, ...]] = [(step.value, step.name, STEP_MEANING[step]) for step in Step]
+    lines += _table(("code", "step", "meaning"), steps)
     lines.append(_TIMING.rstrip())
     return "\n".join(lines) + "\n"
 

@@ -98,10 +98,8 @@ STEP_MEANING = {
     Step.FUSED_ADD: "v = o * immediate + v, rounded once (IEEE fusedMultiplyAdd); o is not IMMEDIATE",
 }
 
-STEP_SLOTS: dict[Step, int] = {
-    step: 8 if step in (Step.DIV, Step.REVERSE_DIV) else 1 for step in Step if step is not Step.NONE
-}
-"""Pipeline slots that a step takes; division is iterative."""
+DIVISIONS = (Step.DIV, Step.REVERSE_DIV)
+"""Steps that a divider makes, over several rounds."""
 
 
 class Operand(IntEnum):
@@ -377,7 +375,8 @@ INSTRUCTIONS = (
         "offset "
         "x_start + ox * x_stride + tx * x_tap + n * x_block + c. A tile is [taps_x][used columns], one for "
         "each "
-        "(n, ty); a row of pixels streams through a window of up to `rows` pixels.",
+        "(n, ty); a row of pixels streams through a window of up to `rows` pixels. x_tap (with more than one "
+        "taps_x) and x_stride (with more than one out_width) are multiples of pixel_pitch, at least one.",
     ),
     Instruction(
         Opcode.CHAIN,
@@ -389,7 +388,9 @@ INSTRUCTIONS = (
         "the remaining steps, write the result. With flag 1 (reduce inner) the inner loop is folded too: "
         "lane l "
         "folds elements l, l + lanes, ... of every reduce index in order, then lanes are folded in halves "
-        "(l with l + lanes/2, ...). Without a reduction all steps are made for each element.",
+        "(l with l + lanes/2, ...). Without a reduction all steps are made for each element. "
+        "Operands are read ahead of results: a result lies on no operand, or, without a reduction, exactly "
+        "in its place, with the same address, strides and element size, no ring, each element written once.",
     ),
     Instruction(Opcode.TABLE, Unit.VECTOR, VECTOR_TABLE, "Load the 256-entry float32 table of step LOOKUP."),
 )

@@ -5,11 +5,24 @@ The compiler's cost model and the cycle engine both use these; the RTL is held a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hanok.isa.table import DIVISIONS, TABLE_ENTRIES, Step
 from hanok.machine import Dma, Matrix, Vector
 from hanok.units import ceil_div
 
 PRELOAD_OVERHEAD_CYCLES = 2
 """Address setup and swap of the shadow weight registers."""
+FAR_ROW_CYCLES = 38
+"""From the start of a matrix instruction with far rows to its first stream, at least: for remainders."""
+
+CHAIN_SETUP_CYCLES = 12
+"""Products of strides and pitches, while the steps are sorted into rows."""
+CHAIN_RING_CYCLES = 35
+"""Rows modulo ring_rows, a bit a cycle, before the products."""
+TABLE_OVERHEAD_CYCLES = 3
+"""From the start of a TABLE to its first read, and from its last read to the end."""
 
 EXPAND_SETUP_CYCLES = 32
 """Until the first symbol of an EXPAND: first words to the lanes, pipeline of the decoder."""
@@ -37,36 +50,90 @@ def depthwise_stream_cycles(
     return out_height * span
 
 
+def rows_are_far(
+    ring_rows: int, first_row: int, out_height: int, y_stride: int, taps_y: int, y_dilation: int
+) -> bool:
+    """Whether a matrix instruction needs remainders: its first row or a step is a ring or more away.
+
+    `first_row` is y_start + ring_start. Steps that are not made do not count.
+    """
+    steps = (y_stride if out_height > 1 else 0, y_dilation if taps_y > 1 else 0)
+    leaves = not -ring_rows <= first_row < 2 * ring_rows
+    return ring_rows > 0 and (leaves or any(abs(step) >= ring_rows for step in steps))
+
+
+@dataclass(frozen=True)
+class Section:
+    """Steps before or after a reduction: how often a group goes round the ring, and how many are in it."""
+
+    rounds: int
+    width: int
+
+    @classmethod
+    def of(cls, steps: Sequence[int], vector: Vector) -> Section:
+        """Sort steps into rows of `stages`; a division has a row, and all its rounds, to itself."""
+        pipeline, rounds, column = vector.pipeline, 0, 0
+        for step in steps:
+            if step in DIVISIONS:
+                rounds += pipeline.division_rounds(vector.stages)
+                column = 0
+            elif step != Step.NONE:
+                rounds += column == 0
+                column = (column + 1) % vector.stages
+        divides = any(step in DIVISIONS for step in steps)
+        return cls(max(1, rounds), pipeline.dividers if divides else pipeline.depth(vector.stages))
+
+    def span(self, groups: int, depth: int) -> int:
+        """Cycles from the first of `groups` groups to the first that the entry of the ring is free again."""
+        turns, place = divmod(groups - 1, self.width)
+        return (turns * self.rounds + self.rounds - 1) * depth + place + 1
+
+
 def chain_cycles(
     vector: Vector,
     outer: int,
     reduce: int,
     inner: int,
     contiguous: bool,
-    slots_before: int,
-    slots_after: int,
+    before: Section,
+    after: Section,
     reduces: bool,
     reduce_inner: bool,
+    has_ring: bool = False,
 ) -> int:
     """Cycles of a CHAIN: `outer` index groups, `reduce` reduce indices, `inner` elements.
 
-    `contiguous`: every stream has an inner stride of 0 or one element; otherwise one element a cycle.
-    Slots are the summed STEP_SLOTS of the steps before and after the reduction.
+    A ring of places carries groups of `lanes` elements through the step units, once for each row of steps;
+    a new group enters a place that is free. A reduction works in batches of up to `batch` results: all their
+    elements go through the ring and are folded into an accumulator each, lanes are folded if asked, then the
+    accumulators go through the ring once more.
+
+    `contiguous`: each operand has an inner stride of 0 or one element, the result one of one element (or the
+    inner loop is folded); otherwise one element a cycle. `has_ring`: operand 0 has ring_rows.
+    Without a reduction all steps are in `before`.
     """
+    pipeline = vector.pipeline
+    depth = pipeline.depth(vector.stages)
     groups = ceil_div(inner, vector.lanes) if contiguous else inner
-    before = max(1, ceil_div(slots_before, vector.stages))
-    cycles = reduce * groups * before
-    if reduces:
-        after = max(1, ceil_div(slots_after, vector.stages))
-        cycles += after * (1 if reduce_inner else groups)
-        if reduce_inner:
-            cycles += vector.lanes.bit_length() - 1
-    return outer * cycles + vector.pipeline_cycles
+    around = pipeline.front_cycles + depth
+    cycles = CHAIN_SETUP_CYCLES + (CHAIN_RING_CYCLES if has_ring else 0) + around + pipeline.write_cycles
+    if not reduces:
+        return cycles + before.span(outer * groups, depth)
+    results, elements = (outer, reduce * groups) if reduce_inner else (outer * groups, reduce)
+    levels = vector.lanes.bit_length() - 1 if reduce_inner else 0
+
+    def batch(size: int) -> int:
+        period = max(size, pipeline.fold_cycles)
+        fold = around + pipeline.fold_cycles - 1 + levels * period
+        return before.span(elements * period, depth) + fold + after.span(size, depth)
+
+    whole, rest = divmod(results, pipeline.batch)
+    return cycles + whole * batch(pipeline.batch) + (batch(rest) if rest else 0)
 
 
 def table_cycles(vector: Vector) -> int:
-    """Cycles of a TABLE: 256 float32 entries, `lanes` a cycle."""
-    return ceil_div(256, vector.lanes) + vector.pipeline_cycles
+    """Cycles of a TABLE: 256 entries, `table_words` a cycle."""
+    return TABLE_ENTRIES // vector.pipeline.table_words + TABLE_OVERHEAD_CYCLES
 
 
 def matrix_schedule(
@@ -75,9 +142,10 @@ def matrix_schedule(
     """Time one matrix instruction; return its start, its end, and the new loader_free and stream_free.
 
     `ready`: cycle at which it is dispatched and its waits are met. `preloads`: preload cycles of each weight
-    tile in order. `stream`: cycles that each tile's activations stream. The loader fills the shadow
-    registers of the next tile (also the next instruction's first) while the present tile streams; it is free
-    again when the tile that it loaded starts to stream. The end is when the last sum is in its accumulator.
+    tile in order, the first at least FAR_ROW_CYCLES if `rows_are_far`. `stream`: cycles that each tile's
+    activations stream. The loader fills the shadow registers of the next tile (also the next instruction's
+    first) while the present tile streams; it is free again when the tile that it loaded starts to stream. The
+    end is when the last sum is in its accumulator.
     """
     start = max(ready, loader_free)
     for preload in preloads:

@@ -14,6 +14,7 @@ from hanok.machine.chip import (
     preset_names,
 )
 from hanok.machine.policy import MAX_POSTPONED, Policy
+from hanok.machine.vector_pipeline import VectorPipeline
 
 __all__ = [
     "MAX_POSTPONED",
@@ -27,6 +28,7 @@ __all__ = [
     "Sram",
     "Technology",
     "Vector",
+    "VectorPipeline",
     "chip_toml",
     "preset_names",
 ]

@@ -8,28 +8,18 @@ from math import ceil, log2
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from hanok.errors import ChipError
+from hanok.machine._record import Record, power_of_two
 from hanok.machine.policy import Policy
+from hanok.machine.vector_pipeline import VectorPipeline
 
 MAX_CHIP_FILE_BYTES = 1 << 16
 MAX_TOML_DEPTH = 32
 
 
-class _Record(BaseModel):
-    """A frozen record that refuses unknown fields and silent conversions."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-def _power_of_two(value: int) -> int:
-    if value & (value - 1):
-        raise ValueError(f"{value} is not a power of two")
-    return value
-
-
-class Matrix(_Record):
+class Matrix(Record):
     """The weight-stationary dot-product array: `rows` int8 products are summed in each of `columns`."""
 
     rows: Annotated[int, Field(ge=4, le=512, description="int8 inputs of each dot product (K)")]
@@ -56,19 +46,31 @@ class Matrix(_Record):
         return 2 + ceil(log2(self.rows)) + self.extra_stages
 
 
-class Vector(_Record):
+class Vector(Record):
     """The float32 unit: `lanes` elements a cycle, each through up to `stages` steps of a chain."""
 
     lanes: Annotated[int, Field(ge=4, le=1024, description="elements in a cycle; a power of two")]
     stages: Annotated[int, Field(ge=1, le=8, description="chain steps that each lane makes in a cycle")]
-    pipeline_cycles: Annotated[
-        int, Field(ge=4, le=128, description="cycles from the first operand read to the first result")
-    ] = 16
+    pipeline: VectorPipeline = VectorPipeline()
 
-    _lanes = field_validator("lanes")(_power_of_two)
+    _lanes = field_validator("lanes")(power_of_two)
+
+    @model_validator(mode="after")
+    def _pipeline_fits(self) -> Vector:
+        pipeline = self.pipeline
+        depth = pipeline.depth(self.stages)
+        if pipeline.dividers > depth:
+            raise ValueError(
+                f"pipeline.dividers is {pipeline.dividers}; allowed: at most {depth}, the places of the ring"
+            )
+        if pipeline.table_words > self.lanes:
+            raise ValueError(
+                f"pipeline.table_words is {pipeline.table_words}; allowed: at most {self.lanes}, the lanes"
+            )
+        return self
 
 
-class Sram(_Record):
+class Sram(Record):
     """The scratchpad: banks with one read and one write port, one owner unit at a time."""
 
     banks: Annotated[int, Field(ge=8, le=512, description="banks")]
@@ -87,7 +89,7 @@ class Sram(_Record):
         return value
 
 
-class Dma(_Record):
+class Dma(Record):
     """The load and the store engine, each with its own port to the network."""
 
     bytes_per_cycle: Annotated[int, Field(ge=4, le=4096, description="SRAM-side width of each engine")]
@@ -97,10 +99,10 @@ class Dma(_Record):
         Field(ge=0, le=64, description="symbols a cycle of the decoder of packed weights; 0: there is none"),
     ] = 0
 
-    _lanes = field_validator("expand_lanes")(_power_of_two)
+    _lanes = field_validator("expand_lanes")(power_of_two)
 
 
-class Control(_Record):
+class Control(Record):
     """Fetch, dispatch and synchronisation."""
 
     queue_depth: Annotated[int, Field(ge=1, le=1024, description="instructions waiting at each unit")] = 32
@@ -110,7 +112,7 @@ class Control(_Record):
     ] = 8192
 
 
-class Core(_Record):
+class Core(Record):
     """Four in-order units around one scratchpad."""
 
     matrix: Matrix
@@ -120,7 +122,7 @@ class Core(_Record):
     control: Control = Control()
 
 
-class Memory(_Record):
+class Memory(Record):
     """DRAM behind the chip: a standard's name from `hanok.dram`, channels, capacity, mapping and ECC."""
 
     standard: Annotated[str, Field(min_length=1, max_length=64)]
@@ -138,17 +140,17 @@ class Memory(_Record):
     ] = "none"
     controller: Policy = Policy()
 
-    _channels = field_validator("channels")(_power_of_two)
+    _channels = field_validator("channels")(power_of_two)
 
 
-class Technology(_Record):
+class Technology(Record):
     """What the energy and area tables are scaled to."""
 
     node_nm: Annotated[float, Field(gt=0.5, le=180)] = 7.0
     voltage: Annotated[float, Field(gt=0.2, le=3.3)] = 0.75
 
 
-class Chip(_Record):
+class Chip(Record):
     """A whole chip: one core now, its clock, its memory and where each figure comes from."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
@@ -158,7 +160,7 @@ class Chip(_Record):
     core: Core
     memory: Memory
     technology: Technology = Technology()
-    sources: dict[str, str] = {}
+    sources: dict[str, str] = Field(default_factory=dict)
     """Dotted field name -> public source of its figure, or 'choice: why'."""
 
     @model_validator(mode="after")

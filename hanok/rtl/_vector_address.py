@@ -8,10 +8,10 @@ from amaranth.hdl import Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from hanok.machine import VectorPipeline
 from hanok.rtl._vector_delay import delayed
 from hanok.rtl._vector_loops import place_layout, ring_step
 from hanok.rtl._vector_ring import token_layout
-from hanok.rtl._vector_timing import VectorPipeline
 
 ADDRESS_CYCLES = 3
 """From an issue to the cycle in which its reads are at the ports."""

@@ -9,9 +9,9 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from hanok.isa import Reduction
+from hanok.machine import VectorPipeline
 from hanok.rtl._vector_delay import delayed
 from hanok.rtl._vector_ring import token_layout
-from hanok.rtl._vector_timing import VectorPipeline
 from hanok.rtl.float_add import FloatAdd
 from hanok.rtl.float_compare import greater
 

@@ -9,8 +9,8 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from hanok.machine import VectorPipeline
 from hanok.rtl._vector_program import SECTION
-from hanok.rtl._vector_timing import VectorPipeline
 
 
 class Turns(wiring.Component):
@@ -66,7 +66,7 @@ class _Batch:
 
 
 class VectorIssue(wiring.Component):
-    """From `start` to `done`: one issue a cycle at most, in the order that `_vector_timing` counts.
+    """From `start` to `done`: one issue a cycle at most, in the order that `hanok.isa.timing` counts.
 
     An issue goes to the ring (`element`: with operand 0, `after`: with the accumulators) or to the fold of
     lanes (`fold`, of `level`). It is about result `result` of the batch. `next_result` and `next_element`

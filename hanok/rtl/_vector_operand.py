@@ -9,8 +9,8 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hanok.isa import Source
+from hanok.machine import VectorPipeline
 from hanok.rtl._vector_delay import delayed
-from hanok.rtl._vector_timing import VectorPipeline
 from hanok.rtl.float_convert import IntegerToFloat
 from hanok.rtl.float_multiply import FloatMultiply
 

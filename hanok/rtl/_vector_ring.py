@@ -9,10 +9,10 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hanok.isa import Step
+from hanok.machine import VectorPipeline
 from hanok.rtl._vector_delay import delayed
 from hanok.rtl._vector_program import SECTION, STEP, VectorProgram
 from hanok.rtl._vector_step import ROUNDING, VALUES, VectorStep, select_operand, table_write_layout
-from hanok.rtl._vector_timing import VectorPipeline
 from hanok.rtl.float_divide import FloatDivide
 
 

@@ -10,9 +10,9 @@ from amaranth.lib.wiring import In, Out
 
 from hanok.isa import Operand, Step
 from hanok.isa.table import TABLE_ENTRIES
+from hanok.machine import VectorPipeline
 from hanok.rtl._vector_delay import delayed
 from hanok.rtl._vector_program import STEP
-from hanok.rtl._vector_timing import VectorPipeline
 from hanok.rtl.float_compare import greater, step_max, step_min
 from hanok.rtl.float_convert import FloatToInteger, IntegerToFloat
 from hanok.rtl.float_fused import FloatFusedMultiplyAdd

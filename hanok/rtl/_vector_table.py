@@ -9,9 +9,9 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hanok.isa.table import TABLE_ENTRIES
+from hanok.machine import VectorPipeline
 from hanok.rtl._vector_delay import delayed
 from hanok.rtl._vector_step import table_write_layout
-from hanok.rtl._vector_timing import VectorPipeline
 
 
 class VectorTable(wiring.Component):

@@ -9,10 +9,10 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hanok.isa import Destination
+from hanok.machine import VectorPipeline
 from hanok.numerics.rounding import CANONICAL_NAN_BITS
 from hanok.rtl._vector_delay import delayed
 from hanok.rtl._vector_loops import COUNT_BITS, AddressLoop, Levels
-from hanok.rtl._vector_timing import VectorPipeline
 from hanok.rtl.float_compare import is_nan
 from hanok.rtl.float_convert import FloatToInt32, FloatToInteger
 

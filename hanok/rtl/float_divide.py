@@ -8,6 +8,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from hanok.machine.vector_pipeline import DIVISION_FINISH_CYCLES, QUOTIENT_BITS, division_cycles
 from hanok.rtl._float_parts import (
     EXPONENT_BIAS,
     SIGNIFICAND_BITS,
@@ -24,17 +25,10 @@ from hanok.rtl._float_parts import (
 )
 from hanok.units import ceil_div
 
-QUOTIENT_BITS = SIGNIFICAND_BITS + 2
-"""One before the point, as normalised significands have a quotient between 1/2 and 2, and one to round by."""
-_FINISH_STAGES = 2
+assert QUOTIENT_BITS == SIGNIFICAND_BITS + 2, "one bit before the point, and one to round by"
 _FINISH_DELAYS = (6, 2.5, 4, 2)
 """Align, normalise by a bit, round, pack."""
 _AMOUNT_BITS = 5
-
-
-def division_cycles(bits_per_cycle: int) -> int:
-    """Cycles from `start` to `done`: count zeros, normalise, the quotient's bits, align and round."""
-    return 2 + ceil_div(QUOTIENT_BITS, bits_per_cycle) + _FINISH_STAGES
 
 
 class FloatDivide(wiring.Component):
@@ -82,7 +76,7 @@ class FloatDivide(wiring.Component):
             m.d.sync += [exponent_held.eq(exponent), ends_held.eq(ends)]
         m.d.comb += self.o.eq(self._finished(m, quotient, remainder, exponent_held, ends_held))
         done = steps_done
-        for stage in range(_FINISH_STAGES):
+        for stage in range(DIVISION_FINISH_CYCLES):
             delayed = Signal(name=f"done_{stage}")
             m.d.sync += delayed.eq(done)
             done = delayed
@@ -145,7 +139,7 @@ class FloatDivide(wiring.Component):
         after = Signal(9, reset_less=True)
         m.d.sync += amount.eq(at_most(m, Mux(is_least, 2 - exponent, 0), _AMOUNT_BITS, "amount_clamped"))
         m.d.sync += after.eq(Mux(is_least, 1, normal[:9]))
-        pipeline = Pipeline(m, _FINISH_STAGES, _FINISH_DELAYS)
+        pipeline = Pipeline(m, DIVISION_FINISH_CYCLES, _FINISH_DELAYS)
         value = shift_right(
             m, Cat(Const(0, 1), quotient), amount, tuple(reversed(range(_AMOUNT_BITS))), "aligned"
         )

@@ -22,7 +22,6 @@ from hanok.rtl._vector_program import VectorProgram
 from hanok.rtl._vector_ring import VectorRing
 from hanok.rtl._vector_shape import VectorShape
 from hanok.rtl._vector_table import VectorTable
-from hanok.rtl._vector_timing import VectorPipeline
 from hanok.rtl._vector_writer import VectorWriter
 from hanok.rtl.records import record_layout
 from hanok.rtl.scratchpad import read_signature, write_signature
@@ -34,14 +33,9 @@ class VectorUnit(wiring.Component):
     The accumulators are read as a read port is: `size` int32 from `element` (row * columns + column) on.
     """
 
-    def __init__(
-        self, vector: Vector, matrix: Matrix, sram: Sram, pipeline: VectorPipeline | None = None
-    ) -> None:
+    def __init__(self, vector: Vector, matrix: Matrix, sram: Sram) -> None:
         self.vector = vector
-        self.pipeline = pipeline or VectorPipeline()
-        depth = self.pipeline.depth(vector.stages)
-        assert self.pipeline.dividers <= depth, f"more dividers than the ring's {depth} places"
-        assert self.pipeline.table_words <= vector.lanes, f"table_words is more than {vector.lanes} lanes"
+        self.pipeline = vector.pipeline
         elements = matrix.accumulator_banks * matrix.accumulator_rows * matrix.columns
         self.sram_bits = (sram.total_bytes - 1).bit_length()
         self.element_bits = (elements - 1).bit_length()

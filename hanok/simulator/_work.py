@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from hanok.errors import VerifyError
-from hanok.isa import VECTOR_STEPS, Decoded, Opcode, Reduction, Source, Unit
-from hanok.isa.table import FLAG_BIAS, FLAG_KEEP_CODE, FLAG_REDUCE_INNER, STEP_SLOTS
-from hanok.isa.timing import EXPAND_SETUP_CYCLES, EXPAND_TABLE_CYCLES, PRELOAD_OVERHEAD_CYCLES, table_cycles
+from hanok.isa import VECTOR_STEPS, Decoded, Destination, Opcode, Reduction, Source, Step, Unit
+from hanok.isa.table import DIVISIONS, FLAG_BIAS, FLAG_KEEP_CODE, FLAG_REDUCE_INNER
+from hanok.isa.timing import (
+    CHAIN_RING_CYCLES,
+    CHAIN_SETUP_CYCLES,
+    EXPAND_SETUP_CYCLES,
+    EXPAND_TABLE_CYCLES,
+    FAR_ROW_CYCLES,
+    PRELOAD_OVERHEAD_CYCLES,
+    table_cycles,
+)
 from hanok.machine import Dma, Matrix, Vector
 
 Integers = npt.NDArray[np.int64]
@@ -20,9 +29,6 @@ MAX_INSTRUCTION_CYCLES = 1 << 40
 MAX_STAGE_BURSTS = 1 << 28
 """Far above any real stage; a program that repeats runs without end is refused instead of timed for hours."""
 
-_SLOTS = np.zeros(256, np.int64)
-for _step, _slots in STEP_SLOTS.items():
-    _SLOTS[_step] = _slots
 _ELEMENT = np.zeros(256, np.int64)
 _ELEMENT[[Source.ACCUMULATOR, Source.INT8, Source.INT32, Source.FLOAT32]] = (1, 1, 4, 4)
 
@@ -93,56 +99,108 @@ def matrix_work(decoded: Decoded, matrix: Matrix) -> tuple[Integers, Integers, I
     per_block = (taps * (chunks - 1) - (chunks > 1)) * np.maximum(full, stream)
     per_block += (taps - (chunks == 1)) * np.maximum(tail, stream)
     steady = blocks * per_block + (blocks - 1) * np.maximum(first, stream)
+    first = np.where(_rows_are_far(records), np.maximum(first, FAR_ROW_CYCLES), first)
     columns = (blocks - 1) * matrix.columns + _column(records, "last_columns")
     macs = height * width * taps_y * taps_x * tap_bytes * columns
     tiles = taps * chunks * blocks
     return indices, np.stack([first, steady, stream], axis=1), tiles, macs
 
 
+def _rows_are_far(records: Records) -> npt.NDArray[np.bool_]:
+    """`hanok.isa.timing.rows_are_far` of every instruction."""
+    ring = _column(records, "ring_rows")
+    first = _column(records, "y_start") + _column(records, "ring_start")
+    far = (first < -ring) | (first >= 2 * ring)
+    for step, count in (("y_stride", "out_height"), ("y_dilation", "taps_y")):
+        far |= (np.abs(_column(records, step)) >= ring) & (_column(records, count) > 1)
+    made: npt.NDArray[np.bool_] = far & (ring > 0)
+    return made
+
+
 def _contiguous(records: Records) -> npt.NDArray[np.bool_]:
-    """Whether every stream of a CHAIN has an inner stride of 0 or one element."""
-    streams = [(_column(records, "kind_0"), _column(records, "stride_inner"))]
-    for number in (1, 2):
-        streams.append((_column(records, f"kind_{number}"), _column(records, f"strides_{number}")[:, 3]))
-    folded = _column(records, "flags") & FLAG_REDUCE_INNER
-    out = np.where(folded, 0, _column(records, "strides_out")[:, 3])
-    streams.append((_column(records, "kind_out"), out))
-    result = np.ones(len(records), bool)
-    for kind, stride in streams:
+    """Whether every operand of a CHAIN has an inner stride of 0 or one element, and the result of one."""
+    result: npt.NDArray[np.bool_] = (_column(records, "flags") & FLAG_REDUCE_INNER) != 0
+    size = np.where(records["kind_out"] == Destination.INT8, 1, 4)
+    result |= _column(records, "strides_out")[:, 3] == size
+    strides = [_column(records, "stride_inner")]
+    strides += [_column(records, f"strides_{number}")[:, 3] for number in (1, 2)]
+    for number, stride in enumerate(strides):
+        kind = _column(records, f"kind_{number}")
         result &= (kind == Source.NONE) | (stride == 0) | (stride == _ELEMENT[kind])
     return result
+
+
+@dataclass(frozen=True)
+class _Sections:
+    """`hanok.isa.timing.Section` of every instruction."""
+
+    rounds: Integers
+    width: Integers
+
+    @classmethod
+    def of(cls, steps: Integers, made: npt.NDArray[np.bool_], vector: Vector) -> _Sections:
+        """Sort the steps that are `made`, both [instruction, VECTOR_STEPS]."""
+        divisions = made & np.isin(steps, DIVISIONS)
+        plain = made & ~divisions & (steps != Step.NONE)
+        rounds, column = np.zeros(len(steps), np.int64), np.zeros(len(steps), np.int64)
+        for number in range(VECTOR_STEPS):
+            divides, goes = divisions[:, number], plain[:, number]
+            rounds += np.where(divides, vector.pipeline.division_rounds(vector.stages), goes & (column == 0))
+            column = np.where(divides, 0, (column + goes) % vector.stages)
+        depth = vector.pipeline.depth(vector.stages)
+        width = np.where(divisions.any(axis=1), vector.pipeline.dividers, depth)
+        return cls(np.maximum(1, rounds), width)
+
+    def span(self, groups: Integers, depth: int) -> Integers:
+        """Cycles that the entry of the ring is taken by `groups` groups."""
+        turns, place = np.divmod(groups - 1, self.width)
+        cycles: Integers = (turns * self.rounds + self.rounds - 1) * depth + place + 1
+        return cycles
 
 
 def vector_work(decoded: Decoded, vector: Vector) -> tuple[Integers, Integers]:
     """Indices and cycles of vector instructions: `hanok.isa.timing.chain_cycles` and `table_cycles`."""
     indices = np.flatnonzero(decoded.unit == Unit.VECTOR)
     chain = decoded.opcode[indices] == Opcode.CHAIN
-    records = decoded.records["vector"]
-    loops = [
-        _column(records, name) for name in ("outer_2", "outer_1", "outer_0", "reduce_1", "reduce_0", "inner")
-    ]
-    where = indices[chain]
+    records, where = decoded.records["vector"], indices[chain]
+    names = ("outer_2", "outer_1", "outer_0", "reduce_1", "reduce_0", "inner")
+    loops = [_column(records, name) for name in names]
     least = np.minimum.reduce(loops)
     _refuse(where, least < 1, decoded, "a loop count is 0; each is at least 1")
     total = np.multiply.reduce([loop.astype(float) for loop in loops]) * 64.0
     limit = f"it takes more than {MAX_INSTRUCTION_CYCLES} cycles"
     _refuse(where, total > MAX_INSTRUCTION_CYCLES, decoded, limit)
+    result = np.full(len(indices), table_cycles(vector), np.int64)
+    result[chain] = _chain_cycles(records, loops, vector)
+    _refuse(indices, result > MAX_INSTRUCTION_CYCLES, decoded, limit)
+    return indices, result
+
+
+def _chain_cycles(records: Records, loops: list[Integers], vector: Vector) -> Integers:
+    """`hanok.isa.timing.chain_cycles` of every CHAIN."""
+    pipeline, depth = vector.pipeline, vector.pipeline.depth(vector.stages)
     outer, reduce, inner = loops[0] * loops[1] * loops[2], loops[3] * loops[4], loops[5]
     groups = np.where(_contiguous(records), _ceil_div(inner, vector.lanes), inner)
     reduces = _column(records, "reduction") != Reduction.NONE
+    folds = (_column(records, "flags") & FLAG_REDUCE_INNER) != 0
     steps = np.minimum(_column(records, "steps"), VECTOR_STEPS)
     split = np.where(reduces, np.minimum(_column(records, "steps_before"), steps), steps)
-    slots = _SLOTS[records["step"]]
-    position = np.arange(VECTOR_STEPS)
-    before = (slots * (position < split[:, None])).sum(axis=1)
-    after = (slots * ((position >= split[:, None]) & (position < steps[:, None]))).sum(axis=1)
-    cycles = reduce * groups * np.maximum(1, _ceil_div(before, vector.stages))
-    folds = (_column(records, "flags") & FLAG_REDUCE_INNER) != 0
-    once = np.maximum(1, _ceil_div(after, vector.stages)) * np.where(folds, 1, groups)
-    cycles += np.where(reduces, once + np.where(folds, vector.lanes.bit_length() - 1, 0), 0)
-    result = np.full(len(indices), table_cycles(vector), np.int64)
-    result[chain] = outer * cycles + vector.pipeline_cycles
-    return indices, result
+    position, codes = np.arange(VECTOR_STEPS), _column(records, "step")
+    before = _Sections.of(codes, position < split[:, None], vector)
+    after = _Sections.of(codes, (position >= split[:, None]) & (position < steps[:, None]), vector)
+    around = pipeline.front_cycles + depth
+    fixed = CHAIN_SETUP_CYCLES + around + pipeline.write_cycles
+    cycles = fixed + np.where(_column(records, "ring_rows") != 0, CHAIN_RING_CYCLES, 0)
+    elements = np.where(folds, reduce * groups, reduce)
+    whole, rest = np.divmod(outer * np.where(folds, 1, groups), pipeline.batch)
+    levels = np.where(folds, vector.lanes.bit_length() - 1, 0)
+    batches = np.zeros(len(records), np.int64)
+    for size, count in ((np.full_like(rest, pipeline.batch), whole), (rest, np.minimum(rest, 1))):
+        period = np.maximum(size, pipeline.fold_cycles)
+        fold = around + pipeline.fold_cycles - 1 + levels * period
+        batches += count * (before.span(elements * period, depth) + fold + after.span(size, depth))
+    total: Integers = cycles + np.where(reduces, batches, before.span(outer * groups, depth))
+    return total
 
 
 def transfer_work(

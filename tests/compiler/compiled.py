@@ -23,7 +23,7 @@ CONTENT: dict[str, Any] = {
     "clock_mhz": 300,
     "core": {
         "matrix": {"rows": 12, "columns": 7, "accumulator_rows": 23, "accumulator_banks": 3},
-        "vector": {"lanes": 4, "stages": 3, "pipeline_cycles": 9},
+        "vector": {"lanes": 4, "stages": 3, "pipeline": {"dividers": 3, "batch": 16}},
         "sram": {"banks": 21, "bank_bytes": 576},
         "dma": {"bytes_per_cycle": 12, "outstanding": 3},
         "control": {"queue_depth": 3, "semaphore_limit": 5, "fetch_buffer_bytes": 512},

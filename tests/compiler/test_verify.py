@@ -92,6 +92,8 @@ BROKEN = [
     ("window", [depthwise(x_tap=12)]),
     ("window", [depthwise(x_stride=12)]),
     ("window", [depthwise(x_tap=32)]),
+    ("window", [depthwise(x_tap=0)]),
+    ("window", [depthwise(x_stride=0)]),
     ("reduction", [chain(reduce_0=2)]),
     ("reduction", [chain(flags=1)]),
     ("clamp", [chain(low_out=-129)]),
@@ -153,6 +155,13 @@ BROKEN = [
     ("dram-bounds", [dma(dram=(1 << 64) - 64)]),
     ("read-port", [sram_chain(kind_1=Source.INT8, address_1=BANK - 64, strides_1=[0, 0, 8, 1])]),
     ("read-port", [chain(kind_1=Source.INT8, address_1=0, kind_2=Source.INT8, address_2=8)]),
+    ("overlap", [sram_chain(address_out=1, strides_out=[0, 0, 8, 1])]),
+    ("overlap", [sram_chain(address_out=0, strides_out=[0, 0, 9, 1])]),
+    ("overlap", [sram_chain(address_out=0, pixel_pitch=0, strides_out=[0, 0, 0, 1])]),
+    ("overlap", [sram_chain(address_out=0, reduction=Reduction.SUM)]),
+    ("overlap", [sram_chain(address_out=0, kind_out=Source.FLOAT32, strides_out=[0, 0, 8, 4])]),
+    ("overlap", [sram_chain(address_out=0, ring_rows=1)]),
+    ("overlap", [chain(kind_1=Source.INT8, address_1=4 * BANK, strides_1=[0, 0, 0, 1])]),
     ("weight-port", [conv(weights=512)]),
     ("weight-port", [conv(flags=1, bias_address=128)]),
     ("next-weight-port", [conv(), conv(2 * BANK, 0)]),
@@ -215,6 +224,18 @@ def test_packed_weights_are_legal_where_there_is_a_decoder():
         VerifyError, match=r"expand: allowed: core\.dma\.expand_lanes of the chip is at least 1"
     ):
         verify(expand(), chip=plain)
+
+
+def test_depthwise_without_neighbours_may_stand_still():
+    """Where there is one tap or one column, its step is not made."""
+    verify(depthwise(taps_x=1, x_tap=0))
+    verify(depthwise(out_width=1, x_stride=0))
+
+
+def test_a_result_may_take_the_place_of_its_operand():
+    verify(sram_chain(address_out=0))
+    verify(chain(kind_1=Source.INT8, address_1=4 * BANK, strides_1=[0, 0, 8, 1]))
+    verify(sram_chain(address_out=64))
 
 
 def test_empty_code_is_legal():

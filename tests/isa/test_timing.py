@@ -5,15 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hanok.isa import Step
 from hanok.isa.timing import (
+    Section,
     chain_cycles,
     depthwise_stream_cycles,
     expand_cycles,
     matrix_schedule,
     preload_cycles,
+    rows_are_far,
     table_cycles,
 )
-from hanok.machine import Dma, Matrix, Vector
+from hanok.machine import Dma, Matrix, Vector, VectorPipeline
 
 
 def matrix(rows=8, per_cycle=1, extra=0) -> Matrix:
@@ -22,8 +25,8 @@ def matrix(rows=8, per_cycle=1, extra=0) -> Matrix:
     )
 
 
-def vector(lanes=8, stages=2, pipeline=16) -> Vector:
-    return Vector(lanes=lanes, stages=stages, pipeline_cycles=pipeline)
+def vector(lanes=8, stages=2, **pipeline: int) -> Vector:
+    return Vector(lanes=lanes, stages=stages, pipeline=VectorPipeline(**pipeline))
 
 
 def test_preload():
@@ -115,21 +118,75 @@ def test_depthwise_stream():
     assert depthwise_stream_cycles(2, 5, 8, 3, 16, 8) == 2 * 9
 
 
+def test_far_rows():
+    """A ring of 4: its rows are -4 .. 7 from the ring on, its steps -3 .. 3, if they are made."""
+    assert [rows_are_far(4, first, 2, 1, 2, 1) for first in (-5, -4, 7, 8)] == [True, False, False, True]
+    assert [rows_are_far(4, 0, 2, step, 1, 9) for step in (-4, -3, 3, 4)] == [True, False, False, True]
+    assert [rows_are_far(4, 0, 1, 9, 2, step) for step in (-4, -3, 3, 4)] == [True, False, False, True]
+    assert not rows_are_far(0, 99, 2, 99, 2, 99)
+
+
+MUL, DIV, NONE = int(Step.MUL), int(Step.DIV), int(Step.NONE)
+FIXED = 12 + (6 + 2 + 3) + 13 + (2 + 2)
+"""With 2 stages: set up; front with convert and multiply; a ring of 2 * (1 + 5) + 1 places; write."""
+
+
+@pytest.mark.parametrize(
+    ("steps", "rounds"),
+    [
+        ([], 1), ([NONE] * 3, 1), ([MUL], 1), ([MUL, NONE, MUL], 1), ([MUL] * 3, 2), ([MUL] * 8, 4),
+        ([DIV], 2), ([MUL, DIV], 3), ([MUL, DIV, MUL], 4), ([DIV, DIV, MUL, MUL, MUL], 6),
+    ],
+)  # fmt: skip
+def test_rounds_of_a_section(steps, rounds):
+    """Two steps a round; a division takes 2 + 26 / 2 + 2 cycles and 2 more: two rounds of 13 to itself."""
+    width = 1 if DIV in steps else 13
+    assert Section.of(steps, vector()) == Section(rounds, width)
+
+
+def chain(steps, outer, reduce, inner, contiguous=True, reduction=None, **changes):
+    """Cycles of a chain; `reduction`: the steps after it, and whether the inner loop is folded."""
+    unit = vector(**changes)
+    after, folds = reduction or ([], False)
+    sections = Section.of(steps, unit), Section.of(after, unit)
+    return chain_cycles(unit, outer, reduce, inner, contiguous, *sections, reduction is not None, folds)
+
+
 def test_chain_without_reduction():
-    """16 groups of outer, 20 elements in groups of 8 = 3, one step fits one pass; 3 slots in 2 stages: 2."""
-    assert chain_cycles(vector(), 16, 1, 20, True, 1, 0, False, False) == 16 * 3 + 16
-    assert chain_cycles(vector(), 16, 1, 20, True, 3, 0, False, False) == 16 * 3 * 2 + 16
-    assert chain_cycles(vector(), 16, 1, 20, False, 1, 0, False, False) == 16 * 20 + 16
-    assert chain_cycles(vector(), 1, 1, 8, True, 0, 0, False, False) == 1 + 16
+    """48 groups enter one a cycle; with two rounds 13 enter at a time, every 26 cycles; apart, 320 enter."""
+    assert chain([MUL], 16, 1, 20) == FIXED + 48
+    assert chain([MUL] * 3, 16, 1, 20) == FIXED + 3 * 26 + 13 + 9
+    assert chain([MUL], 16, 1, 20, contiguous=False) == FIXED + 320
+    assert chain([], 1, 1, 8) == FIXED + 1
+    assert chain([DIV], 3, 1, 8) == FIXED + 2 * 26 + 13 + 1
+    assert chain([DIV], 3, 1, 8, dividers=3) == FIXED + 13 + 3
+    assert chain([MUL], 1, 1, 8, convert=0, multiply=1, to_integer=1, fused=1) == 12 + 7 + 7 + 3 + 1
+
+
+def test_a_ring_of_rows_takes_remainders():
+    section = Section.of([MUL], vector())
+    plain, ring = (
+        chain_cycles(vector(), 4, 1, 8, True, section, section, False, False, has_ring)
+        for has_ring in (False, True)
+    )
+    assert ring == plain + 35
 
 
 def test_chain_with_reduction():
-    """9 reduce indices of one group, then one pass after; folding lanes takes log2(8) = 3 more."""
-    assert chain_cycles(vector(), 4, 9, 8, True, 1, 1, True, False) == 4 * (9 + 1) + 16
-    assert chain_cycles(vector(), 4, 9, 16, True, 1, 3, True, False) == 4 * (18 + 2 * 2) + 16
-    assert chain_cycles(vector(), 4, 1, 64, True, 2, 8, True, True) == 4 * (8 + 4 + 3) + 16
+    """Each batch: its elements, at least 7 cycles apart; 24 to the fold and 6 in it; its results."""
+    assert chain([MUL], 8, 9, 8, reduction=([MUL], False)) == FIXED + 9 * 8 + 24 + 6 + 8
+    assert chain([MUL], 4, 9, 8, reduction=([MUL], False)) == FIXED + 9 * 7 + 24 + 6 + 4
+    assert chain([MUL], 4, 9, 16, reduction=([MUL] * 3, False)) == FIXED + 9 * 8 + 24 + 6 + 13 + 8
+    batches = (9 * 64 + 24 + 6 + 64) + (9 * 7 + 24 + 6 + 3)
+    assert chain([MUL], 67, 9, 8, reduction=([MUL], False)) == FIXED + batches
+
+
+def test_folding_the_inner_loop_takes_three_levels_of_eight_lanes():
+    """8 groups of each of 4 results, every 7 cycles; 3 levels of 7 cycles; divisions in turn."""
+    cycles = chain([MUL], 4, 1, 64, reduction=([DIV], True))
+    assert cycles == FIXED + 8 * 7 + 24 + 6 + 3 * 7 + 3 * 26 + 13 + 1
 
 
 def test_table():
-    assert table_cycles(vector()) == 32 + 16
-    assert table_cycles(vector(lanes=512)) == 1 + 16
+    assert table_cycles(vector()) == 256 + 3
+    assert table_cycles(vector(table_words=8)) == 32 + 3

@@ -11,7 +11,13 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from hanok.isa.table import FLAG_ACCUMULATE, FLAG_BIAS, MATRIX, Opcode
-from hanok.isa.timing import depthwise_stream_cycles, matrix_schedule, preload_cycles
+from hanok.isa.timing import (
+    FAR_ROW_CYCLES,
+    depthwise_stream_cycles,
+    matrix_schedule,
+    preload_cycles,
+    rows_are_far,
+)
 from hanok.machine import Chip, Matrix
 from hanok.machine.chip import Sram
 from hanok.rtl.accumulators import accumulator_read_signature, accumulator_write_signature
@@ -25,8 +31,6 @@ from hanok.simulator.emulator_stepwise import execute
 ADDRESS_BITS = 13
 RECORD_BITS = record_layout(MATRIX).size
 SRAM = Sram(banks=8, bank_bytes=896)
-REMAINDER_CYCLES = 35
-"""Where a row or a step is a ring or more away, the first tile streams this much later at the earliest."""
 
 
 def chip_of(matrix: Matrix) -> Chip:
@@ -181,14 +185,9 @@ def tiles_of(record: np.void, matrix: Matrix) -> tuple[list[int], int]:
 
 def is_far(record: np.void) -> bool:
     """Whether the first row or a step that is made is a ring or more away from the ring."""
-    ring = int(record["ring_rows"])
+    names = ("out_height", "y_stride", "taps_y", "y_dilation")
     first = int(record["y_start"]) + int(record["ring_start"])
-    steps = [
-        int(record[step])
-        for step, count in (("y_stride", "out_height"), ("y_dilation", "taps_y"))
-        if record[count] > 1
-    ]
-    return ring > 0 and (not -ring <= first < 2 * ring or any(abs(step) >= ring for step in steps))
+    return rows_are_far(int(record["ring_rows"]), first, *(int(record[name]) for name in names))
 
 
 def scheduled(records: list[np.void], ready: list[int], matrix: Matrix) -> Ended:
@@ -197,7 +196,7 @@ def scheduled(records: list[np.void], ready: list[int], matrix: Matrix) -> Ended
     for record, first in zip(records, ready, strict=True):
         preloads, stream = tiles_of(record, matrix)
         if is_far(record):
-            preloads[0] = max(preloads[0], 3 + REMAINDER_CYCLES)
+            preloads[0] = max(preloads[0], FAR_ROW_CYCLES)
         start, end, loader_free, stream_free = matrix_schedule(
             matrix, first, loader_free, stream_free, preloads, stream
         )

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from hanok.isa import Step
+from hanok.isa.timing import Section, chain_cycles
 from hanok.machine import Vector
 from hanok.rtl._vector_plan import SPLIT_STEPS, Modulo
 from hanok.rtl._vector_program import SORT_CYCLES, VectorProgram
-from hanok.rtl._vector_timing import Section, VectorPipeline, vector_chain_cycles
 from hanok.rtl.simulate import Simulation
 
 
@@ -43,8 +43,8 @@ def rows_of(steps: list[int], stages: int) -> list[list[tuple[int, int]]]:
 @pytest.mark.parametrize("stages", [1, 2, 3, 4, 8])
 def test_steps_are_sorted_into_rows(stages: int) -> None:
     rng = np.random.default_rng(stages)
-    pipeline = VectorPipeline()
-    again = pipeline.division_rounds(stages)
+    vector = Vector(lanes=8, stages=stages)
+    again = vector.pipeline.division_rounds(stages)
     simulation = Simulation(VectorProgram(stages, again))
     for _ in range(200):
         count = int(rng.integers(0, 9))
@@ -62,7 +62,7 @@ def test_steps_are_sorted_into_rows(stages: int) -> None:
         for number, section in enumerate(sections):
             rows = rows_of([Step.NONE] * split * number + section, stages)
             found = simulation.get("sections") >> 17 * number & (1 << 17) - 1
-            expected = Section.of(section, stages, pipeline)
+            expected = Section.of(section, vector)
             assert (found & 15, found >> 4 & 15) == (first, first + len(rows) - 1)
             assert found >> 8 & 255 == expected.rounds
             assert found >> 16 == any(step in (Step.DIV, Step.REVERSE_DIV) for step in section)
@@ -77,17 +77,15 @@ def test_steps_are_sorted_into_rows(stages: int) -> None:
 
 def test_a_full_ring_has_no_bubbles() -> None:
     """A long chain makes `lanes` elements in as many cycles as it has rows, and a reduction nearly so."""
-    vector, pipeline = Vector(lanes=8, stages=2), VectorPipeline()
-    depth = pipeline.depth(vector.stages)
+    vector = Vector(lanes=8, stages=2)
+    depth = vector.pipeline.depth(vector.stages)
     for steps in (0, 1, 2, 3, 8):
         rows = max(1, -(-steps // 2))
-        section = Section.of([Step.MUL] * steps, vector.stages, pipeline)
+        section = Section.of([Step.MUL] * steps, vector)
         groups = 100 * depth
-        cycles = vector_chain_cycles(
-            vector, pipeline, groups, 1, 8, True, section, section, False, False, False
-        )
-        overhead = vector_chain_cycles(vector, pipeline, 1, 1, 8, True, section, section, False, False, False)
+        cycles = chain_cycles(vector, groups, 1, 8, True, section, section, False, False, False)
+        overhead = chain_cycles(vector, 1, 1, 8, True, section, section, False, False, False)
         assert cycles - overhead == groups * rows - ((rows - 1) * depth + 1)
-    none = Section.of([], vector.stages, pipeline)
-    pool = vector_chain_cycles(vector, pipeline, 640, 49, 8, True, none, none, True, False, False)
+    none = Section.of([], vector)
+    pool = chain_cycles(vector, 640, 49, 8, True, none, none, True, False, False)
     assert 640 * 50 < pool < 640 * 50 * 1.05

@@ -32,7 +32,7 @@ def small_chip(**changes: Any) -> Chip:
             "preload_rows_per_cycle": 1,
             "extra_stages": 0,
         },
-        "vector": {"lanes": 8, "stages": 2, "pipeline_cycles": 6},
+        "vector": {"lanes": 8, "stages": 2, "pipeline": {}},
         "sram": {"banks": 16, "bank_bytes": 4096},
         "dma": {"bytes_per_cycle": 16, "outstanding": 8, "expand_lanes": 4},
         "control": {"queue_depth": 4, "semaphore_limit": 8, "fetch_buffer_bytes": 1024},
@@ -70,8 +70,22 @@ def random_chip(rng: random.Random) -> Chip:
         extra_stages=rng.choice([0, 3]),
         lanes=rng.choice([4, 16]),
         stages=rng.choice([1, 3]),
-        pipeline_cycles=rng.choice([4, 9]),
+        pipeline=random_pipeline(rng),
     )
+
+
+def random_pipeline(rng: random.Random) -> dict[str, int]:
+    return {
+        "convert": rng.choice([0, 2]),
+        "to_integer": rng.choice([1, 3]),
+        "multiply": rng.choice([1, 3]),
+        "add": rng.choice([1, 4]),
+        "fused": rng.choice([1, 5]),
+        "division_bits": rng.choice([1, 2, 26]),
+        "dividers": rng.choice([1, 2]),
+        "batch": rng.choice([2, 4, 64]),
+        "table_words": rng.choice([1, 4]),
+    }
 
 
 def random_transfer(rng: random.Random) -> dict[str, Any]:
@@ -99,7 +113,13 @@ def random_expand(rng: random.Random) -> dict[str, Any]:
 
 
 def random_matrix(rng: random.Random) -> dict[str, Any]:
+    ring = rng.choice([0, 0, 1, 3, 8])
     return {
+        "ring_rows": ring,
+        "ring_start": rng.randrange(ring) if ring else 0,
+        "y_start": rng.choice([-20, -8, -3, 0, 5, 15, 16]),
+        "y_stride": rng.choice([-3, 1, 8]),
+        "y_dilation": rng.choice([-8, 1, 3]),
         "flags": rng.choice([0, 1]),
         "out_height": rng.choice([1, 2, 5]),
         "out_width": rng.choice([1, 3, 7]),
@@ -129,11 +149,12 @@ def random_vector(rng: random.Random) -> dict[str, Any]:
         "steps_before": rng.randint(0, steps),
         "step": [rng.choice([1, 4, 5, 6, 9]) if place < steps else 0 for place in range(8)],
         "kind_0": rng.choice([1, 2, 4]),
+        "ring_rows": rng.choice([0, 0, 5]),
         "stride_inner": rng.choice([0, 1, 4]),
         "kind_1": rng.choice([0, 2, 3]),
         "strides_1": [0, 0, 0, rng.choice([0, 1, 4])],
         "kind_out": rng.choice([2, 4]),
-        "strides_out": [0, 0, 0, rng.choice([1, 4])],
+        "strides_out": [0, 0, 0, rng.choice([0, 1, 4])],
     }
 
 

@@ -12,13 +12,16 @@ from hanok.dram import get_standard, make_state
 from hanok.dram._layout import A_ADMITTED, A_COMPLETED, H_TCK_FS
 from hanok.dram.state import answers_of
 from hanok.isa import Decoded, Opcode, Unit, decode
-from hanok.isa.table import FLAG_BIAS, FLAG_KEEP_CODE, FLAG_REDUCE_INNER, STEP_SLOTS, Reduction, Source, Step
+from hanok.isa.table import FLAG_BIAS, FLAG_KEEP_CODE, FLAG_REDUCE_INNER, Destination, Reduction, Source
 from hanok.isa.timing import (
+    FAR_ROW_CYCLES,
+    Section,
     chain_cycles,
     depthwise_stream_cycles,
     expand_cycles,
     matrix_schedule,
     preload_cycles,
+    rows_are_far,
     table_cycles,
 )
 from hanok.machine import Chip
@@ -107,6 +110,9 @@ def matrix_tiles(record: np.void, chip: Chip) -> tuple[list[int], int]:
             get["x_tap"],
             get["pixel_pitch"],
         )
+    steps = [get[name] for name in ("out_height", "y_stride", "taps_y", "y_dilation")]
+    if rows_are_far(get["ring_rows"], get["y_start"] + get["ring_start"], *steps):
+        preloads[0] = max(preloads[0], FAR_ROW_CYCLES)
     return preloads, stream
 
 
@@ -117,23 +123,23 @@ def vector_cycles(record: np.void, chip: Chip) -> int:
     get = {name: record[name] for name in record.dtype.names}
     reduces = get["reduction"] != Reduction.NONE
     folds = bool(get["flags"] & FLAG_REDUCE_INNER)
-    slots = [STEP_SLOTS.get(Step(step), 0) for step in get["step"][: get["steps"]]]
-    split = int(get["steps_before"]) if reduces else len(slots)
-    streams = [(get["kind_0"], get["stride_inner"]), (get["kind_1"], get["strides_1"][3])]
-    streams += [(get["kind_2"], get["strides_2"][3])]
-    if not folds:
-        streams.append((get["kind_out"], get["strides_out"][3]))
-    contiguous = all(kind == 0 or stride in (0, ELEMENT[Source(kind)]) for kind, stride in streams)
+    steps = get["step"][: get["steps"]].tolist()
+    split = int(get["steps_before"]) if reduces else len(steps)
+    operands = [(get["kind_0"], get["stride_inner"])]
+    operands += [(get[f"kind_{number}"], get[f"strides_{number}"][3]) for number in (1, 2)]
+    contiguous = all(kind == 0 or stride in (0, ELEMENT[Source(kind)]) for kind, stride in operands)
+    size = 1 if get["kind_out"] == Destination.INT8 else 4
     return chain_cycles(
         vector,
         int(get["outer_2"]) * int(get["outer_1"]) * int(get["outer_0"]),
         int(get["reduce_1"]) * int(get["reduce_0"]),
         int(get["inner"]),
-        contiguous,
-        sum(slots[:split]),
-        sum(slots[split:]),
+        contiguous and (folds or get["strides_out"][3] == size),
+        Section.of(steps[:split], vector),
+        Section.of(steps[split:], vector),
         reduces,
         folds,
+        bool(get["ring_rows"]),
     )
 
 
