@@ -22,8 +22,22 @@ class CompileError(HanokError):
 
 
 class ProgramError(HanokError):
-    """A program file that is damaged, from another version, or for another chip."""
+    """A program file that is damaged, from another version, or for another chip.
+
+    `cause`: the `hanok.isa.faults.Fault` that a core reports for it, 0 where it would never see it.
+    """
+
+    def __init__(self, message: str, cause: int = 0) -> None:
+        super().__init__(message)
+        self.cause = cause
 
 
 class VerifyError(HanokError):
-    """A program that breaks a rule of the machine: bank ownership, bounds or semaphores."""
+    """A program that breaks a rule of the machine: bank ownership, bounds or semaphores.
+
+    `cause`: as of ProgramError.
+    """
+
+    def __init__(self, message: str, cause: int = 0) -> None:
+        super().__init__(message)
+        self.cause = cause

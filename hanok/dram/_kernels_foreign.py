@@ -1,4 +1,4 @@
-"""The controller's kernels for callers that are not compiled by Numba: C functions of a state and integers."""
+"""The controller's kernels for callers outside of Numba: C functions of a state and integers."""
 
 # Compiled functions are Any to mypy.
 # mypy: disable-error-code="no-any-return"

@@ -118,9 +118,7 @@ def cosimulate(
     values, warnings = complete_inputs(program, inputs or {}, seed)
     execution = _Cosimulation(program, values, testbench, progress)
     execution.run()
-    return CosimRecord(
-        program.name, program.chip.name, tuple(execution.compared), build_seconds, warnings
-    )
+    return CosimRecord(program.name, program.chip.name, tuple(execution.compared), build_seconds, warnings)
 
 
 class _Cosimulation(Execution):
@@ -214,13 +212,13 @@ def _instructions(
         late = seen != engine
         wrong |= late
         if len(gates) > len(members):
-            found.append(Difference(f"instructions that {name}", unit.name.lower(), -1, len(members), len(gates)))
+            found.append(
+                Difference(f"instructions that {name}", unit.name.lower(), -1, len(members), len(gates))
+            )
         if late.any():
             first = int(np.argmax(late))
             found.append(
-                Difference(
-                    name, unit.name.lower(), int(members[first]), int(engine[first]), int(seen[first])
-                )
+                Difference(name, unit.name.lower(), int(members[first]), int(engine[first]), int(seen[first]))
             )
     return int(wrong.sum()), found
 
@@ -230,5 +228,6 @@ def _counters(unit: Unit, timing: Timing, run: CoreRun) -> list[Difference]:
     return [
         Difference(f"counter {cause.name.lower()}", name, -1, engine, gates)
         for cause in Cause
-        if (engine := int(timing.causes[unit][cause])) != (gates := run.counters[f"{name}_{cause.name.lower()}"])
+        if (engine := int(timing.causes[unit][cause]))
+        != (gates := run.counters[f"{name}_{cause.name.lower()}"])
     ]

@@ -12,11 +12,20 @@ import numpy.typing as npt
 
 from hanok.errors import ProgramError
 from hanok.isa._packed import FORMAT_OF, FORMATS, KERNEL_TABLE, KERNEL_USED_BITS, WORD
+from hanok.isa.faults import Fault
 from hanok.isa.table import BY_OPCODE, FLAG_FRESH, INSTRUCTIONS, Format, Opcode
 
 MAX_RECORD_BYTES = 1 << 27
 """Records of one stream; a few bytes that stand for gigabytes are refused instead of unpacked."""
 
+_CAUSES = (
+    Fault.NONE,
+    Fault.ILLEGAL_OPCODE,
+    Fault.CUT_SHORT,
+    Fault.NO_SUCH_WORD,
+    Fault.NO_SUCH_BIT,
+)
+"""Of the faults that the decoding kernels find."""
 _UNIT_OF_OPCODE = np.full(256, -1, np.int64)
 for _row in INSTRUCTIONS:
     _UNIT_OF_OPCODE[_row.opcode] = _row.unit
@@ -147,11 +156,14 @@ def decode(code: bytes) -> Decoded:
     from hanok.isa import _kernels_decode as kernels
 
     if len(code) % WORD.itemsize:
-        raise ProgramError(f"code of {len(code)} bytes is not a whole number of {WORD.itemsize}-byte words")
+        raise ProgramError(
+            f"code of {len(code)} bytes is not a whole number of {WORD.itemsize}-byte words",
+            Fault.UNALIGNED_CODE,
+        )
     words, counts = np.frombuffer(code, WORD), np.zeros(len(FORMATS), np.int64)
     fault, place = kernels.count_instructions(words, KERNEL_TABLE, counts)
     if fault:
-        raise ProgramError(_fault_text(fault, code, place * WORD.itemsize))
+        raise ProgramError(_fault_text(fault, code, place * WORD.itemsize), _CAUSES[fault])
     sizes = counts * [form.record_words for form in FORMATS.values()]
     first = np.cumsum(sizes) - sizes
     total = int(sizes.sum())
@@ -164,7 +176,7 @@ def decode(code: bytes) -> Decoded:
     flat = np.zeros(total, WORD)
     fault, place = kernels.replay(words, KERNEL_TABLE, KERNEL_USED_BITS, first, offset, row, flat)
     if fault:
-        raise ProgramError(_fault_text(fault, code, place * WORD.itemsize))
+        raise ProgramError(_fault_text(fault, code, place * WORD.itemsize), _CAUSES[fault])
     heads = np.ascontiguousarray(words[offset]).view(np.uint8).reshape(-1, WORD.itemsize)
     offset *= WORD.itemsize
     records = {

@@ -152,3 +152,17 @@ def matrix_schedule(
         begin = max(max(ready, loader_free) + preload, stream_free)
         loader_free, stream_free = begin, begin + stream
     return start, stream_free + matrix.depth_cycles + 1, loader_free, stream_free
+
+
+CODE_WORD_BYTES = 4
+"""What the decoder takes in a cycle; the size of an instruction in code is a multiple of it."""
+FETCH_LATENCY_CYCLES = 2
+"""From the cycle of a burst's answer to the first in which its first word can be decoded."""
+QUEUE_LATENCY_CYCLES = 2
+"""From the cycle of a dispatch to the first in which the instruction is the head of an empty queue."""
+LOAD_REQUEST_STAGES = 2
+"""Cycles from a load's request to its address on the bus."""
+LOAD_ANSWER_STAGES = 4
+"""Cycles from a burst on the bus to the first write of its bytes to SRAM."""
+STORE_REQUEST_STAGES = 3
+"""Cycles from a store's request to its address and data on the bus."""

@@ -1,4 +1,4 @@
-"""The C++ of the core's testbench: a memory behind its AXI masters, timed by the DRAM controller's kernels."""
+"""The C++ of the core's testbench: a memory behind its AXI masters, timed by the DRAM kernels."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ struct Content { uint8_t bytes[BURST]; uint32_t strobes[(BURST + 31) / 32]; };
 template<size_t bits> const uint32_t *words_of(const value<bits> &port) { return port.data; }
 template<size_t bits> const uint32_t *words_of(const wire<bits> &port) { return port.curr.data; }
 template<size_t bits> int64_t number_of(const value<bits> &port) {
-  return bits > 32 ? int64_t(port.data[0] | uint64_t(port.data[(bits - 1) / 32]) << 32) : int64_t(port.data[0]);
+  return int64_t(port.data[0] | (bits > 32 ? uint64_t(port.data[(bits - 1) / 32]) << 32 : 0));
 }
 template<size_t bits> int64_t number_of(const wire<bits> &port) { return number_of(port.curr); }
 
@@ -48,6 +48,7 @@ struct Memory {
   std::deque<Request> open[3];
   std::deque<int64_t> addresses;
   std::deque<Content> contents;
+  int64_t shown[3] = {-1, -1, -1};  // place of the answer on each bus
   int64_t cycle = 0;
 
   Memory(Bench &bench, top &design) : bench(bench), design(design) {}
@@ -67,18 +68,24 @@ struct Memory {
     bench.request(bench.state, port, handle, address, now(), port == STORE);
     open[port].push_back({handle, address, cycle, id});
   }
-  bool answered(Port port) const {
-    if (open[port].empty()) return false;
-    const Request &first = open[port].front();
-    int64_t edge = bench.answers[first.handle * ANSWER_SIZE + (port == STORE ? ADMITTED : COMPLETED)];
+  bool due(Port port, const Request &request) const {
+    int64_t edge = bench.answers[request.handle * ANSWER_SIZE + (port == STORE ? ADMITTED : COMPLETED)];
     if (edge < 0) return false;
-    return cycle >= (port == STORE ? std::max(core_cycle(edge), first.at)
-                                   : std::max(core_cycle(edge) + bench.latency, first.at + 1));
+    return cycle >= (port == STORE ? std::max(core_cycle(edge), request.at)
+                                   : std::max(core_cycle(edge) + bench.latency, request.at + 1));
+  }
+  // Loads may overtake one another: of those that are due, the first. Returns its place, or -1.
+  int64_t answered(Port port) const {
+    int64_t looked_at = port == LOAD ? open[port].size() : std::min<int64_t>(1, open[port].size());
+    for (int64_t place = 0; place < looked_at; place++)
+      if (due(port, open[port][place])) return place;
+    return -1;
   }
   template<size_t bits> void read(Port port, value<1> &valid, value<bits> &content, value<2> &answer) {
-    valid.data[0] = answered(port);
-    if (!valid.data[0]) return;
-    int64_t address = open[port].front().address;
+    shown[port] = answered(port);
+    valid.data[0] = shown[port] >= 0;
+    if (shown[port] < 0) return;
+    int64_t address = open[port][shown[port]].address;
     answer.data[0] = exists(address) ? OKAY : SLAVE_ERROR;
     if (exists(address)) memcpy(content.data, bench.image + address, BURST);
   }
@@ -86,16 +93,16 @@ struct Memory {
     if (!open[LOAD].empty() || !open[STORE].empty() || !open[FETCH].empty())
       bench.advance(bench.state, now());
     read(LOAD, design.p_load____rvalid, design.p_load____rdata, design.p_load____rresp);
-    if (!open[LOAD].empty()) design.p_load____rid.data[0] = uint32_t(open[LOAD].front().id);
+    if (shown[LOAD] >= 0) design.p_load____rid.data[0] = uint32_t(open[LOAD][shown[LOAD]].id);
     read(FETCH, design.p_fetch____rvalid, design.p_fetch____rdata, design.p_fetch____rresp);
-    design.p_store____bvalid.data[0] = answered(STORE);
-    if (!open[STORE].empty())
+    shown[STORE] = answered(STORE);
+    design.p_store____bvalid.data[0] = shown[STORE] >= 0;
+    if (shown[STORE] >= 0)
       design.p_store____bresp.data[0] = exists(open[STORE].front().address) ? OKAY : SLAVE_ERROR;
   }
   void after() {
-    if (design.p_load____rvalid) open[LOAD].pop_front();
-    if (design.p_fetch____rvalid) open[FETCH].pop_front();
-    if (design.p_store____bvalid) open[STORE].pop_front();
+    for (Port port : {LOAD, STORE, FETCH})
+      if (shown[port] >= 0) open[port].erase(open[port].begin() + shown[port]);
     if (number_of(design.p_load____arvalid))
       ask(LOAD, number_of(design.p_load____araddr), number_of(design.p_load____arid));
     if (number_of(design.p_store____awvalid)) addresses.push_back(number_of(design.p_store____awaddr));

@@ -8,10 +8,11 @@ from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from hanok.isa.timing import LOAD_ANSWER_STAGES
 from hanok.rtl._dma_shape import DmaShape, first_bytes, rotate_bytes
 from hanok.rtl.scratchpad import write_signature
 
-BEAT_STAGES = 3
+BEAT_STAGES = LOAD_ANSWER_STAGES - 1
 """Cycles from the decision that a beat goes to its write."""
 
 

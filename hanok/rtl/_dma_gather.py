@@ -11,9 +11,6 @@ from amaranth.lib.wiring import In, Out
 from hanok.rtl._dma_shape import DmaShape, first_bytes, rotate_bytes
 from hanok.rtl.axi import axi_write, set_one_transfer
 
-SEND_STAGES = 3
-"""Cycles from a request to its address and data on an idle bus."""
-
 
 def piece_layout(shape: DmaShape) -> data.StructLayout:
     """Return the layout of a beat on its way into one or two slots, and of what ends with it."""
@@ -33,7 +30,8 @@ class StoreBuffer(wiring.Component):
     """Slots for bursts, even ones in one memory and odd ones in another, since a beat may lie in two.
 
     `piece` and `content` come a cycle after the scratchpad's answer; a burst can be requested in the cycle of
-    the answer. The bus sees it `SEND_STAGES` cycles later, if it is idle, when its bytes are in their slot.
+    the answer. The bus sees it three cycles later (`hanok.isa.timing.STORE_REQUEST_STAGES`), if it is idle,
+    when its bytes are in their slot.
     """
 
     def __init__(self, shape: DmaShape) -> None:

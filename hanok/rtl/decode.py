@@ -17,6 +17,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hanok.isa._packed import FORMAT_OF, FORMATS, FRESH_BIT, REGISTER_OF
+from hanok.isa.faults import Fault
 from hanok.isa.table import (
     BY_OPCODE,
     FLAG_ACCUMULATE,
@@ -30,7 +31,6 @@ from hanok.isa.table import (
     Opcode,
     Unit,
 )
-from hanok.rtl.faults import Fault
 from hanok.rtl.records import record_layout
 from hanok.rtl.registers import CAUSE_BITS
 
@@ -100,8 +100,8 @@ class Decoder(wiring.Component):
     `clear` makes all last records zero and starts anew at byte 0. `faulted` is 1 for the one cycle in which a
     word is taken that cannot be; `cause` (a `Fault`) and `fault_offset` (where its instruction begins) stand
     beside it, and no word is taken until `clear`. `dispatched_bytes` is the first byte that was not
-    dispatched before this cycle. `busy`: an instruction has begun and is not taken, or faulted. `starved`:
-    nothing but words is missing.
+    dispatched before this cycle, `offset` where the instruction at `decoded` begins. `busy`: an instruction
+    has begun and is not taken, or faulted. `starved`: nothing but words is missing.
     """
 
     def __init__(self) -> None:
@@ -114,6 +114,7 @@ class Decoder(wiring.Component):
                 "cause": Out(CAUSE_BITS),
                 "fault_offset": Out(32),
                 "dispatched_bytes": Out(32),
+                "offset": Out(32),
                 "busy": Out(1),
                 "starved": Out(1),
             }
@@ -243,7 +244,7 @@ class Decoder(wiring.Component):
     def _count(self, m: Module, takes: Value, at_header: Value) -> None:
         """Count the bytes that are taken; at a header they are the end of the instruction before it."""
         taken_bytes, begin = Signal(32), Signal(32)
-        m.d.comb += self.fault_offset.eq(Mux(at_header, taken_bytes, begin))
+        m.d.comb += [self.fault_offset.eq(Mux(at_header, taken_bytes, begin)), self.offset.eq(begin)]
         with m.If(takes):
             m.d.sync += taken_bytes.eq(taken_bytes + WORD_BITS // 8)
             with m.If(at_header):

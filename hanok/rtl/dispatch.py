@@ -24,8 +24,8 @@ class Dispatch(wiring.Component):
     """Puts decoded instructions into the queues of their units, in order, and starts them.
 
     An instruction is dispatched in the cycle in which `decoded` passes, and can start two cycles later
-    (`record_queue.QUEUE_LATENCY_CYCLES`). Records are those of the layout `decoded`; each begins with `HEAD`.
-    Ports by the name of each unit: `unit_port`. Bits by the number of each unit, for the performance
+    (`hanok.isa.timing.QUEUE_LATENCY_CYCLES`). Records are those of the layout `decoded`; each begins with
+    `HEAD`. Ports by the name of each unit: `unit_port`. Bits by the number of each unit, for the performance
     counters: `active`, `stalled`, `missing` (semaphores that the head lacks), `empty` (no head) and `entered`
     (see `RecordQueue`). `idle`: queues and units are empty and all posts are made. `clear` forgets all
     instructions and counts; the units must be cleared with it. While `halt` is 1, none starts.

@@ -7,11 +7,9 @@ from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hanok.errors import ChipError
+from hanok.isa.timing import CODE_WORD_BYTES
 from hanok.rtl.decode import CODE_WORD, WORD_BITS
 
-CODE_WORD_BYTES = WORD_BITS // 8
-FETCH_LATENCY_CYCLES = 2
-"""From the cycle of a burst's answer to the first in which its first word can be at `words`."""
 REQUEST_LATENCY_CYCLES = 1
 """From the cycle of `start` to that of the first request."""
 
@@ -23,7 +21,7 @@ class Fetcher(wiring.Component):
     order, if no byte of the code in it lies more than `buffer_bytes` beyond `dispatched_bytes`, the first
     byte that was not dispatched before this cycle. `answer`: a whole burst and whether reading it failed, in
     the order of the requests, a cycle after its request at the earliest; it is always taken at once. A word
-    is at `words` from two cycles after its answer on, one a cycle.
+    is at `words` from two cycles (`hanok.isa.timing.FETCH_LATENCY_CYCLES`) after its answer on, one a cycle.
 
     `start`, only where `busy` is 0, in a cycle with `code_address` and `code_bytes`; if one of them is no
     multiple of 4, `unaligned` is 1 in this cycle and nothing is fetched. `stop` drops everything; the answers

@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 
 from hanok.isa.table import DMA, Opcode
 from hanok.machine import Dma
-from hanok.rtl._dma_buffer import BEAT_STAGES, LoadBuffer
+from hanok.rtl._dma_buffer import LoadBuffer
 from hanok.rtl._dma_fill import Filler
 from hanok.rtl._dma_mover import LoadMover
 from hanok.rtl._dma_shape import DmaShape
@@ -20,18 +20,12 @@ from hanok.rtl.axi import OKAY, axi_read, set_one_transfer
 from hanok.rtl.records import record_layout
 from hanok.rtl.scratchpad import write_signature
 
-REQUEST_STAGES = 2
-"""Cycles from a request to its address on an idle bus."""
-ANSWER_STAGES = 1 + BEAT_STAGES
-"""Cycles from a burst on the bus to the first write of its bytes: the engine's answer is so much later."""
-
 
 class LoadEngine(wiring.Component):
     """LOAD and FILL as docs/timing.md has them, with an AXI4 read master.
 
-    The cycle engine's time holds with a memory that takes `REQUEST_STAGES` + `ANSWER_STAGES` cycles longer,
-    but for one thing: a run that lies wholly in the burst that the run before it has requested costs the
-    request side a cycle of its own (the SRAM side, which takes a beat for it, is seldom the faster one).
+    From a request to its address on an idle bus it takes `LOAD_REQUEST_STAGES` cycles, from a burst on the
+    bus to the first write of its bytes `LOAD_ANSWER_STAGES` (`hanok.isa.timing`).
 
     `moves`: in this cycle the request side makes a step or a beat is written. `address_bits` are those of the
     bus. `address_fault` is 1 in the cycle of a request outside of them,

@@ -6,15 +6,13 @@ from amaranth.hdl import Module, Mux, ShapeLike, Signal
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-QUEUE_LATENCY_CYCLES = 2
-"""From the cycle in which a record is taken to the first in which it is the head of an empty queue."""
-
 
 class RecordQueue(wiring.Component):
     """First in, first out, of exactly `depth` records.
 
-    A record that is taken at `put` in cycle t is at `head` from t + 2 on, or from the cycle after the one
-    before it has left, whichever is later. An entry that leaves in cycle t makes room for one at t + 1.
+    A record that is taken at `put` in cycle t is at `head` from t + 2 on
+    (`hanok.isa.timing.QUEUE_LATENCY_CYCLES`), or from the cycle after the one before it has left, whichever
+    is later. An entry that leaves in cycle t makes room for one at t + 1.
     `entered` is 1 in the cycle in which a record that came to an empty queue could first be at `head`, once
     for each record. `empty`: it holds none. `clear` makes it so.
     """

@@ -85,7 +85,7 @@ def _fixed() -> Iterator[Register]:
     yield Register("control", 0x08, Access.WRITE_ONE_TO_SET, "commands to the core", CONTROL)
     yield Register("status", 0x0C, Access.WRITE_ONE_TO_CLEAR, "what the core does", STATUS)
     yield Register("interrupt_enable", 0x10, Access.READ_WRITE, "what raises the interrupt", INTERRUPT)
-    yield Register("cause", 0x14, Access.READ_ONLY, "why the core has stopped (faults.py); 0: it has not")
+    yield Register("cause", 0x14, Access.READ_ONLY, "why the core has stopped, see the causes; 0: it has not")
     yield Register("fault_offset", 0x18, Access.READ_ONLY, "byte of the code where that instruction begins")
     yield Register("code_bytes", 0x1C, Access.READ_WRITE, "length of the code")
     yield Register("code_address_low", 0x20, Access.READ_WRITE, "byte address of the code, bits 31..0")

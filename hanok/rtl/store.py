@@ -21,7 +21,8 @@ from hanok.rtl.scratchpad import read_signature
 class StoreEngine(wiring.Component):
     """STORE as docs/timing.md has it, with an AXI4 write master.
 
-    The cycle engine's time holds with a memory that accepts a write when its response is on the bus.
+    From a request to its address and data on an idle bus it takes `STORE_REQUEST_STAGES` cycles
+    (`hanok.isa.timing`); a write is accepted when its response is on the bus.
 
     The registers hold the last beat that was read. A cycle later they tell which bursts it completes, and
     where the next beat lies. `address_fault` is 1 while a burst outside of the bus's `address_bits` is on
@@ -45,7 +46,7 @@ class StoreEngine(wiring.Component):
             }
         )
         self._slot = Signal(shape.ring_bits)
-        self._offset = Signal(shape.offset_bits, reset_less=True)
+        self._offset = Signal(shape.offset_bits)  # with a reset: strobes shifted by unknown bits are unknown
         self._number = Signal(shape.number_bits, reset_less=True)
         self._left = Signal(32, reset_less=True)  # of the run, this beat and behind it
         self._run_bytes = Signal(32, reset_less=True)
@@ -166,7 +167,7 @@ class StoreEngine(wiring.Component):
             goes.eq((self.start | (self._active & ~over)) & has_slot),
             moves.eq(goes & self._taken & ~self.start),
             reads.eq(~self._taken | ~tail | self.start),
-            self.moves.eq(goes | requests),
+            self.moves.eq(sram.en | requests),
             sram.en.eq(goes & reads),
             sram.address.eq(address),
             sram.size.eq(Mux(left < shape.width, left, shape.width)),

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hanok.dram import get_standard, make_state
+from hanok.dram import make_state
 from hanok.dram._kernels_foreign import advance_all_address, request_address
 from hanok.dram._layout import H_TCK_FS
 from hanok.dram.chip_memory import ecc_latency_cycles
 from hanok.dram.state import answers_of
 from hanok.errors import HanokError
+from hanok.isa.faults import Fault
 from hanok.isa.table import Unit
 from hanok.machine import Chip
 from hanok.rtl._bench import KINDS, PORTS, bench
 from hanok.rtl.core import Core
-from hanok.rtl.faults import Fault
 from hanok.rtl.register_map import BY_NAME, COUNTERS
 from hanok.rtl.simulate import Simulation
 
@@ -64,8 +64,9 @@ class CoreRun:
 class Testbench:
     """A core in simulation, and the memory of its chip; each run begins with the memory idle.
 
-    Reads are answered in the order of their requests, one a cycle, `memory.latency_cycles` after the DRAM;
-    writes when they have entered the controller's queue. Raises ChipError for a chip that cannot be made.
+    Reads are answered `memory.latency_cycles` after the DRAM, one a cycle on each bus: of the loads that are
+    due the one requested first, fetches in order. Writes are answered when they have entered the controller's
+    queue. Raises ChipError for a chip that cannot be made.
     """
 
     def __init__(self, chip: Chip) -> None:
@@ -105,9 +106,7 @@ class Testbench:
             tuple(seen[kind, unit, : counts[kind, unit]].copy() for unit in range(len(Unit)))
             for kind in range(len(KINDS))
         ]
-        counters = {
-            name: self.read(f"{name}_low") | self.read(f"{name}_high") << 32 for name in COUNTERS
-        }
+        counters = {name: self.read(f"{name}_low") | self.read(f"{name}_high") << 32 for name in COUNTERS}
         return CoreRun(
             int(parameters.cycles),
             Fault(self.read("cause")),

@@ -1,97 +1,124 @@
-"""Numba kernels that give each cycle of each unit its cause."""
+"""Numba kernels that give each cycle of each unit its cause, once everything has its time."""
+
+# Elements of arrays and compiled functions are Any to mypy.
+# mypy: disable-error-code="no-any-return"
 
 from __future__ import annotations
 
+from hanok.isa.timing import CODE_WORD_BYTES, QUEUE_LATENCY_CYCLES
 from hanok.numerics._kernels_compile import inner
 from hanok.simulator._kernels_state import (
-    ACCOUNTED,
-    ACTIVE_END,
-    ARRIVED,
     CAUSE_BUSY,
     CAUSE_DISPATCH,
+    CAUSE_END,
     CAUSE_FETCH,
     CAUSE_FULL,
     CAUSE_LOAD,
+    CODE_ADDRESS,
+    CODE_END,
+    COUNT,
     DISPATCH,
-    DISPATCHED,
     END,
-    ENDED,
-    FETCH_CYCLES,
     FIRST,
-    HEAD,
     POSTED_0,
-    RANK,
     RELEASE,
     START,
+    STARVED_BEFORE,
+    STARVED_FROM,
     UNITS,
+    WORDS_AT,
     Plan,
     Record,
     cause_of,
+    code_begin,
+    code_of,
     times_of,
     unit_of,
     work_of,
 )
+from hanok.simulator._kernels_traffic import BURST_SHIFT, NEVER
 
 
 @inner
-def _fetch_cycles_before(record: Record, cycle: int) -> int:
-    """Cycles before `cycle` in which dispatch waited for instruction bytes (dispatch has passed `cycle`)."""
-    low, high = 0, record.control[DISPATCHED]
+def note_starved(plan: Plan, record: Record) -> None:
+    """Find the cycles in which the decoder has nothing to offer and no word to take.
+
+    Each such time ends with the words of a burst, but for the last, which has no end.
+    """
+    shift, offset = plan.constants[BURST_SHIFT], plan.limits[CODE_ADDRESS]
+    first = offset >> shift
+    number, starved, dispatched = -1, 0, -1
+    for index in range(plan.instructions):
+        free, place, end = dispatched, code_begin(plan, index), work_of(plan, index)[CODE_END]
+        while place < end:
+            burst = ((offset + place) >> shift) - first
+            code = code_of(record, burst)
+            if burst > number:
+                number = burst
+                code[STARVED_BEFORE] = starved
+                code[STARVED_FROM] = min(max(free, dispatched + 1), code[WORDS_AT])
+                starved += code[WORDS_AT] - code[STARVED_FROM]
+                free = max(free, code[WORDS_AT])
+            behind = min(end, ((first + burst + 1) << shift) - offset)
+            free += (behind - place) // CODE_WORD_BYTES
+            place = behind
+        dispatched = times_of(record, index)[DISPATCH]
+    after = code_of(record, number + 1)
+    after[WORDS_AT], after[STARVED_FROM], after[STARVED_BEFORE] = NEVER, dispatched + 1, starved
+
+
+@inner
+def _starved_before(plan: Plan, record: Record, cycle: int) -> int:
+    """Cycles before `cycle` in which the decoder was starved."""
+    low, offset = 0, plan.limits[CODE_ADDRESS]
+    shift = plan.constants[BURST_SHIFT]
+    high = ((offset + work_of(plan, plan.instructions - 1)[CODE_END] - 1) >> shift) - (offset >> shift) + 1
     while low < high:
         middle = (low + high) // 2
-        if times_of(record, middle)[DISPATCH] < cycle:
+        if code_of(record, middle)[WORDS_AT] < cycle:
             low = middle + 1
         else:
             high = middle
-    before, begin = 0, 0
-    if low > 0:
-        before, begin = times_of(record, low - 1)[FETCH_CYCLES], times_of(record, low - 1)[DISPATCH] + 1
-    return int(before + max(0, min(cycle, times_of(record, low)[ARRIVED]) - begin))
+    code = code_of(record, low)
+    return int(code[STARVED_BEFORE] + max(0, cycle - code[STARVED_FROM]))
 
 
 @inner
-def _account_gap(plan: Plan, record: Record, unit: int, index: int) -> None:
-    """Give each idle cycle of `unit` before instruction `index` starts its cause."""
-    state, cause, times = unit_of(record, unit), cause_of(record, unit), times_of(record, index)
-    cursor, start = state[ACTIVE_END], times[START]
-    if start <= cursor:
-        return
-    state[ACTIVE_END] = start
-    rank = work_of(plan, index)[RANK]
-    if rank > 0:
-        before = times_of(record, plan.member[state[FIRST] + rank - 1])
-        if before[RELEASE] > cursor:
-            cause[CAUSE_FULL] += before[RELEASE] - cursor
-            cursor = before[RELEASE]
-    if times[DISPATCH] > cursor:
-        fetch = times[FETCH_CYCLES] - _fetch_cycles_before(record, cursor)
+def _account_gap(plan: Plan, record: Record, unit: int, index: int, idle: int, released: int) -> None:
+    """Give each cycle of `unit` from `idle` to the start of instruction `index` its cause.
+
+    `released`: when the last post of the instruction before it was made.
+    """
+    cause, times = cause_of(record, unit), times_of(record, index)
+    cursor, seen = idle, times[DISPATCH] + QUEUE_LATENCY_CYCLES
+    if released > cursor:
+        cause[CAUSE_FULL] += released - cursor
+        cursor = released
+    if seen > cursor:
+        fetch = _starved_before(plan, record, seen) - _starved_before(plan, record, cursor)
         cause[CAUSE_FETCH] += fetch
-        cause[CAUSE_DISPATCH] += times[DISPATCH] - cursor - fetch
-        cursor = times[DISPATCH]
+        cause[CAUSE_DISPATCH] += seen - cursor - fetch
+        cursor = seen
     for source in range(UNITS):
         available = times[POSTED_0 + source]
         if available > cursor:
             cause[CAUSE_LOAD + source] += available - cursor
             cursor = available
-    assert cursor == start
+    assert cursor == times[START]
 
 
 @inner
-def account_starts(plan: Plan, record: Record, unit: int) -> None:
-    """Account for what comes before each start, once the instruction before it has ended."""
-    state = unit_of(record, unit)
-    while state[ACCOUNTED] < state[HEAD] and state[ACCOUNTED] <= state[ENDED]:
-        _account_gap(plan, record, unit, plan.member[state[FIRST] + state[ACCOUNTED]])
-        state[ACCOUNTED] += 1
-
-
-@inner
-def finish(plan: Plan, record: Record, unit: int, index: int, end: int) -> None:
-    """Record the end of an instruction and what of its time is new active time of the unit."""
-    account_starts(plan, record, unit)
-    state, times = unit_of(record, unit), times_of(record, index)
-    times[END] = end
-    state[ENDED] += 1
-    if end > state[ACTIVE_END]:
-        cause_of(record, unit)[CAUSE_BUSY] += end - max(state[ACTIVE_END], times[START])
-        state[ACTIVE_END] = end
+def account(plan: Plan, record: Record, unit: int, total: int) -> None:
+    """Give each of the `total` cycles of a unit its cause; all active ones count as busy."""
+    state, cause = unit_of(record, unit), cause_of(record, unit)
+    idle, released = 0, 0
+    for rank in range(state[COUNT]):
+        index = plan.member[state[FIRST] + rank]
+        times = times_of(record, index)
+        if times[START] > idle:
+            _account_gap(plan, record, unit, index, idle, released)
+            idle = times[START]
+        cause[CAUSE_BUSY] += max(0, times[END] - idle)
+        idle, released = max(idle, times[END]), times[RELEASE]
+    cause[CAUSE_FULL] += max(0, released - idle)
+    cause[CAUSE_END] += total - max(idle, released)

@@ -8,11 +8,9 @@ from __future__ import annotations
 from hanok.dram._layout import (
     A_COMPLETED,
 )
+from hanok.isa.timing import CODE_WORD_BYTES, FETCH_LATENCY_CYCLES
 from hanok.numerics._kernels_compile import (
     inner,
-)
-from hanok.simulator._kernels_accounting import (
-    finish,
 )
 from hanok.simulator._kernels_state import (
     ARRIVALS,
@@ -22,6 +20,7 @@ from hanok.simulator._kernels_state import (
     CODE_END,
     DISPATCH,
     DISPATCHED,
+    END,
     ENDED,
     FETCH_ARRIVED,
     FETCH_BUFFER,
@@ -35,8 +34,11 @@ from hanok.simulator._kernels_state import (
     ROOM,
     START,
     TRANSFERRED,
+    WORDS_AT,
     Plan,
     Record,
+    code_begin,
+    code_of,
     times_of,
     transfer_of,
     unit_of,
@@ -49,19 +51,21 @@ from hanok.simulator._kernels_traffic import (
     CURRENT,
     FETCH,
     ISSUE,
+    LAST_END,
     LATENCY,
     LOAD,
     MOVER,
     NEVER,
     NEXT,
     SENT,
+    SOONEST,
     STORE,
     TAKING,
     Engines,
     answer_to_oldest,
+    bus_of_oldest,
     engine_of,
     is_answered,
-    issue_of_oldest,
     send,
 )
 from hanok.simulator._kernels_transfer import (
@@ -77,6 +81,13 @@ from hanok.simulator._kernels_transfer import (
 
 
 @inner
+def finish(record: Record, unit: int, index: int, end: int) -> None:
+    """Record the end of a unit's next instruction."""
+    times_of(record, index)[END] = end
+    unit_of(record, unit)[ENDED] += 1
+
+
+@inner
 def try_fill(plan: Plan, record: Record, engines: Engines) -> bool:
     """Make a FILL that holds the load engine, once all bursts before it are in; True if it did."""
     engine = engine_of(engines, LOAD)
@@ -89,7 +100,7 @@ def try_fill(plan: Plan, record: Record, engines: Engines) -> bool:
     end = fill(engines, transfer, plan.constants, times_of(record, index)[START])
     engine[CURRENT] = -1
     unit_of(record, LOAD)[FREE] = end
-    finish(plan, record, LOAD, index, end)
+    finish(record, LOAD, index, end)
     return True
 
 
@@ -135,17 +146,22 @@ def _take_fetch(plan: Plan, record: Record, engines: Engines) -> bool:
     """Take the oldest fetched burst, and all instructions that it completes; True if there is any."""
     control, limits, state = record.control, plan.limits, engine_of(engines, FETCH)
     ready = answer_to_oldest(engines, plan.constants, FETCH, A_COMPLETED)
-    arrived = max(ready + plan.constants[LATENCY], issue_of_oldest(engines, FETCH) + 1)
+    arrived = max(ready + plan.constants[LATENCY], bus_of_oldest(engines, FETCH) + 1)
     control[FETCH_ARRIVED] = max(control[FETCH_ARRIVED], arrived)
-    state[ANSWERED_BURSTS] += 1
+    words_at = control[FETCH_ARRIVED] + FETCH_LATENCY_CYCLES
+    code_of(record, state[ANSWERED_BURSTS])[WORDS_AT] = words_at
     shift = plan.constants[BURST_SHIFT]
-    first = limits[CODE_ADDRESS] >> shift
-    there = min(limits[CODE_BYTES], ((first + state[ANSWERED_BURSTS]) << shift) - limits[CODE_ADDRESS])
+    here = (((limits[CODE_ADDRESS] >> shift) + state[ANSWERED_BURSTS]) << shift) - limits[CODE_ADDRESS]
+    there = min(limits[CODE_BYTES], here + (1 << shift))
+    state[ANSWERED_BURSTS] += 1
     before = control[ARRIVALS]
     while control[ARRIVALS] < plan.instructions:
-        if work_of(plan, control[ARRIVALS])[CODE_END] > there:
+        index = control[ARRIVALS]
+        end = work_of(plan, index)[CODE_END]
+        words = (end - max(here, code_begin(plan, index))) // CODE_WORD_BYTES
+        times_of(record, index)[ARRIVED] = max(times_of(record, index)[ARRIVED], words_at + words)
+        if end > there:
             break
-        times_of(record, control[ARRIVALS])[ARRIVED] = control[FETCH_ARRIVED]
         control[ARRIVALS] += 1
     return bool(control[ARRIVALS] > before)
 
@@ -167,7 +183,7 @@ def send_requests(plan: Plan, record: Record, engines: Engines) -> bool:
         times_of(record, index)[TRANSFERRED] += state[SENT] - before
         if last:
             times_of(record, index)[LAST_BURST] = state[SENT]
-            unit_of(record, engine)[FREE] = state[ISSUE] + (1 if engine == LOAD else 0)
+            unit_of(record, engine)[FREE] = state[SOONEST] if engine == LOAD else state[ISSUE]
             ended = True
     return ended
 
@@ -182,7 +198,7 @@ def _take_loads(plan: Plan, record: Record, engines: Engines) -> bool:
         if state[TAKING] != index:
             begin_taking(engines, transfer, index, times_of(record, index)[START])
         if take_burst(engines, transfer, plan.constants):
-            finish(plan, record, LOAD, index, state[MOVER])
+            finish(record, LOAD, index, state[MOVER])
             ended = True
     return ended
 
@@ -195,7 +211,8 @@ def _take_stores(plan: Plan, record: Record, engines: Engines) -> bool:
         accept_burst(engines, plan.constants)
         index = plan.member[unit[FIRST] + unit[ENDED]]
         if times_of(record, index)[LAST_BURST] == state[ANSWERED_BURSTS]:
-            finish(plan, record, STORE, index, state[ANSWERED] + 1)
+            state[LAST_END] = max(state[ANSWERED], state[LAST_END]) + 1
+            finish(record, STORE, index, state[LAST_END])
             ended = True
     return ended
 

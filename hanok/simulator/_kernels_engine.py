@@ -8,12 +8,14 @@ from __future__ import annotations
 from hanok.dram._kernels import (
     finish as memory_finish,
 )
+from hanok.isa.timing import CODE_WORD_BYTES, QUEUE_LATENCY_CYCLES
 from hanok.numerics._kernels_compile import inner, kernel, leaf, pointer_of
 from hanok.simulator._kernels_accounting import (
-    account_starts,
-    finish,
+    account,
+    note_starved,
 )
 from hanok.simulator._kernels_answers import (
+    finish,
     plan_fetch,
     send_fetches,
     send_requests,
@@ -21,21 +23,17 @@ from hanok.simulator._kernels_answers import (
     try_fill,
 )
 from hanok.simulator._kernels_state import (
-    ACTIVE_END,
     ARRIVALS,
     ARRIVED,
     CAUSE_BUSY,
     CAUSE_DRAM,
-    CAUSE_END,
-    CAUSE_FULL,
+    CODE_END,
     COUNT,
     DEPTH_CYCLES,
     DISPATCH,
     DISPATCHED,
     END,
     ENDED,
-    FETCH_ARRIVED,
-    FETCH_CYCLES,
     FILL,
     FIRST,
     FREE,
@@ -65,6 +63,7 @@ from hanok.simulator._kernels_state import (
     Plan,
     Record,
     cause_of,
+    code_begin,
     times_of,
     transfer_of,
     unit_of,
@@ -84,7 +83,6 @@ from hanok.simulator._kernels_traffic import (
     STILL,
     STORE,
     Engines,
-    core_cycle,
     engine_of,
     memory_cycle,
     run_memory,
@@ -97,14 +95,17 @@ from hanok.simulator._kernels_transfer import (
 
 @inner
 def _post(plan: Plan, record: Record, unit: int) -> bool:
-    """Make the unit's due posts, in order, as far as counters are known to have room; True if any moved."""
+    """Make the unit's due posts as far as counters are known to have room; True if any moved.
+
+    They are made in order, those of one instruction in a cycle.
+    """
     state, moved = unit_of(record, unit), False
     limit = plan.limits[SEMAPHORE_LIMIT]
     while state[POSTING] < state[ENDED]:
         index = plan.member[state[FIRST] + state[POSTING]]
         if state[POST_LEFT] < 0:
             state[POST_LEFT] = work_of(plan, index)[POST]
-            state[POST_TIME] = max(times_of(record, index)[END], state[POST_TIME])
+            state[POST_TIME] = max(times_of(record, index)[END], state[POST_TIME] + 1)
             state[POST_BEGIN] = state[POST_TIME]
         for target in range(UNITS):
             if not state[POST_LEFT] >> target & 1:
@@ -131,11 +132,20 @@ def _post(plan: Plan, record: Record, unit: int) -> bool:
 
 @inner
 def _cannot_stall(plan: Plan, record: Record, unit: int) -> bool:
-    """Whether every semaphore that the unit posts to has room for all that its open instructions may post."""
+    """Whether every semaphore that the unit posts to has room for all that its open instructions may post.
+
+    The room must be there before the first of them can end: one that waits delays those behind it.
+    """
     state, limit = unit_of(record, unit), plan.limits[SEMAPHORE_LIMIT]
+    begin = times_of(record, plan.member[state[FIRST] + state[POSTING]])[START]
     for target in range(UNITS):
         semaphore = unit * UNITS + target
-        if record.posted[semaphore] - record.taken[semaphore] + state[HEAD] - state[POSTING] > limit:
+        takes = record.posted[semaphore] + state[HEAD] - state[POSTING] - limit
+        if takes <= 0:
+            continue
+        if takes > record.taken[semaphore]:
+            return False
+        if record.take_time[record.take_first[semaphore] + takes - 1] > begin:
             return False
     return True
 
@@ -144,7 +154,7 @@ def _cannot_stall(plan: Plan, record: Record, unit: int) -> bool:
 def _start_cycle(plan: Plan, record: Record, engines: Engines, unit: int, index: int) -> int:
     """The cycle at which the unit's head starts, or UNKNOWN when that depends on what is not known yet."""
     state = unit_of(record, unit)
-    cycle = max(times_of(record, index)[DISPATCH], state[FREE])
+    cycle = max(times_of(record, index)[DISPATCH] + QUEUE_LATENCY_CYCLES, state[FREE])
     for source in range(UNITS):
         if work_of(plan, index)[WAIT] >> source & 1:
             semaphore = source * UNITS + unit
@@ -163,6 +173,7 @@ def _start_cycle(plan: Plan, record: Record, engines: Engines, unit: int, index:
             return UNKNOWN
         if earlier[RELEASE] == UNKNOWN:
             return UNKNOWN
+        state[FREE] = max(state[FREE], earlier[RELEASE])
         cycle = max(cycle, earlier[RELEASE])
         state[STALL] += 1
     return int(cycle)
@@ -174,12 +185,12 @@ def _execute(plan: Plan, record: Record, engines: Engines, unit: int, index: int
     state, work = unit_of(record, unit), work_of(plan, index)
     if unit == VECTOR:
         state[FREE] = start + work[WORK_0]
-        finish(plan, record, unit, index, state[FREE])
+        finish(record, unit, index, state[FREE])
     elif unit == MATRIX:
         first = max(start + work[WORK_0], state[STREAM_FREE])
         state[FREE] = first + work[WORK_1]
         state[STREAM_FREE] = state[FREE] + work[WORK_2]
-        finish(plan, record, unit, index, state[STREAM_FREE] + plan.limits[DEPTH_CYCLES] + 1)
+        finish(record, unit, index, state[STREAM_FREE] + plan.limits[DEPTH_CYCLES] + 1)
     elif unit == STORE:
         begin_store(engines, transfer_of(plan, index), plan.constants, index, start)
     elif transfer_of(plan, index)[FILL]:
@@ -214,7 +225,6 @@ def _start_unit(plan: Plan, record: Record, engines: Engines, unit: int) -> bool
                 record.taken[semaphore] += 1
         times_of(record, index)[START] = start
         state[HEAD] += 1
-        account_starts(plan, record, unit)
         _execute(plan, record, engines, unit, index, start)
         _post(plan, record, unit)
         moved = True
@@ -223,7 +233,7 @@ def _start_unit(plan: Plan, record: Record, engines: Engines, unit: int) -> bool
 
 @inner
 def _dispatch(plan: Plan, record: Record) -> bool:
-    """Dispatch in program order as far as bytes and queue room are known; True if anything moved."""
+    """Dispatch in program order as far as words and queue room are known; True if anything moved."""
     control, moved = record.control, False
     depth = plan.limits[QUEUE_DEPTH]
     while control[DISPATCHED] < control[ARRIVALS]:
@@ -235,14 +245,11 @@ def _dispatch(plan: Plan, record: Record) -> bool:
             free = times_of(record, plan.member[first + instruction[RANK] - depth])[START] + 1
             if free == UNKNOWN + 1:
                 break
-        ready, waited = 0, 0
+        offered = times[ARRIVED]
         if index > 0:
-            ready, waited = (
-                times_of(record, index - 1)[DISPATCH] + 1,
-                times_of(record, index - 1)[FETCH_CYCLES],
-            )
-        times[FETCH_CYCLES] = waited + max(0, times[ARRIVED] - ready)
-        times[DISPATCH] = max(ready, times[ARRIVED], free)
+            words = (instruction[CODE_END] - code_begin(plan, index)) // CODE_WORD_BYTES
+            offered = max(offered, times_of(record, index - 1)[DISPATCH] + words)
+        times[DISPATCH] = max(offered, free)
         control[DISPATCHED] = index + 1
         moved = True
     return moved
@@ -307,6 +314,7 @@ def _in_place(plan: Plan, record: Record, engines: Engines) -> tuple[Plan, Recor
             pointer_of(record.post_time),
             pointer_of(record.take_time),
             pointer_of(record.control),
+            pointer_of(record.code),
         ),
         Engines(pointer_of(engines.state), pointer_of(engines.memory), engines.ring),
     )
@@ -328,20 +336,17 @@ def _run(plan: Plan, record: Record, engines: Engines) -> int:
         found = _go_on(plan, record, engines)
     if found == FULL:
         return FULL_TRACE
-    last = memory_finish(engines.memory)
-    if last < 0:
+    if memory_finish(engines.memory) < 0:
         return FULL_TRACE
-    total = max(record.control[FETCH_ARRIVED], core_cycle(engines, plan.constants, last))
+    total = 0
     for unit in range(UNITS):
         state = unit_of(record, unit)
         if state[POSTING] < state[COUNT]:
             return DEADLOCK
-        total = max(total, state[ACTIVE_END], state[POST_TIME])
+        total = max(total, state[POST_TIME] + 1)
+    note_starved(plan, record)
     for unit in range(UNITS):
-        state = unit_of(record, unit)
-        idle = max(state[ACTIVE_END], state[POST_TIME])
-        cause_of(record, unit)[CAUSE_FULL] += idle - state[ACTIVE_END]
-        cause_of(record, unit)[CAUSE_END] += total - idle
+        account(plan, record, unit, total)
         if unit <= STORE:
             busy = engine_of(engines, unit)[BUSY]
             cause_of(record, unit)[CAUSE_DRAM] = cause_of(record, unit)[CAUSE_BUSY] - busy

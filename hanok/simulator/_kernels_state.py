@@ -26,19 +26,18 @@ INSTRUCTION_COLUMNS = 8
 FILL, RUN_BYTES, ADDRESS, COUNT_3, COUNT_2, COUNT_1, STRIDE_3, STRIDE_2, STRIDE_1, DECODER = range(10)
 TRANSFER_COLUMNS = 10
 
-# Columns of what is found out about an instruction. LAST_BURST: bursts of its engine up to its end; POSTED_*:
-# when the post of each unit that it waited for was made.
-DISPATCH, START, END, RELEASE, ARRIVED, FETCH_CYCLES, TRANSFERRED, LAST_BURST, POSTED_0 = range(9)
+# Columns of what is found out about an instruction. RELEASE: cycle of its last post; ARRIVED: cycle in which
+# the decoder offers it, if nothing but its words is missing; LAST_BURST: bursts of its engine up to its end;
+# POSTED_*: when the post of each unit that it waited for was made.
+DISPATCH, START, END, RELEASE, ARRIVED, TRANSFERRED, LAST_BURST, POSTED_0 = range(8)
 TIME_COLUMNS = POSTED_0 + 4
 UNKNOWN = -1
 
-# Columns of a unit's state.
-# ACCOUNTED: instructions of which the time before their start has its causes.
+# Columns of a unit's state. POST_TIME: cycle of the last post so far.
 (
-    HEAD, FREE, STREAM_FREE, ENDED, POSTING, POST_LEFT, POST_TIME, POST_BEGIN, STALL, ACTIVE_END, ACCOUNTED,
-    FIRST, COUNT,
+    HEAD, FREE, STREAM_FREE, ENDED, POSTING, POST_LEFT, POST_TIME, POST_BEGIN, STALL, FIRST, COUNT,
     UNIT_COLUMNS,
-) = range(14)  # fmt: skip
+) = range(12)  # fmt: skip
 
 # Causes; after BUSY come the four units whose semaphore is awaited.
 CAUSE_BUSY, CAUSE_LOAD = 0, 1
@@ -48,6 +47,11 @@ CAUSES = 10
 # Columns of the control's state.
 DISPATCHED, FETCH_NEXT, FETCHED, FETCH_ARRIVED, FETCH_ISSUE, ROOM, ARRIVALS = range(7)
 CONTROL_COLUMNS = 7
+
+# Columns of a burst of code: the cycle from which its words can be decoded, the first cycle in which the
+# decoder lacked them, and how many cycles it lacked words before.
+WORDS_AT, STARVED_FROM, STARVED_BEFORE = range(3)
+CODE_COLUMNS = 3
 
 # Columns of the limits.
 QUEUE_DEPTH, SEMAPHORE_LIMIT, FETCH_BUFFER, CODE_ADDRESS, CODE_BYTES, DEPTH_CYCLES = range(6)
@@ -87,6 +91,8 @@ class Record(NamedTuple):
     post_time: Integers
     take_time: Integers
     control: Integers
+    code: Integers
+    """[burst of code, CODE_COLUMNS], and a row for the time after the last word."""
 
 
 @leaf
@@ -105,6 +111,18 @@ def transfer_of(plan: Plan, index: int) -> Integers:
 def times_of(record: Record, index: int) -> Integers:
     """Return what is known of an instruction."""
     return pointer_at(record.time, index * TIME_COLUMNS)
+
+
+@leaf
+def code_of(record: Record, burst: int) -> Integers:
+    """Return what is known of a burst of code."""
+    return pointer_at(record.code, burst * CODE_COLUMNS)
+
+
+@leaf
+def code_begin(plan: Plan, index: int) -> int:
+    """Return where in the code an instruction begins."""
+    return int(work_of(plan, index - 1)[CODE_END]) if index > 0 else 0
 
 
 @leaf

@@ -32,6 +32,7 @@ from hanok.dram._layout import (
     H_UNITS,
     TRACE_FULL,
 )
+from hanok.isa.timing import FETCH_LATENCY_CYCLES, LOAD_ANSWER_STAGES
 from hanok.numerics._kernels_compile import inner, leaf, pointer_at
 
 Integers = npt.NDArray[np.int64]
@@ -67,7 +68,9 @@ WALK_ADDRESS, WALK_LEFT, WALK_3, WALK_2, WALK_1, WALK_SIZE = range(6)
     STARTED,  # load: cycle in which that instruction started
     PARTIAL,  # load: bytes waiting for a whole beat; store: bytes of the last beat not yet in a burst
     MOVER,  # first cycle in which the SRAM side is free
-    ANSWERED,  # latest answer of the memory so far
+    ANSWERED,  # load: when the latest answer so far can go to SRAM; store: latest acceptance so far
+    ANSWERED_NOW,  # store: acceptances in that cycle
+    LAST_END,  # store: end of the instruction that ended last
     BUSY,  # cycles in which it issues or moves
     LAST,  # store: 1 when the open burst is the last of the instruction
     OPEN,  # store: burst number of the write that is being gathered
@@ -76,17 +79,21 @@ WALK_ADDRESS, WALK_LEFT, WALK_3, WALK_2, WALK_1, WALK_SIZE = range(6)
     CERTAIN,  # instructions whose end is not known end after this cycle
     ISSUE_FRONT, ISSUE_BACK,  # first interval of busy requests, and behind the last one
     MOVE_FRONT, MOVE_BACK,  # the same of the SRAM side
+    BUS_FRONT, BUS_BACK,  # load: the same of the bursts on the bus
     ISSUE_WALK,
-) = range(23)  # fmt: skip
+) = range(27)  # fmt: skip
 
 
 ARRIVAL_WALK = ISSUE_WALK + WALK_SIZE
 
 
 ENGINE_COLUMNS = ARRIVAL_WALK + WALK_SIZE
-"""The rings follow: for each burst the cycle of its request, its memory channel and the cycle in which it
-left its slot; then the busy intervals of both sides, twice as many, each a first cycle and one behind."""
-RING_COLUMNS = 11
+"""The rings follow: for each burst the cycle in which its request is on the bus, its memory channel and the
+cycle in which it left its slot; then the busy intervals of both sides, twice as many, each a first cycle and
+one behind; then the intervals in which bursts are on the load's bus."""
+BUS_INTERVALS = 11
+"""Rings before those."""
+RING_COLUMNS = 13
 
 
 NEVER = np.int64(1) << 60
@@ -190,7 +197,7 @@ def forget_intervals(engines: Engines, engine: int, passed: int) -> None:
 
 @inner
 def send(engines: Engines, constants: Integers, engine: int, burst: int, cycle: int, kind: int) -> None:
-    """Send the request for a burst in a cycle of the core."""
+    """Send the request for a burst, which is on the bus in a cycle of the core."""
     state, ring = engine_of(engines, engine), engines.ring
     slot = state[SENT] & (ring - 1)
     state[SENT] += 1
@@ -206,12 +213,12 @@ def send(engines: Engines, constants: Integers, engine: int, burst: int, cycle: 
 
 
 @leaf
-def count_issue(engines: Engines, engine: int, now: int) -> None:
-    """Note a request in cycle `now`."""
+def count_issue(engines: Engines, engine: int, now: int, cycles: int) -> None:
+    """Note a request in cycle `now`, which takes the requests `cycles` cycles."""
     state = engine_of(engines, engine)
     if now != state[ISSUE]:
         state[ISSUE], state[ISSUED] = now, 0
-        busy(engines, engine, 0, now, now + 1)
+        busy(engines, engine, 0, now, now + cycles)
     state[ISSUED] += 1
 
 
@@ -222,8 +229,8 @@ def oldest(engines: Engines, engine: int) -> int:
 
 
 @leaf
-def issue_of_oldest(engines: Engines, engine: int) -> int:
-    """Return the cycle in which the request of the oldest open burst was sent."""
+def bus_of_oldest(engines: Engines, engine: int) -> int:
+    """Return the cycle in which the request of the oldest open burst is on the bus."""
     return engine_of(engines, engine)[ENGINE_COLUMNS + oldest(engines, engine)]
 
 
@@ -232,6 +239,44 @@ def answer_to_oldest(engines: Engines, constants: Integers, engine: int, column:
     """Return the cycle of the core of an answer to an engine's oldest open burst."""
     slot = engine * engines.ring + oldest(engines, engine)
     return core_cycle(engines, constants, engines.memory[answer_slot(engines.memory, slot) + column])
+
+
+@inner
+def bring(engines: Engines, due: int) -> int:
+    """Return the cycle in which the load's oldest open burst is on its bus, which brings one in a cycle.
+
+    A burst that is due waits for those that were requested before it, and for no others.
+    """
+    state, ring = engine_of(engines, LOAD), engines.ring
+    mask, taken = ring - 1, pointer_at(state, ENGINE_COLUMNS + BUS_INTERVALS * ring)
+    while state[BUS_FRONT] < state[BUS_BACK]:
+        if taken[2 * (state[BUS_FRONT] & mask) + 1] > bus_of_oldest(engines, LOAD):
+            break
+        state[BUS_FRONT] += 1
+    place = state[BUS_BACK]
+    while place > state[BUS_FRONT] and taken[2 * ((place - 1) & mask)] > due:
+        place -= 1
+    before = 2 * ((place - 1) & mask)
+    if place == state[BUS_FRONT] or taken[before + 1] < due:
+        for later in range(state[BUS_BACK], place, -1):
+            _copy_interval(taken, later - 1, later, mask)
+        taken[2 * (place & mask)], taken[2 * (place & mask) + 1] = due, due
+        state[BUS_BACK] += 1
+        before, place = 2 * (place & mask), place + 1
+    found = taken[before + 1]
+    taken[before + 1] += 1
+    if place < state[BUS_BACK] and taken[2 * (place & mask)] == taken[before + 1]:
+        taken[before + 1] = taken[2 * (place & mask) + 1]
+        for later in range(place + 1, state[BUS_BACK]):
+            _copy_interval(taken, later, later - 1, mask)
+        state[BUS_BACK] -= 1
+    return int(found)
+
+
+@leaf
+def _copy_interval(taken: Integers, source: int, target: int, mask: int) -> None:
+    taken[2 * (target & mask)] = taken[2 * (source & mask)]
+    taken[2 * (target & mask) + 1] = taken[2 * (source & mask) + 1]
 
 
 @leaf
@@ -266,22 +311,35 @@ def is_answered(engines: Engines, engine: int) -> bool:
 PROGRESS, STILL, FULL = 1, 0, -1
 
 
+@leaf
+def _ahead(engines: Engines, constants: Integers, engine: int) -> int:
+    """Memory cycles from the next event of a channel to the first request that it could bring about.
+
+    The answer to a read comes its latency and burst after its command, that to a write in the cycle of its
+    entry. Cycles of the core from the answer to a request on a bus: an instruction that ends, or the slot
+    that is free, brings a load's request two later; a start makes room for a dispatch a cycle later, and that
+    for a fetch. From a fetched word to a dispatch it takes a cycle.
+    """
+    memory, delay, cycles = engines.memory, 0, 3
+    if engine != STORE:
+        delay = memory[H_READ_LATENCY] + memory[H_BURST]
+        cycles = constants[LATENCY] + (LOAD_ANSWER_STAGES + 3 if engine == LOAD else FETCH_LATENCY_CYCLES + 2)
+    return int(max(1, delay + (cycles * 1_000_000 // constants[CLOCK_MHZ]) * 1000 // memory[H_TCK_FS]))
+
+
 @inner
 def run_memory(engines: Engines, constants: Integers, limit: int) -> int:
     """Let the memory go on, when no answer that is next in its engine's order is known, up to cycle `limit`.
 
-    No channel goes further than where the next answer of any engine could bring it a request: the answer to a
-    read comes its latency and burst after its command, that to a write in the cycle of its entry. Returns
+    No channel goes further than where the next answer of any engine could bring it a request. Returns
     PROGRESS, STILL when nothing happens before `limit`, or FULL for the command trace.
     """
     ring, memory = engines.ring, engines.memory
-    pipe = (constants[LATENCY] * 1_000_000 // constants[CLOCK_MHZ]) * 1000 // memory[H_TCK_FS]
     bound = limit
     for engine in range(ENGINES):
         if engine_of(engines, engine)[ANSWERED_BURSTS] < engine_of(engines, engine)[SENT]:
             channel = engine_of(engines, engine)[ENGINE_COLUMNS + ring + oldest(engines, engine)]
-            ahead = 1 if engine == STORE else max(1, memory[H_READ_LATENCY] + memory[H_BURST] + pipe)
-            bound = min(bound, next_event(memory, channel) + ahead)
+            bound = min(bound, next_event(memory, channel) + _ahead(engines, constants, engine))
     if bound >= NEVER:
         return STILL
     found = STILL

@@ -10,6 +10,7 @@ from hanok.dram._layout import (
     A_ADMITTED,
     A_COMPLETED,
 )
+from hanok.isa.timing import LOAD_ANSWER_STAGES, LOAD_REQUEST_STAGES, STORE_REQUEST_STAGES
 from hanok.numerics._kernels_compile import inner, leaf
 from hanok.simulator._kernels_state import (
     ADDRESS,
@@ -24,6 +25,7 @@ from hanok.simulator._kernels_state import (
 )
 from hanok.simulator._kernels_traffic import (
     ANSWERED,
+    ANSWERED_NOW,
     ARRIVAL_WALK,
     BURST_SHIFT,
     BYTES_PER_CYCLE,
@@ -53,11 +55,12 @@ from hanok.simulator._kernels_traffic import (
     Engines,
     Integers,
     answer_to_oldest,
+    bring,
+    bus_of_oldest,
     busy,
     count_issue,
     engine_of,
     forget_intervals,
-    issue_of_oldest,
     leave_slot,
     send,
     slot_cycle,
@@ -139,29 +142,34 @@ def plan_load(engines: Engines, constants: Integers) -> None:
 
 @inner
 def load_bursts(engines: Engines, transfer: Integers, constants: Integers) -> bool:
-    """Send requests as long as their slots are known; True after the instruction's last."""
+    """Send requests as long as their slots are known; True after the instruction's last.
+
+    A run that lies wholly in the burst requested last costs a cycle, if there is one request in a cycle.
+    """
     state = engine_of(engines, LOAD)
     shift = constants[BURST_SHIFT]
     while state[NEXT] < NEVER:
         now = state[NEXT]
-        count_issue(engines, LOAD, now)
         burst = state[ISSUE_WALK + WALK_ADDRESS] >> shift
-        send(engines, constants, LOAD, burst, now, 0)
-        more = True
+        send(engines, constants, LOAD, burst, now + LOAD_REQUEST_STAGES, 0)
+        more, walked = True, -1
         while more and state[ISSUE_WALK + WALK_ADDRESS] >> shift == burst:
             piece = min(
                 state[ISSUE_WALK + WALK_LEFT],
                 ((burst + 1) << shift) - state[ISSUE_WALK + WALK_ADDRESS],
             )
+            walked += walked < 0 or piece == transfer[RUN_BYTES]
             state[ISSUE_WALK + WALK_ADDRESS] += piece
             state[ISSUE_WALK + WALK_LEFT] -= piece
             if state[ISSUE_WALK + WALK_LEFT] == 0:
                 more = _next_run(state, ISSUE_WALK, transfer)
         state[NEXT] = NEVER
+        steps = 1 + walked if constants[REQUESTS_PER_CYCLE] == 1 else 1
+        count_issue(engines, LOAD, now, steps)
         if not more:
-            state[CURRENT] = -1
+            state[CURRENT], state[SOONEST] = -1, now + steps
             return True
-        state[SOONEST] = now if state[ISSUED] < constants[REQUESTS_PER_CYCLE] else now + 1
+        state[SOONEST] = now if state[ISSUED] < constants[REQUESTS_PER_CYCLE] else now + steps
         plan_load(engines, constants)
     return False
 
@@ -181,7 +189,10 @@ def take_burst(engines: Engines, transfer: Integers, constants: Integers) -> boo
     state = engine_of(engines, LOAD)
     shift, width = constants[BURST_SHIFT], constants[BYTES_PER_CYCLE]
     ready = answer_to_oldest(engines, constants, LOAD, A_COMPLETED) + constants[LATENCY]
-    state[ANSWERED] = max(ready, issue_of_oldest(engines, LOAD) + 1, state[ANSWERED])
+    arrived = max(ready, bus_of_oldest(engines, LOAD) + 1)
+    if constants[REQUESTS_PER_CYCLE] == 1:
+        arrived = bring(engines, arrived)
+    state[ANSWERED] = max(arrived + LOAD_ANSWER_STAGES, state[ANSWERED])
     burst = state[ARRIVAL_WALK + WALK_ADDRESS] >> shift
     gone, more = state[MOVER], True
     while more and state[ARRIVAL_WALK + WALK_ADDRESS] >> shift == burst:
@@ -265,8 +276,8 @@ def store_bursts(engines: Engines, transfer: Integers, constants: Integers) -> b
     state = engine_of(engines, STORE)
     while state[NEXT] < NEVER:
         now = state[NEXT]
-        count_issue(engines, STORE, now)
-        send(engines, constants, STORE, state[OPEN], now, 1)
+        count_issue(engines, STORE, now, 1)
+        send(engines, constants, STORE, state[OPEN], now + STORE_REQUEST_STAGES, 1)
         state[NEXT] = NEVER
         if state[LAST]:
             state[CURRENT] = -1
@@ -277,9 +288,16 @@ def store_bursts(engines: Engines, transfer: Integers, constants: Integers) -> b
 
 @inner
 def accept_burst(engines: Engines, constants: Integers) -> None:
-    """Note that the memory has taken the oldest write that was open."""
+    """Note that the memory has taken the oldest write that was open.
+
+    Responses come in order, as many in a cycle as there are requests in one.
+    """
     state = engine_of(engines, STORE)
     taken = answer_to_oldest(engines, constants, STORE, A_ADMITTED)
-    accepted = max(taken, issue_of_oldest(engines, STORE))
-    state[ANSWERED] = max(state[ANSWERED], accepted)
+    accepted = max(taken, bus_of_oldest(engines, STORE) + 1, state[ANSWERED])
+    if accepted == state[ANSWERED] and state[ANSWERED_NOW] == constants[REQUESTS_PER_CYCLE]:
+        accepted += 1
+    if accepted > state[ANSWERED]:
+        state[ANSWERED], state[ANSWERED_NOW] = accepted, 0
+    state[ANSWERED_NOW] += 1
     leave_slot(engines, STORE, accepted)

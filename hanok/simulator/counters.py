@@ -39,8 +39,8 @@ CAUSE_MEANING = {
     Cause.WAIT_VECTOR: "the next instruction waits for a semaphore that the vector unit posts",
     Cause.DRAM: "an instruction waits for DRAM to answer or to accept",
     Cause.FULL_COUNTER: "a finished instruction waits for room in a full semaphore",
-    Cause.FETCH: "the queue is empty, and dispatch waits for instruction bytes from DRAM",
-    Cause.DISPATCH: "the queue is empty, and dispatch serves or is blocked by another unit's queue",
+    Cause.FETCH: "the queue is empty, and the decoder waits for code from DRAM",
+    Cause.DISPATCH: "the queue is empty, and the decoder is at work or blocked by another unit's queue",
     Cause.END: "the unit has no more instructions",
 }
 

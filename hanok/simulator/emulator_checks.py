@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from hanok.errors import VerifyError
 from hanok.isa import VECTOR_STEPS, Decoded, Destination, Opcode, Operand, Reduction, Source, Step
+from hanok.isa.faults import Fault
 from hanok.isa.table import FLAG_ACCUMULATE, FLAG_BIAS, FLAG_KEEP_CODE, FLAG_REDUCE_INNER
 from hanok.machine import Chip
 from hanok.numerics.huffman import TABLE_BYTES
@@ -70,20 +71,30 @@ class _Checker:
         self.fields = fields
         self.chip = chip
 
-    def require(self, legal: BoolArray, what: str, found: Int64Array, allowed: str) -> None:
-        """Raise for the first row that is not legal."""
+    def require(
+        self,
+        legal: BoolArray,
+        what: str,
+        found: Int64Array,
+        allowed: str,
+        cause: Fault = Fault.NO_SUCH_VALUE,
+    ) -> None:
+        """Raise for the first row that is not legal; `cause` is what the core says of it."""
         broken = np.flatnonzero(~legal)
         if len(broken):
             row = int(broken[0])
             name = Opcode(int(self.opcodes[row])).name
             raise VerifyError(
-                f"instruction {self.indices[row]} ({name}): {what} is {found[row]}; allowed: {allowed}"
+                f"instruction {self.indices[row]} ({name}): {what} is {found[row]}; allowed: {allowed}",
+                cause,
             )
 
     def field(self, name: str, low: int, high: int) -> None:
         """Check low <= field <= high."""
-        value = self.fields[name]
-        self.require((value >= low) & (value <= high), name, value, f"{low} to {high}")
+        value, allowed = self.fields[name], f"{low} to {high}"
+        if low == 1:
+            self.require(value != 0, name, value, allowed, Fault.ZERO_LENGTH)
+        self.require((value >= low) & (value <= high), name, value, allowed)
 
     def one_of(self, name: str, allowed: list[int]) -> None:
         """Check that a field holds one of the allowed codes."""
@@ -104,11 +115,18 @@ class _Checker:
             np.minimum(span.low * made, span.high * made), np.maximum(span.low * made, span.high * made)
         )
 
-    def span(self, span: Span, limit: int, what: str, where: BoolArray | None = None) -> None:
+    def span(
+        self,
+        span: Span,
+        limit: int,
+        what: str,
+        where: BoolArray | None = None,
+        cause: Fault = Fault.NO_SUCH_BYTE,
+    ) -> None:
         """Check that a span, where it is made and not empty, lies in 0 .. limit-1."""
-        made = ~span.empty if where is None else where & ~span.empty
-        self.require(~made | (span.low >= 0), f"the lowest {what}", span.low, f"0 to {limit - 1}")
-        self.require(~made | (span.high < limit), f"the highest {what}", span.high, f"0 to {limit - 1}")
+        made, allowed = ~span.empty if where is None else where & ~span.empty, f"0 to {limit - 1}"
+        self.require(~made | (span.low >= 0), f"the lowest {what}", span.low, allowed, cause)
+        self.require(~made | (span.high < limit), f"the highest {what}", span.high, allowed, cause)
 
 
 @dataclass(frozen=True)
@@ -129,7 +147,8 @@ def check_program(
     if len(broken):
         raise VerifyError(
             f"instruction {broken[0]}: wait {decoded.wait[broken[0]]}, post {decoded.post[broken[0]]}; "
-            "allowed: bits of the three other units"
+            "allowed: bits of the three other units",
+            Fault.NO_SUCH_UNIT,
         )
     work = 0.0
     work += _check_dma(_Checker(decoded, fields["dma"], chip), dram_bytes)
@@ -137,7 +156,8 @@ def check_program(
     reach, vector_work = _check_vector(_Checker(decoded, fields["vector"], chip))
     work += vector_work
     table = _Checker(decoded, fields["table"], chip)
-    table.field("flags", 0, 0)
+    flags = table.fields["flags"]
+    table.require(flags == 0, "flags", flags, "0", Fault.NO_SUCH_FLAG)
     table.span(
         Span(table.fields["address"], table.fields["address"] + 1023), chip.core.sram.total_bytes, "SRAM byte"
     )
@@ -151,7 +171,8 @@ def _check_dma(checker: _Checker, dram_bytes: int) -> float:
     expand = fields["opcode"] == Opcode.EXPAND
     for name in ("run_bytes", "count_1", "count_2", "count_3"):
         checker.field(name, 1, (1 << 32) - 1)
-    checker.require(expand | (fields["flags"] == 0), "flags", fields["flags"], "0")
+    flags = fields["flags"]
+    checker.require(expand | (flags == 0), "flags", flags, "0", Fault.NO_SUCH_FLAG)
     _check_expand(checker, expand)
     sram, dram = Span.at(fields["sram_address"]), Span.at(np.clip(fields["dram_address"], -1, _FAR))
     dram = Span(
@@ -164,16 +185,24 @@ def _check_dma(checker: _Checker, dram_bytes: int) -> float:
     one = np.ones(len(sram.low), np.int64)
     checker.span(sram.moved(fields["run_bytes"] - 1, one), checker.chip.core.sram.total_bytes, "SRAM byte")
     moved = dram.moved(np.where(expand, fields["packed_bytes"], fields["run_bytes"]) - 1, one)
-    checker.span(moved, dram_bytes, "DRAM byte", fields["opcode"] != Opcode.FILL)
+    reads = fields["opcode"] != Opcode.FILL
+    capacity = checker.chip.memory.capacity_mib << 20
+    checker.span(moved, max(capacity, dram_bytes), "DRAM byte", reads, Fault.NO_SUCH_ADDRESS)
+    checker.span(moved, dram_bytes, "DRAM byte", reads, Fault.BUS_ERROR)
     return _product(fields, ("run_bytes", "count_1", "count_2", "count_3"))
 
 
 def _check_expand(checker: _Checker, expand: BoolArray) -> None:
     fields, lanes = checker.fields, checker.chip.core.dma.expand_lanes
     checker.require(
-        ~expand | (lanes > 0), "expand_lanes of the chip", np.full(len(expand), lanes), "1 or more"
+        ~expand | (lanes > 0),
+        "expand_lanes of the chip",
+        np.full(len(expand), lanes),
+        "1 or more",
+        Fault.ILLEGAL_OPCODE,
     )
-    checker.require(~expand | (fields["flags"] <= FLAG_KEEP_CODE), "flags", fields["flags"], "0 or 1")
+    flags = fields["flags"]
+    checker.require(~expand | (flags <= FLAG_KEEP_CODE), "flags", flags, "0 or 1", Fault.NO_SUCH_FLAG)
     counts = fields["count_1"] | fields["count_2"] | fields["count_3"]
     checker.require(~expand | (counts == 1), "the largest count", counts, "1")
     packed = fields["packed_bytes"]
@@ -195,6 +224,9 @@ def _check_matrix(checker: _Checker) -> float:
     fields, matrix, sram = checker.fields, checker.chip.core.matrix, checker.chip.core.sram.total_bytes
     rows = matrix.accumulator_banks * matrix.accumulator_rows
     depthwise = fields["opcode"] == Opcode.DEPTHWISE
+    flags = fields["flags"]
+    known = flags <= FLAG_BIAS | FLAG_ACCUMULATE
+    checker.require(known, "flags", flags, f"0 to {FLAG_BIAS | FLAG_ACCUMULATE}", Fault.NO_SUCH_FLAG)
     checker.one_of("flags", [0, FLAG_BIAS, FLAG_ACCUMULATE])
     for name in ("out_height", "out_width"):
         checker.field(name, 1, rows)
@@ -204,7 +236,11 @@ def _check_matrix(checker: _Checker) -> float:
     checker.field("tap_bytes", 1, sram)
     checker.require(~depthwise | (fields["tap_bytes"] == 1), "tap_bytes", fields["tap_bytes"], "1")
     checker.require(
-        ~depthwise | (fields["pixel_pitch"] > 0), "pixel_pitch", fields["pixel_pitch"], "1 or more"
+        ~depthwise | (fields["pixel_pitch"] > 0),
+        "pixel_pitch",
+        fields["pixel_pitch"],
+        "1 or more",
+        Fault.ZERO_LENGTH,
     )
     positions = fields["out_height"] * fields["out_width"]
     last_row = fields["accumulator_row"] + fields["blocks"] * np.minimum(positions, _FAR >> 16) - 1
@@ -256,7 +292,8 @@ def _check_vector(checker: _Checker) -> tuple[VectorReach, float]:
         checker.field(name, 1, 65535)
     checker.one_of("reduction", [int(code) for code in Reduction])
     none = fields["reduction"] == Reduction.NONE
-    checker.field("flags", 0, FLAG_REDUCE_INNER)
+    flags = fields["flags"]
+    checker.require(flags <= FLAG_REDUCE_INNER, "flags", flags, "0 or 1", Fault.NO_SUCH_FLAG)
     checker.require(~none | (fields["flags"] == 0), "flags", fields["flags"], "0 without a reduction")
     reduces = fields["reduce_1"] * fields["reduce_0"]
     checker.require(~none | (reduces == 1), "reduce_1 * reduce_0", reduces, "1 without a reduction")

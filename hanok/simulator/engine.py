@@ -10,6 +10,7 @@ from hanok.dram.chip_memory import ecc_latency_cycles
 from hanok.dram.state import take_commands
 from hanok.errors import HanokError, VerifyError
 from hanok.isa import Decoded, Opcode, Unit, decode
+from hanok.isa.timing import CODE_WORD_BYTES
 from hanok.machine import Chip
 from hanok.simulator import _kernels_state as layout
 from hanok.simulator import _kernels_traffic as traffic
@@ -126,6 +127,8 @@ def _check(decoded: Decoded, chip: Chip, code_address: int) -> None:
             f"code of {decoded.code_bytes} bytes at DRAM address {code_address} leaves DRAM; allowed: within "
             f"0..{capacity - 1}"
         )
+    if code_address % CODE_WORD_BYTES:
+        raise VerifyError(f"code at DRAM address {code_address}; allowed: multiples of {CODE_WORD_BYTES}")
     masks = (decoded.wait | decoded.post) >> len(Unit)
     if masks.any():
         index = int(np.argmax(masks != 0))
@@ -148,12 +151,14 @@ def _record(decoded: Decoded, plan: layout.Plan) -> layout.Record:
     unit = np.zeros((layout.UNITS, layout.UNIT_COLUMNS), np.int64)
     unit[:, layout.COUNT] = np.bincount(decoded.unit, minlength=layout.UNITS)
     unit[:, layout.FIRST] = np.cumsum(unit[:, layout.COUNT]) - unit[:, layout.COUNT]
-    unit[:, layout.POST_LEFT] = layout.UNKNOWN
+    unit[:, layout.POST_LEFT] = unit[:, layout.POST_TIME] = layout.UNKNOWN
     control = np.zeros(layout.CONTROL_COLUMNS, np.int64)
     control[layout.FETCH_NEXT] = traffic.NEVER
     control[layout.FETCH_ISSUE] = -1
     time = np.full((len(decoded), layout.TIME_COLUMNS), layout.UNKNOWN, np.int64)
     time[:, layout.TRANSFERRED] = 0
+    shift, address = plan.constants[traffic.BURST_SHIFT], plan.limits[layout.CODE_ADDRESS]
+    bursts = (address + decoded.code_bytes - 1 >> shift) - (address >> shift) + 1
     return layout.Record(
         time=time,
         unit=unit,
@@ -165,6 +170,7 @@ def _record(decoded: Decoded, plan: layout.Plan) -> layout.Record:
         post_time=np.zeros(int(posts.sum()), np.int64),
         take_time=np.zeros(int(takes.sum()), np.int64),
         control=control,
+        code=np.zeros((bursts + 1, layout.CODE_COLUMNS), np.int64),
     )
 
 

@@ -157,7 +157,7 @@ def test_depthwise_activity():
 
 
 def test_chain_activity():
-    """Sum of 9 int8 after one step, then a division (8 operations), to float32; with an int8 second operand."""
+    """Sum of 9 int8 after one step, then a division (8 of them), to float32; with an int8 second operand."""
     fields = {
         "outer_2": 2,
         "outer_1": 3,

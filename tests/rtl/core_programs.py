@@ -24,7 +24,7 @@ def random_instructions(rng: np.random.Generator, chip: Chip, count: int) -> lis
 
 
 def random_program(rng: np.random.Generator, chip: Chip, pool: list[bytes], count: int) -> bytes:
-    """A program that fills the scratchpad, makes `count` instructions of a pool, and stores the scratchpad."""
+    """A program that fills the scratchpad, makes `count` instructions of a pool, and stores it."""
     while True:
         sram = chip.core.sram.total_bytes
         whole = {"run_bytes": sram, "count_1": 1, "count_2": 1, "count_3": 1}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,13 +10,12 @@ import pytest
 
 from hanok.flows.compile_and_run import compile_model
 from hanok.flows.cosim import compare, cosimulate
+from hanok.flows.demo import first_input, load_demonstration
 from hanok.isa import decode
 from hanok.machine import Chip
 from hanok.rtl.testbench import Testbench
 from hanok.simulator import emulate, simulate
 from tests.rtl.core_programs import CODE_ADDRESS, memory_image, random_instructions, random_program
-
-ASSETS = Path(__file__).resolve().parents[2] / "hanok" / "assets"
 
 
 def small_chip(memory: dict[str, Any] | None = None, **sizes: int) -> Chip:
@@ -46,15 +43,34 @@ def small_chip(memory: dict[str, Any] | None = None, **sizes: int) -> Chip:
                     "fetch_buffer_bytes": 512,
                 },
             },
-            "memory": memory or {"standard": "FLAT:800", "channels": 1, "capacity_mib": 1, "latency_cycles": 7},
+            "memory": memory
+            or {"standard": "FLAT:800", "channels": 1, "capacity_mib": 1, "latency_cycles": 7},
         },
         "test",
     )
 
 
-@lru_cache(maxsize=2)
+HBM = {"standard": "HBM2_2000", "channels": 1, "capacity_mib": 512, "latency_cycles": 0}
+LPDDR = {"standard": "LPDDR5_6400", "channels": 2, "capacity_mib": 64, "latency_cycles": 20}
+SHAPES = (
+    ("high-bandwidth", HBM, {"rows": 4, "columns": 7, "preload": 2, "extra": 1, "lanes": 8, "stages": 2}),
+    (
+        "two-channels",
+        LPDDR,
+        {"rows": 9, "columns": 5, "outstanding": 1, "queue_depth": 1, "semaphore_limit": 2},
+    ),
+    ("wide", None, {"rows": 16, "columns": 16, "preload": 4, "lanes": 16, "bank_bytes": 1024, "width": 16}),
+)
+"""Memories and sizes of cores that differ in everything."""
+
+BENCHES: dict[str, Testbench] = {}
+
+
 def bench_of(chip: Chip) -> Testbench:
-    return Testbench(chip)
+    key = chip.model_dump_json()
+    if key not in BENCHES:
+        BENCHES[key] = Testbench(chip)
+    return BENCHES[key]
 
 
 def assert_equal(chip: Chip, code: bytes, image: npt.NDArray[np.uint8], what: str) -> int:
@@ -80,3 +96,20 @@ def run_random(chip: Chip, seed: int, programs: int, instructions: int) -> None:
 
 def test_random_programs_agree_in_every_bit_and_cycle() -> None:
     run_random(small_chip(), seed=1, programs=1000, instructions=30)
+
+
+def test_a_whole_model_agrees_in_every_bit_and_cycle() -> None:
+    demonstration = load_demonstration()
+    program = compile_model(demonstration.model, Chip.load("nano"))
+    record = cosimulate(program, first_input(demonstration))
+    assert record.stages
+    assert record.equal, [stage for stage in record.stages if not stage.equal]
+    assert record.gate_cycles > 10_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "memory", "sizes"), SHAPES, ids=[shape[0] for shape in SHAPES])
+def test_random_programs_on_other_shapes(
+    name: str, memory: dict[str, Any] | None, sizes: dict[str, int]
+) -> None:
+    run_random(small_chip(memory, **sizes), seed=2, programs=150, instructions=25)

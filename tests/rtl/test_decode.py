@@ -10,9 +10,9 @@ from amaranth.lib import data
 from control_model import HAS_FLAGS, bad_masks, is_right_fault, refusal
 
 from hanok.isa import INSTRUCTIONS, Opcode, Unit, decode, encode, encode_stream
+from hanok.isa.faults import Fault
 from hanok.isa.table import BY_OPCODE, Field
 from hanok.rtl.decode import DECODED, Decoder
-from hanok.rtl.faults import Fault
 from hanok.rtl.simulate import Simulation
 
 Row = tuple[Opcode, dict[str, Any]]

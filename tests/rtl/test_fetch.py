@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from hanok.errors import ChipError
-from hanok.rtl.fetch import FETCH_LATENCY_CYCLES, Fetcher
+from hanok.isa.timing import FETCH_LATENCY_CYCLES
+from hanok.rtl.fetch import Fetcher
 from hanok.rtl.simulate import Simulation
 
 SHAPES = [(4, 512), (32, 512), (64, 700), (128, 1024), (64, 8192), (512, 513)]

@@ -13,9 +13,10 @@ from dma_model import Bytes, LoadModel, Transfer, random_transfer
 
 from hanok.errors import ChipError
 from hanok.isa.table import Opcode
+from hanok.isa.timing import LOAD_ANSWER_STAGES, LOAD_REQUEST_STAGES
 from hanok.machine import Dma
 from hanok.rtl._dma_shape import DmaShape
-from hanok.rtl.load import ANSWER_STAGES, REQUEST_STAGES, LoadEngine
+from hanok.rtl.load import LoadEngine
 from hanok.rtl.simulate import Simulation
 
 ADDRESS_BITS, DRAM_BYTES, SRAM_BYTES = 34, 1 << 14, 1 << 12
@@ -92,7 +93,7 @@ def trace_model(
         cycle = model.cycle
         takes, answer = memory.before(cycle)
         if answer is not None:
-            model.arrival[answer[0]] = cycle + ANSWER_STAGES
+            model.arrival[answer[0]] = cycle + LOAD_ANSWER_STAGES
         bus["ready"].append(int(model.ready()))
         if len(starts) < len(program) and model.ready() and cycle >= not_before:
             model.begin(len(starts), program[len(starts)])
@@ -100,7 +101,7 @@ def trace_model(
             not_before = cycle + gaps[len(starts) % len(gaps)]
         asked = model.request()
         if asked is not None:
-            queue.append((cycle + REQUEST_STAGES, asked))
+            queue.append((cycle + LOAD_REQUEST_STAGES, asked))
         shown = queue[0][1] if queue and queue[0][0] <= cycle else None
         memory.after(cycle, None if shown is None else shown * memory.burst)
         if shown is not None and takes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 from hanok.isa import Opcode, Unit, encode
@@ -170,13 +171,13 @@ FIELDS = {
 }
 
 
-def random_program(rng: random.Random, count: int) -> bytes:
+def random_program(rng: random.Random, count: int, opcodes: Sequence[Opcode] = tuple(FIELDS)) -> bytes:
     """Instructions that wait only for posts of earlier ones, so that only full counters can stop them."""
     available = {(source, target): 0 for source in Unit for target in Unit}
-    opcodes = rng.choices(list(FIELDS), weights=[rng.choice([1, 3, 9]) for _ in FIELDS], k=count)
+    chosen = rng.choices(opcodes, weights=[rng.choice([1, 3, 9]) for _ in opcodes], k=count)
     post_rate, take_rate = rng.choice([(0.3, 0.9), (0.15, 1.0), (0.5, 0.3)])
     code = b""
-    for opcode in opcodes:
+    for opcode in chosen:
         unit, wait, post = UNIT_OF[opcode], 0, 0
         for other in Unit:
             if available[other, unit] and rng.random() < take_rate:
@@ -188,3 +189,21 @@ def random_program(rng: random.Random, count: int) -> bytes:
                 available[unit, other] += 1
         code += encode(opcode, {**FIELDS[opcode](rng), "wait": wait, "post": post})
     return code
+
+
+def crowded_program(rng: random.Random, limit: int, opcodes: Sequence[Opcode] = tuple(FIELDS)) -> bytes:
+    """A unit posts more often than a counter of `limit` holds, until another unit has waited long enough."""
+    source = rng.choice([Unit.LOAD, Unit.STORE, Unit.VECTOR])
+    target = rng.choice([unit for unit in (Unit.LOAD, Unit.STORE, Unit.VECTOR) if unit != source])
+    of_unit = {unit: [opcode for opcode in opcodes if UNIT_OF[opcode] == unit] for unit in Unit}
+
+    def one(unit: Unit, wait: int, post: int) -> bytes:
+        opcode = rng.choice(of_unit[unit])
+        return encode(opcode, {**FIELDS[opcode](rng), "wait": wait, "post": post})
+
+    slow = {**random_matrix(rng), "out_height": rng.choice([200, 2000]), "post": 1 << target}
+    count = limit + rng.randint(1, 4)
+    code = encode(Opcode.CONV, slow)
+    code += b"".join(one(source, 0, 1 << target) for _ in range(count))
+    code += one(target, 1 << Unit.MATRIX | 1 << source, 0)
+    return code + b"".join(one(target, 1 << source, 0) for _ in range(count - 1))

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
 
 import numpy as np
+from stepped_dma import FETCH_PORT, LoadEngine, Memory, Request, StoreEngine
 
-from hanok.dram import _kernels as dram
-from hanok.dram import get_standard, make_state
-from hanok.dram._layout import A_ADMITTED, A_COMPLETED, H_TCK_FS
-from hanok.dram.state import answers_of
 from hanok.isa import Decoded, Opcode, Unit, decode
-from hanok.isa.table import FLAG_BIAS, FLAG_KEEP_CODE, FLAG_REDUCE_INNER, Destination, Reduction, Source
+from hanok.isa.table import FLAG_BIAS, FLAG_REDUCE_INNER, Destination, Reduction, Source
 from hanok.isa.timing import (
+    CODE_WORD_BYTES,
     FAR_ROW_CYCLES,
+    FETCH_LATENCY_CYCLES,
+    QUEUE_LATENCY_CYCLES,
     Section,
     chain_cycles,
     depthwise_stream_cycles,
-    expand_cycles,
     matrix_schedule,
     preload_cycles,
     rows_are_far,
@@ -26,60 +24,11 @@ from hanok.isa.timing import (
 )
 from hanok.machine import Chip
 from hanok.simulator.counters import Cause
-from hanok.units import cycles_to_picoseconds, picoseconds_to_cycles
 
-PATIENCE = 5_000
-RING = 1 << 14
-LOAD_PORT, STORE_PORT, FETCH_PORT = range(3)
+PATIENCE = 20
+"""Cycles without any event after which there will be none any more."""
 UNITS = tuple(Unit)
 ELEMENT = {Source.ACCUMULATOR: 1, Source.INT8: 1, Source.INT32: 4, Source.FLOAT32: 4}
-
-
-@dataclass
-class Burst:
-    """A load burst on its way, or a store burst being gathered: pieces are (bytes, run ends here)."""
-
-    number: int
-    pieces: list[tuple[int, bool]]
-    handle: int = -1
-    issued: int = 0
-    arrival: int = -1
-
-
-@dataclass
-class Job:
-    """An instruction in a unit's hands."""
-
-    index: int
-    bursts: deque[Burst] = field(default_factory=deque)
-
-
-def runs_of(record: np.void) -> list[int]:
-    first = int(record["dram_address"])
-    return [
-        first
-        + a * int(record["dram_stride_3"])
-        + b * int(record["dram_stride_2"])
-        + c * int(record["dram_stride_1"])
-        for a in range(int(record["count_3"]))
-        for b in range(int(record["count_2"]))
-        for c in range(int(record["count_1"]))
-    ]
-
-
-def bursts_of(record: np.void, burst_bytes: int) -> deque[Burst]:
-    bursts: deque[Burst] = deque()
-    for run in runs_of(record):
-        size = record["packed_bytes" if record["opcode"] == Opcode.EXPAND else "run_bytes"]
-        position, end = run, run + int(size)
-        while position < end:
-            number = position // burst_bytes
-            stop = min(end, (number + 1) * burst_bytes)
-            if not bursts or bursts[-1].number != number:
-                bursts.append(Burst(number, []))
-            bursts[-1].pieces.append((stop - position, stop == end))
-            position = stop
-    return bursts
 
 
 def matrix_tiles(record: np.void, chip: Chip) -> tuple[list[int], int]:
@@ -148,157 +97,129 @@ class SteppedModel:
 
     def __init__(self, code: bytes, chip: Chip, code_address: int = 0) -> None:
         self.chip, self.code, self.code_address = chip, code, code_address
+        self.control = chip.core.control
         self.decoded: Decoded = decode(code)
         count = len(self.decoded)
         self.ends_at = [*self.decoded.offset_bytes[1:].tolist(), len(code)]
-        self.memory = make_state(chip.memory, ports=3, port_depth=RING, answers=4 * RING)
-        self.answers = answers_of(self.memory)
-        self.tck_fs = int(self.memory[H_TCK_FS])
-        self.asked = [0, 0, 0]
-        self.burst_bytes = get_standard(chip.memory.standard).burst_bytes
-        self.width = chip.core.dma.bytes_per_cycle
-        self.requests = max(1, self.width // self.burst_bytes)
+        self.memory = Memory(chip)
+        self.burst_bytes = self.memory.burst_bytes
+        self.load = LoadEngine(chip, self.memory, lambda index, end: self.finish(Unit.LOAD, index, end))
+        self.store = StoreEngine(chip, self.memory, lambda index, end: self.finish(Unit.STORE, index, end))
         self.dispatch, self.start, self.end = [-1] * count, [-1] * count, [-1] * count
         self.bursts = [0] * count
+        self.cycle = self.progress_at = 0
+        self.fetched = self.dispatched = self.dispatched_bytes = self.taken_words = 0
+        self.fetches: deque[tuple[int, Request]] = deque()
+        self.words: list[int] = []
+        """The cycle from which each word that has arrived can be decoded."""
+        self.offered = self.starved = False
         self.queues: dict[Unit, deque[int]] = {unit: deque() for unit in UNITS}
-        self.to_post: dict[Unit, deque[tuple[int, int]]] = {unit: deque() for unit in UNITS}
-        self.remaining = {unit: int((self.decoded.unit == unit).sum()) for unit in UNITS}
+        self.last_start = dict.fromkeys(UNITS, -1)
+        self.active: dict[Unit, deque[int]] = {unit: deque() for unit in UNITS}
+        self.to_post: dict[Unit, deque[list[int]]] = {unit: deque() for unit in UNITS}
+        """(instruction, mask that is left) of what has started and is not posted."""
         self.semaphores = {(source, target): 0 for source in UNITS for target in UNITS}
-        self.cycle, self.progress_at, self.dispatched, self.fetched = 0, 0, 0, 0
-        self.arrived = self.last_arrival = 0
-        self.fetches: deque[tuple[int, int, int]] = deque()
-        self.log: dict[Unit, list[Cause]] = {unit: [] for unit in UNITS}
-        self.busy: dict[Unit, set[int]] = {unit: set() for unit in UNITS}
         self.vector_free = self.loader_free = self.stream_free = 0
-        self.load_issue: Job | None = None
-        self.load_issued = self.load_issue_after = self.load_answered = 0
-        self.load_left: list[int] = []
-        self.load_moving: deque[tuple[int, Burst | None, bool]] = deque()
-        self.fill_beats = 0
-        self.decoders: deque[tuple[int, int]] = deque()
-        self.decoder_lags = False
-        self.register = 0
-        self.store: Job | None = None
-        self.store_gathered: deque[tuple[int, Burst, bool]] = deque()
-        self.store_open: deque[tuple[int, int, int, bool]] = deque()
-        self.store_accepted: list[int] = []
-        self.store_begun = self.store_register = self.store_answer = 0
-        self.store_run_left: deque[int] = deque()
-
-    def core_cycle(self, memory_cycle: int) -> int:
-        picoseconds = -(-memory_cycle * self.tck_fs // 1000)
-        return picoseconds_to_cycles(picoseconds, self.chip.clock_mhz)
-
-    def now(self) -> int:
-        """The memory's cycle in which a request of this cycle arrives."""
-        picoseconds = cycles_to_picoseconds(self.cycle, self.chip.clock_mhz)
-        return -(-picoseconds * 1000 // self.tck_fs)
-
-    def ask(self, port: int, burst: int, kind: int) -> int:
-        """Send a request; return where its answer will stand."""
-        handle = port * RING + self.asked[port] % RING
-        self.asked[port] += 1
-        dram.request(self.memory, port, handle, burst * self.burst_bytes, self.now(), kind)
-        return handle
-
-    def read_answer(self, handle: int, issued: int) -> int:
-        """The cycle in which a read's data are there, or -1 while the memory has not answered."""
-        completed = int(self.answers[handle, A_COMPLETED])
-        if completed < 0:
-            return -1
-        return max(self.core_cycle(completed) + self.chip.memory.latency_cycles, issued + 1)
-
-    def step_memory(self) -> None:
-        """The memory makes everything that begins before this cycle; stores and fetches take its answers."""
-        dram.advance_all(self.memory, self.now())
-        while self.store_open:
-            handle, issued, index, last = self.store_open[0]
-            admitted = int(self.answers[handle, A_ADMITTED])
-            if admitted < 0:
-                break
-            self.store_open.popleft()
-            accepted = max(self.core_cycle(admitted), issued)
-            self.store_accepted.append(accepted)
-            self.store_answer = max(self.store_answer, accepted)
-            self.progress_at = max(self.progress_at, accepted)
-            if last:
-                self.finish(Unit.STORE, index, self.store_answer + 1)
+        self.charged = np.zeros((len(Unit), len(Cause)), np.int64)
+        self.empty = np.zeros((len(Unit), len(Cause)), np.int64)
+        """Cycles with an empty queue: whether they are the last is not known before the next dispatch."""
 
     def finish(self, unit: Unit, index: int, end: int) -> None:
         self.end[index] = end
-        self.to_post[unit].append((index, int(self.decoded.post[index])))
-        self.progress_at = max(self.progress_at, end)
+        self.to_post[unit].append([index, int(self.decoded.post[index])])
 
-    def step_posts(self) -> None:
-        for unit in UNITS:
-            queue = self.to_post[unit]
-            while queue and self.end[queue[0][0]] <= self.cycle:
-                index, mask = queue[0]
-                for target in UNITS:
-                    if (
-                        mask >> target & 1
-                        and self.semaphores[unit, target] < self.chip.core.control.semaphore_limit
-                    ):
-                        self.semaphores[unit, target] += 1
-                        mask &= ~(1 << target)
-                        self.progress_at = max(self.progress_at, self.cycle)
-                queue[0] = (index, mask)
-                if mask:
-                    break
-                queue.popleft()
+    def is_due(self, unit: Unit) -> bool:
+        """Whether an instruction has ended and not made all its posts."""
+        return bool(self.to_post[unit]) and self.end[self.to_post[unit][0][0]] <= self.cycle
 
-    def stalled(self, unit: Unit) -> bool:
-        queue = self.to_post[unit]
-        return bool(queue) and self.end[queue[0][0]] <= self.cycle
+    def step_posts(self, unit: Unit) -> None:
+        """Post for the oldest instruction that has ended, as far as there is room."""
+        if not self.is_due(unit):
+            return
+        oldest = self.to_post[unit][0]
+        for target in UNITS:
+            if oldest[1] >> target & 1 and self.semaphores[unit, target] < self.control.semaphore_limit:
+                self.semaphores[unit, target] += 1
+                oldest[1] &= ~(1 << target)
+                self.progress_at = self.cycle
+        if not oldest[1]:
+            self.to_post[unit].popleft()
 
-    def step_dispatch(self) -> Cause:
-        """Dispatch at most one instruction; say what dispatch does, for units whose queue is empty."""
-        index = self.dispatched
-        if index == len(self.decoded):
-            return Cause.END
+    def step_fetch_answers(self) -> None:
+        """Take bursts in the order of the requests."""
         while self.fetches:
-            size, handle, issued = self.fetches[0]
-            arrival = self.read_answer(handle, issued)
+            size, request = self.fetches[0]
+            arrival = self.memory.read_answer(request)
             if not 0 <= arrival <= self.cycle:
-                break
-            self.last_arrival = max(self.last_arrival, arrival)
-            self.arrived += size
+                return
+            self.words += [self.cycle + FETCH_LATENCY_CYCLES] * (size // CODE_WORD_BYTES)
             self.fetches.popleft()
-        if self.arrived < self.ends_at[index]:
-            return Cause.FETCH
-        queue = self.queues[Unit(int(self.decoded.unit[index]))]
-        if len(queue) < self.chip.core.control.queue_depth:
-            queue.append(index)
-            self.dispatch[index] = self.cycle
-            self.dispatched += 1
-            self.progress_at = max(self.progress_at, self.cycle)
-        return Cause.DISPATCH
 
-    def unit_free(self, unit: Unit) -> bool:
+    def step_decode(self) -> None:
+        """Dispatch what is offered, if its queue has room, and take a word, if there is a place for it."""
+        has_word = self.taken_words < len(self.words) and self.words[self.taken_words] <= self.cycle
+        self.starved = not self.offered and not has_word
+        if self.offered:
+            index = self.dispatched
+            queue = self.queues[Unit(int(self.decoded.unit[index]))]
+            if len(queue) == self.control.queue_depth:
+                return
+            queue.append(index)
+            self.dispatch[index] = self.progress_at = self.cycle
+            self.dispatched += 1
+            self.offered = False
+        if has_word:
+            self.taken_words += 1
+            self.progress_at = self.cycle
+            self.offered = self.taken_words * CODE_WORD_BYTES == self.ends_at[self.dispatched]
+
+    def step_fetch_request(self) -> None:
+        """Ask for a burst, if it does not lie too far beyond what was dispatched before this cycle."""
+        limit = self.dispatched_bytes + self.control.fetch_buffer_bytes
+        self.dispatched_bytes = self.ends_at[self.dispatched - 1] if self.dispatched else 0
+        if self.fetched == len(self.code):
+            return
+        number = (self.code_address + self.fetched) // self.burst_bytes
+        behind = min(len(self.code), (number + 1) * self.burst_bytes - self.code_address)
+        if behind > limit:
+            return
+        request = self.memory.send(FETCH_PORT, number, 0, self.cycle)
+        self.fetches.append((behind - self.fetched, request))
+        self.fetched = behind
+
+    def has_head(self, unit: Unit) -> bool:
+        """Whether the unit sees the oldest entry of its queue."""
+        if not self.queues[unit]:
+            return False
+        seen = self.dispatch[self.queues[unit][0]] + QUEUE_LATENCY_CYCLES
+        return max(seen, self.last_start[unit] + 1) <= self.cycle
+
+    def missing(self, unit: Unit) -> list[Unit]:
+        """The units whose post the head of the queue lacks."""
+        if not self.has_head(unit):
+            return []
+        wait = int(self.decoded.wait[self.queues[unit][0]])
+        return [source for source in UNITS if wait >> source & 1 and not self.semaphores[source, unit]]
+
+    def is_ready(self, unit: Unit) -> bool:
         match unit:
             case Unit.LOAD:
-                return self.load_issue is None and self.cycle >= self.load_issue_after and not self.fill_beats
+                return self.load.ready(self.cycle)
             case Unit.STORE:
-                return self.store is None
+                return self.store.ready()
             case Unit.MATRIX:
                 return self.cycle >= self.loader_free
             case Unit.VECTOR:
                 return self.cycle >= self.vector_free
 
     def step_start(self, unit: Unit) -> None:
-        queue = self.queues[unit]
-        if not queue or not self.unit_free(unit) or self.stalled(unit):
+        if not self.has_head(unit) or not self.is_ready(unit) or self.is_due(unit) or self.missing(unit):
             return
-        index = queue[0]
-        sources = [source for source in UNITS if int(self.decoded.wait[index]) >> source & 1]
-        if any(self.semaphores[source, unit] == 0 for source in sources):
-            return
-        for source in sources:
-            self.semaphores[source, unit] -= 1
-        queue.popleft()
-        self.remaining[unit] -= 1
-        self.start[index] = self.cycle
-        self.progress_at = max(self.progress_at, self.cycle)
+        index = self.queues[unit].popleft()
+        for source in UNITS:
+            self.semaphores[source, unit] -= int(self.decoded.wait[index]) >> source & 1
+        self.start[index] = self.last_start[unit] = self.cycle
+        self.active[unit].append(index)
         self.begin(unit, index)
 
     def begin(self, unit: Unit, index: int) -> None:
@@ -312,204 +233,51 @@ class SteppedModel:
                 self.chip.core.matrix, self.cycle, self.loader_free, self.stream_free, preloads, stream
             )
             self.finish(unit, index, end)
-        elif record["opcode"] == Opcode.FILL:
-            self.fill_beats = len(runs_of(record)) * -(-int(record["run_bytes"]) // self.width)
-            self.load_moving.append((index, None, True))
         else:
-            bursts = bursts_of(record, self.burst_bytes)
-            self.bursts[index] = len(bursts)
-            job = Job(index, bursts)
-            if record["opcode"] == Opcode.EXPAND:
-                table = not record["flags"] & FLAG_KEEP_CODE
-                cycles = expand_cycles(self.chip.core.dma, int(record["run_bytes"]), table)
-                self.decoders.append((index, cycles))
-            if unit == Unit.LOAD:
-                self.load_issue = job
-            else:
-                self.store = job
-                self.store_run_left = deque([int(record["run_bytes"])] * len(runs_of(record)))
+            engine = self.load if unit == Unit.LOAD else self.store
+            self.bursts[index] = engine.begin(index, record)
 
-    def step_load_requests(self) -> None:
-        for _ in range(self.requests):
-            job, slots = self.load_issue, self.chip.core.dma.outstanding
-            if job is None:
-                return
-            if len(self.load_left) < self.load_issued - slots + 1:
-                return
-            if self.load_issued >= slots and self.load_left[self.load_issued - slots] >= self.cycle:
-                return
-            burst = job.bursts.popleft()
-            burst.handle, burst.issued = self.ask(LOAD_PORT, burst.number, 0), self.cycle
-            self.load_issued += 1
-            self.busy[Unit.LOAD].add(self.cycle)
-            self.progress_at = max(self.progress_at, self.cycle)
-            self.load_moving.append((job.index, burst, not job.bursts))
-            if not job.bursts:
-                self.load_issue, self.load_issue_after = None, self.cycle + 1
-                return
-
-    def step_load_mover(self) -> None:
-        """One beat of up to `width` bytes of one run; bytes short of a beat go to a register."""
-        beaten = False
-        self.step_decoder()
-        if self.decoder_lags:
-            self.busy[Unit.LOAD].add(self.cycle)
-            self.end_expand()
-            return
-        while self.load_moving:
-            index, burst, last = self.load_moving[0]
-            if burst is None:
-                if not beaten:
-                    self.fill_beats -= 1
-                    self.busy[Unit.LOAD].add(self.cycle)
-                    if self.fill_beats == 0:
-                        self.load_moving.popleft()
-                        self.finish(Unit.LOAD, index, self.cycle + 1)
-                return
-            if burst.arrival < 0:
-                arrival = self.read_answer(burst.handle, burst.issued)
-                if arrival < 0:
-                    return
-                self.load_answered = burst.arrival = max(arrival, self.load_answered)
-            if burst.arrival > self.cycle:
-                return
-            size, run_ends = burst.pieces[0]
-            here = self.register + size
-            if not beaten and (here >= self.width or run_ends):
-                beaten = True
-                self.busy[Unit.LOAD].add(self.cycle)
-                size = max(0, here - self.width)
-                self.register = 0
-                if size == 0 or (size < self.width and not run_ends):
-                    self.register = size
-                    burst.pieces.pop(0)
-                else:
-                    burst.pieces[0] = (size, run_ends)
-            elif not beaten:
-                self.register = here
-                burst.pieces.pop(0)
-            else:
-                return
-            if burst.pieces:
-                if beaten:
-                    return
-                continue
-            self.load_left.append(self.cycle)
-            self.load_moving.popleft()
-            if last and self.decoders and self.decoders[0][0] == index:
-                self.end_expand()
-            elif last:
-                self.finish(Unit.LOAD, index, self.cycle + 1)
-            if beaten:
-                return
-
-    def step_decoder(self) -> None:
-        """A cycle of the decoder, once the mover is free of earlier instructions."""
-        if self.decoders and not (self.load_moving and self.load_moving[0][0] < self.decoders[0][0]):
-            index, left = self.decoders[0]
-            self.decoders[0] = (index, left - 1)
-            self.progress_at = max(self.progress_at, self.cycle)
-
-    def end_expand(self) -> None:
-        """The bytes are in; the instruction ends with its decoder."""
-        index, left = self.decoders[0]
-        self.decoder_lags = left > 0
-        if left <= 0:
-            self.decoders.popleft()
-            self.finish(Unit.LOAD, index, self.cycle + 1)
-
-    def step_store_requests(self) -> None:
-        for _ in range(self.requests):
-            if not self.store_gathered or self.store_gathered[0][0] > self.cycle:
-                return
-            _, burst, last = self.store_gathered.popleft()
-            assert self.store is not None
-            handle = self.ask(STORE_PORT, burst.number, 1)
-            self.store_open.append((handle, self.cycle, self.store.index, last))
-            self.busy[Unit.STORE].add(self.cycle)
-            self.progress_at = max(self.progress_at, self.cycle)
-            if last:
-                self.store = None
-                return
-
-    def store_slot_free(self) -> bool:
-        earlier = self.store_begun - self.chip.core.dma.outstanding
-        if earlier < 0:
-            return True
-        return earlier < len(self.store_accepted) and self.store_accepted[earlier] < self.cycle
-
-    def step_store_mover(self) -> None:
-        """One beat of up to `width` bytes of one run; its bytes go to bursts that have a slot."""
-        job, beaten = self.store, False
-        while job is not None and job.bursts and self.store_slot_free():
-            burst = job.bursts[0]
-            size, run_ends = burst.pieces[0]
-            if self.store_register < size:
-                if beaten:
-                    return
-                beat = min(self.width, self.store_run_left[0])
-                self.store_run_left[0] -= beat
-                self.store_register += beat
-                self.busy[Unit.STORE].add(self.cycle)
-            beaten = True
-            if self.store_register < size:
-                burst.pieces[0] = (size - self.store_register, run_ends)
-                self.store_register = 0
-                return
-            self.store_register -= size
-            burst.pieces.pop(0)
-            if run_ends:
-                self.store_run_left.popleft()
-            if not burst.pieces:
-                job.bursts.popleft()
-                self.store_begun += 1
-                self.store_gathered.append((self.cycle + 1, burst, not job.bursts))
-
-    def step_fetch(self) -> None:
-        if self.fetched == len(self.code):
-            return
-        address = (self.code_address + self.fetched) // self.burst_bytes * self.burst_bytes
-        behind = min(len(self.code), address + self.burst_bytes - self.code_address)
-        gone = self.dispatched
-        if gone and self.dispatch[gone - 1] == self.cycle:
-            gone -= 1
-        consumed = self.ends_at[gone - 1] if gone else 0
-        if behind - consumed > self.chip.core.control.fetch_buffer_bytes:
-            return
-        handle = self.ask(FETCH_PORT, address // self.burst_bytes, 0)
-        self.fetches.append((behind - self.fetched, handle, self.cycle))
-        self.fetched = behind
-        self.progress_at = max(self.progress_at, self.cycle)
-
-    def idle_cause(self, unit: Unit, dispatching: Cause, waiting: Unit | None) -> Cause:
-        if self.stalled(unit):
-            return Cause.FULL_COUNTER
-        if waiting is not None:
-            return Cause(Cause.WAIT_LOAD + waiting)
-        return Cause.END if self.remaining[unit] == 0 else dispatching
-
-    def head_waits_for(self, unit: Unit) -> Unit | None:
-        """The lowest unit whose post the head of the queue lacks."""
-        if not self.queues[unit]:
-            return None
-        wait = int(self.decoded.wait[self.queues[unit][0]])
-        return next((s for s in UNITS if wait >> s & 1 and self.semaphores[s, unit] == 0), None)
+    def charge(self, unit: Unit, waits: Unit | None, is_empty: bool) -> None:
+        """Give this cycle of the unit its cause."""
+        active = self.active[unit]
+        while active and 0 <= self.end[active[0]] <= self.cycle:
+            active.popleft()
+        if active:
+            moves = {Unit.LOAD: self.load.moves, Unit.STORE: self.store.moves}
+            self.charged[unit, Cause.BUSY if moves.get(unit, True) else Cause.DRAM] += 1
+            self.progress_at = self.cycle
+        elif self.is_due(unit):
+            self.charged[unit, Cause.FULL_COUNTER] += 1
+        elif is_empty:
+            self.empty[unit, Cause.FETCH if self.starved else Cause.DISPATCH] += 1
+        else:
+            assert waits is not None, f"{unit.name} has something to do in cycle {self.cycle} and does not"
+            self.charged[unit, Cause.WAIT_LOAD + waits] += 1
 
     def step(self) -> None:
-        self.step_memory()
-        self.step_posts()
-        dispatching = self.step_dispatch()
-        waiting = {unit: self.head_waits_for(unit) for unit in UNITS}
+        self.memory.step(self.cycle)
+        self.load.take_answers(self.cycle)
+        self.store.accept()
+        self.step_fetch_answers()
+        for unit in UNITS:
+            self.step_posts(unit)
+        self.step_decode()
+        is_empty = {unit: not self.has_head(unit) for unit in UNITS}
+        waits = {unit: next(iter(self.missing(unit)), None) for unit in UNITS}
         for unit in (Unit.LOAD, Unit.MATRIX, Unit.VECTOR):
             self.step_start(unit)
-        self.step_load_requests()
-        self.step_store_requests()
+        self.load.request(self.cycle)
+        self.store.request(self.cycle)
         self.step_start(Unit.STORE)
-        self.step_fetch()
-        self.step_load_mover()
-        self.step_store_mover()
+        self.step_fetch_request()
+        self.memory.take_requests(self.cycle)
+        self.load.move(self.cycle)
+        self.store.move(self.cycle)
         for unit in UNITS:
-            self.log[unit].append(self.idle_cause(unit, dispatching, waiting[unit]))
+            if not is_empty[unit]:
+                self.charged[unit] += self.empty[unit]
+                self.empty[unit] = 0
+            self.charge(unit, waits[unit], is_empty[unit])
         self.cycle += 1
 
     def finished(self) -> bool:
@@ -521,28 +289,10 @@ class SteppedModel:
         """Step to the end; False for a deadlock."""
         while not self.finished():
             self.step()
-            if self.load_moving or self.store_open or self.fetches:
-                self.progress_at = max(self.progress_at, self.cycle)
+            if self.fetches:
+                self.progress_at = self.cycle
             if self.cycle > self.progress_at + PATIENCE:
                 return False
-        drained = self.core_cycle(int(dram.finish(self.memory)))
-        arrivals = [self.read_answer(handle, issued) for _, handle, issued in self.fetches]
-        self.total = max([self.cycle - 1, *self.end, self.last_arrival, *arrivals, drained])
+        self.charged[:, Cause.END] = self.empty.sum(axis=1)
+        self.total = self.cycle
         return True
-
-    def causes(self) -> np.ndarray:
-        """[unit][Cause] cycles, by looking at each cycle."""
-        table = np.zeros((len(Unit), len(Cause)), np.int64)
-        for unit in UNITS:
-            active = np.zeros(self.total, bool)
-            for index in np.flatnonzero(self.decoded.unit == unit):
-                active[self.start[index] : self.end[index]] = True
-            for cycle in range(self.total):
-                if not active[cycle]:
-                    cause = self.log[unit][cycle] if cycle < len(self.log[unit]) else Cause.END
-                elif unit in (Unit.LOAD, Unit.STORE) and cycle not in self.busy[unit]:
-                    cause = Cause.DRAM
-                else:
-                    cause = Cause.BUSY
-                table[unit, cause] += 1
-        return table

@@ -48,37 +48,72 @@ def test_empty_program_takes_no_cycles() -> None:
     assert (timing.cycles, timing.macs, timing.utilisation) == (0, 0, 0.0)
 
 
-def fetched(code: bytes) -> int:
-    """Cycle at which a short program is there: its bursts, one after the other, then 20 + 3 cycles."""
-    return 32 * -(-len(code) // 32) + 23
+def first_word(code: bytes) -> int:
+    """Cycle in which the words of the last burst of an instruction can be decoded.
+
+    Its bursts come one after the other, then 20 + 3 cycles pass, and 2 from the bus to the decoder.
+    """
+    return 32 * -(-len(code) // 32) + 23 + 2
+
+
+def decoded_at(code: bytes) -> int:
+    """Cycle in which an instruction is dispatched: the words of its last burst go in one a cycle."""
+    return first_word(code) + (len(code) - 1) % 32 // 4 + 1
 
 
 def test_one_load_by_hand() -> None:
-    # Requests in the first two cycles; the channel is busy 32 and 64 cycles from then; data 23 later, at 55
-    # and 87; two beats each.
+    # Requests in the first two cycles are on the bus at 2 and 3; the channel is busy to 34 and 66; data 23
+    # later, at 57 and 89, and 4 more to SRAM, where each burst takes two beats: 61, 62, 93, 94.
     code = program((Opcode.LOAD, transfer()))
-    ready, timing = fetched(code), simulate(code, CHIP)
+    assert len(code) <= 32
+    ready, timing = decoded_at(code), simulate(code, CHIP)
+    start, end = ready + 2, ready + 2 + 95
     assert timing.dispatch.tolist() == [ready]
-    assert timing.start.tolist() == [ready]
-    assert timing.end.tolist() == [ready + 89]
-    assert timing.cycles == ready + 89
+    assert timing.start.tolist() == [start]
+    assert timing.end.tolist() == [end]
+    assert timing.cycles == end + 1
     load = timing.causes[Unit.LOAD]
-    assert load[Cause.FETCH] == ready
+    # Without words to the first, and again between dispatch and start, when there are none any more.
+    assert load[Cause.FETCH] == first_word(code) + 1
+    assert load[Cause.DISPATCH] == len(code) // 4 + 1
     assert load[Cause.BUSY] == 2 + 4
-    assert load[Cause.DRAM] == 89 - 6
-    assert timing.causes[Unit.VECTOR, Cause.END] == ready + 89
+    assert load[Cause.DRAM] == 95 - 6
+    assert load[Cause.END] == 1
+    assert timing.causes[Unit.VECTOR, Cause.END] == end + 1
     assert (timing.load_bytes, timing.store_bytes) == (64, 0)
-    assert timing.fetch_bytes == ready - 23
+    assert timing.fetch_bytes == 32
 
 
 def test_one_store_by_hand() -> None:
-    # Beats in cycles 0, 1 fill the first burst, 2, 3 the second; requests at 2 and 4 are accepted at once, so
-    # the end is 5. The channel writes from 2 to 34 and to 66.
+    # Beats in cycles 0, 1 fill the first burst, 2, 3 the second; requests at 2 and 4 are on the bus at 5 and
+    # 7 and accepted at once, with responses at 6 and 8. What the channel writes after that, nobody waits for.
     code = program((Opcode.STORE, transfer()))
-    ready, timing = fetched(code), simulate(code, CHIP)
-    assert (timing.start.tolist(), timing.end.tolist(), timing.cycles) == ([ready], [ready + 5], ready + 66)
+    start, timing = decoded_at(code) + 2, simulate(code, CHIP)
+    assert (timing.start.tolist(), timing.end.tolist(), timing.cycles) == ([start], [start + 9], start + 10)
     assert timing.causes[Unit.STORE, Cause.BUSY] == 5
+    assert timing.causes[Unit.STORE, Cause.DRAM] == 4
     assert timing.store_bytes == 64
+    assert timing.dram.writes == 2
+
+
+def test_runs_in_the_burst_at_hand_cost_the_requests_a_cycle_each() -> None:
+    # 32 runs of 2 bytes: requests at 0 and 16, each with 15 more runs in its burst; the next LOAD is at 32.
+    runs = transfer(run_bytes=2, count_1=32, dram_stride_1=2)
+    code = program((Opcode.LOAD, runs), (Opcode.LOAD, transfer()))
+    timing = simulate(code, small_chip(standard="FLAT:64000"))
+    assert timing.dispatch[1] < timing.dispatch[0] + 32
+    assert timing.start[1] == timing.start[0] + 32
+    # Two requests in a cycle exist in no gates, and pass over such runs at once.
+    timing = simulate(code, small_chip(standard="FLAT:64000", bytes_per_cycle=64))
+    assert timing.start[1] == timing.dispatch[1] + 2
+
+
+def test_words_are_decoded_one_a_cycle() -> None:
+    # All of the code is there long before it is dispatched: behind the first TABLE, each takes its two words.
+    code = program(*[(Opcode.TABLE, {})] * 40)
+    timing = simulate(code, small_chip(standard="FLAT:64000", queue_depth=64, semaphore_limit=65))
+    assert np.diff(timing.dispatch).tolist() == [len(code) // 40 // 4] * 39
+    assert timing.cycles == timing.end[-1] + 1
 
 
 def test_fill_takes_its_beats_and_no_dram() -> None:
@@ -113,7 +148,7 @@ def test_semaphore_wait_is_charged_to_the_poster() -> None:
     timing = simulate(code, CHIP)
     assert timing.start[1] == timing.end[0]
     vector = timing.causes[Unit.VECTOR]
-    assert vector[Cause.WAIT_LOAD] == timing.end[0] - timing.dispatch[1]
+    assert vector[Cause.WAIT_LOAD] == timing.end[0] - (timing.dispatch[1] + 2)
 
 
 def test_runs_in_one_burst_are_fetched_once() -> None:
@@ -137,9 +172,9 @@ def test_wide_engine_makes_several_requests_in_a_cycle() -> None:
 
 
 def test_outstanding_bounds_the_bandwidth() -> None:
-    # One burst in flight: each of 64 takes its latency, 1 + 32 + 20 + 3 cycles and two beats.
+    # One burst in flight: each of 64 takes 2 cycles to the bus, 32 + 20 + 3 back, 4 to SRAM, and two beats.
     timing = simulate(program((Opcode.LOAD, transfer(run_bytes=2048))), small_chip(outstanding=1))
-    assert timing.end[0] - timing.start[0] == pytest.approx(64 * (32 + 20 + 3 + 2), abs=64)
+    assert timing.end[0] - timing.start[0] == 64 * (2 + 32 + 20 + 3 + 4 + 2)
 
 
 def test_head_of_line_blocking_in_dispatch() -> None:
@@ -316,6 +351,11 @@ def test_refuses(opcode: Opcode, fields: dict[str, Any], message: str) -> None:
 def test_refuses_code_outside_dram() -> None:
     with pytest.raises(VerifyError, match=r"code of \d+ bytes at DRAM address 16777216 leaves DRAM"):
         simulate(program((Opcode.TABLE, {})), CHIP, code_address=1 << 24)
+
+
+def test_refuses_code_that_does_not_begin_with_a_word() -> None:
+    with pytest.raises(VerifyError, match="code at DRAM address 6; allowed: multiples of 4"):
+        simulate(program((Opcode.TABLE, {})), CHIP, code_address=6)
 
 
 def test_refuses_bytes_that_are_no_code() -> None:

@@ -83,9 +83,7 @@ def spread(shape: Shape, count: int) -> Bursts:
     pseudo, rest = rest % shape.pseudo_channels, rest // shape.pseudo_channels
     column, rest = rest % shape.columns, rest // shape.columns
     pair, row = rest % (shape.groups // 2), rest // (shape.groups // 2)
-    return (
-        row * shape.row_step + (2 * pair + group) * shape.group_step + pseudo * shape.columns + column
-    )
+    return row * shape.row_step + (2 * pair + group) * shape.group_step + pseudo * shape.columns + column
 
 
 def _draw(seed: int, below: int, count: int) -> Bursts:

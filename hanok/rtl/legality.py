@@ -1,0 +1,150 @@
+"""What is wrong with a decoded instruction, before it goes to its unit: lengths, codes, first addresses.
+
+Where its loops lead is found on the way: an access outside of a memory stops the core (`core.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from amaranth.hdl import Const, Module, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from hanok.isa import Destination, Operand, Reduction, Source, Step
+from hanok.isa.faults import Fault
+from hanok.isa.table import (
+    FLAG_ACCUMULATE,
+    FLAG_BIAS,
+    FLAG_REDUCE_INNER,
+    VECTOR,
+    VECTOR_STEPS,
+    VECTOR_TABLE,
+    Opcode,
+    Unit,
+)
+from hanok.machine.chip import Core
+from hanok.rtl.decode import DECODED, HEAD
+from hanok.rtl.registers import CAUSE_BITS
+
+Finding = tuple[Fault, Any]
+"""A fault, and the value that is not 0 where the instruction has it."""
+TABLE_BYTES = 1024
+SIGN_BIT = 31
+
+
+class Legality(wiring.Component):
+    """`cause` of the instruction `decoded`, in the same cycle; `NONE` where it may go to its unit."""
+
+    def __init__(self, core: Core) -> None:
+        super().__init__({"decoded": In(DECODED), "cause": Out(CAUSE_BITS)})
+        self._core = core
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        records = self.decoded.records
+        findings = {
+            Unit.LOAD: [*self._masks(Unit.LOAD), *self._dma(records.load)],
+            Unit.STORE: [*self._masks(Unit.STORE), *self._dma(records.store)],
+            Unit.MATRIX: [*self._masks(Unit.MATRIX), *self._matrix(records.matrix)],
+            Unit.VECTOR: [*self._masks(Unit.VECTOR)],
+        }
+        with m.Switch(self.decoded.unit):
+            for unit, found in findings.items():
+                with m.Case(unit):
+                    self._report(m, found)
+                    if unit is Unit.VECTOR:
+                        with m.If(self._head(unit).opcode == Opcode.TABLE):
+                            self._report(m, self._table(records.vector[VECTOR_TABLE.name]))
+                        with m.Else():
+                            self._report(m, self._chain(records.vector[VECTOR.name]))
+        return m
+
+    def _report(self, m: Module, findings: list[Finding] | Iterator[Finding]) -> None:
+        """The first finding counts."""
+        for fault, found in reversed(list(findings)):
+            with m.If(found):
+                m.d.comb += self.cause.eq(fault)
+
+    def _head(self, unit: Unit) -> Any:
+        bits = Value.cast(self.decoded.records[unit.name.lower()])
+        return data.View(HEAD, bits[: HEAD.size])
+
+    def _masks(self, unit: Unit) -> Iterator[Finding]:
+        head = self._head(unit)
+        yield Fault.NO_SUCH_UNIT, (head.wait | head.post)[int(unit)]
+
+    def _dma(self, record: Any) -> Iterator[Finding]:
+        core = self._core
+        if not core.dma.expand_lanes:
+            yield Fault.ILLEGAL_OPCODE, record.opcode == Opcode.EXPAND
+        yield from self._lengths(record, ("run_bytes", "count_1", "count_2", "count_3"))
+        yield self._inside(record.sram_address, core.sram.total_bytes)
+
+    def _matrix(self, record: Any) -> Iterator[Finding]:
+        matrix, sram = self._core.matrix, self._core.sram.total_bytes
+        rows = matrix.accumulator_banks * matrix.accumulator_rows
+        lengths = ("out_height", "out_width", "taps_y", "taps_x", "tap_bytes", "blocks", "last_columns")
+        yield from self._lengths(record, lengths)
+        depthwise = record.opcode == Opcode.DEPTHWISE
+        yield Fault.NO_SUCH_VALUE, (record.flags & FLAG_BIAS).any() & (record.flags & FLAG_ACCUMULATE).any()
+        yield Fault.NO_SUCH_VALUE, (record.out_height > rows) | (record.out_width > rows)
+        yield Fault.NO_SUCH_VALUE, record.last_columns > matrix.columns
+        yield Fault.NO_SUCH_VALUE, (record.tap_bytes > sram) | (depthwise & (record.tap_bytes != 1))
+        yield Fault.ZERO_LENGTH, depthwise & (record.pixel_pitch == 0)
+        yield self._inside(record.accumulator_row, rows)
+        yield self._inside(record.weight_address, sram)
+        yield Fault.NO_SUCH_BYTE, (record.flags & FLAG_BIAS).any() & (record.bias_address >= sram)
+
+    def _chain(self, record: Any) -> Iterator[Finding]:
+        sram = self._core.sram.total_bytes
+        lengths = ("outer_2", "outer_1", "outer_0", "reduce_1", "reduce_0", "inner")
+        yield from self._lengths(record, lengths)
+        for name in ("outer_2", "outer_1", "outer_0", "inner"):
+            yield Fault.NO_SUCH_VALUE, record[name][SIGN_BIT]
+        none, folds = record.reduction == Reduction.NONE, (record.flags & FLAG_REDUCE_INNER).any()
+        yield Fault.NO_SUCH_VALUE, record.reduction > max(Reduction)
+        yield Fault.NO_SUCH_VALUE, none & (folds | (record.reduce_1 != 1) | (record.reduce_0 != 1))
+        yield Fault.NO_SUCH_VALUE, (record.kind_0 == Source.NONE) | (record.kind_0 > max(Source))
+        for name in ("kind_1", "kind_2"):
+            kind = record[name]
+            yield Fault.NO_SUCH_VALUE, (kind == Source.ACCUMULATOR) | (kind > max(Source))
+        yield Fault.NO_SUCH_VALUE, ~self._one_of(record.kind_out, [int(kind) for kind in Destination])
+        yield from self._result(record)
+        yield from self._steps(record)
+        yield Fault.NO_SUCH_BYTE, record.address_out >= sram
+        for name in ("1", "2"):
+            used = record[f"kind_{name}"] != Source.NONE
+            yield Fault.NO_SUCH_BYTE, used & (record[f"address_{name}"] >= sram)
+
+    def _result(self, record: Any) -> Iterator[Finding]:
+        low, high = record.low_out, record.high_out
+        outside = (low < -128) | (high < low) | (high > 127)
+        yield Fault.NO_SUCH_VALUE, (record.kind_out == Destination.INT8) & outside
+
+    def _steps(self, record: Any) -> Iterator[Finding]:
+        yield Fault.NO_SUCH_VALUE, (record.steps > VECTOR_STEPS) | (record.steps_before > record.steps)
+        for number in range(VECTOR_STEPS):
+            made, step, operand = record.steps > number, record.step[number], record.operand[number]
+            immediate = (step == Step.FUSED_ADD) & (operand == Operand.IMMEDIATE)
+            wrong = (step > max(Step)) | (operand > max(Operand)) | immediate
+            for source, name in ((Operand.SOURCE_1, "kind_1"), (Operand.SOURCE_2, "kind_2")):
+                wrong |= (operand == source) & (record[name] == Source.NONE)
+            yield Fault.NO_SUCH_VALUE, made & wrong
+
+    def _table(self, record: Any) -> Iterator[Finding]:
+        yield self._inside(record.address, self._core.sram.total_bytes - TABLE_BYTES + 1)
+
+    def _lengths(self, record: Any, names: tuple[str, ...]) -> Iterator[Finding]:
+        for name in names:
+            yield Fault.ZERO_LENGTH, record[name] == 0
+
+    def _inside(self, place: Any, limit: int) -> Finding:
+        return Fault.NO_SUCH_BYTE, place >= limit
+
+    def _one_of(self, value: Any, codes: list[int]) -> Any:
+        found: Any = Const(0)
+        for code in codes:
+            found |= value == code
+        return found

@@ -1,0 +1,147 @@
+"""Corrupt programs in gates: the core stops, says why as the emulator does, and changes nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hanok.errors import ProgramError, VerifyError
+from hanok.isa import Opcode, decode, encode
+from hanok.isa.faults import Fault
+from hanok.machine import Chip
+from hanok.simulator import emulate
+from tests.rtl.core_programs import CODE_ADDRESS, HALF, memory_image
+from tests.rtl.test_core import assert_equal, bench_of, small_chip
+
+GOOD: dict[Opcode, dict[str, Any]] = {
+    Opcode.LOAD: {"run_bytes": 64, "count_1": 1, "count_2": 1, "count_3": 1},
+    Opcode.STORE: {"run_bytes": 64, "count_1": 1, "count_2": 1, "count_3": 1, "dram_address": HALF},
+    Opcode.FILL: {"run_bytes": 16, "count_1": 2, "count_2": 1, "count_3": 1, "sram_stride_1": 32},
+    Opcode.CONV: {
+        "out_height": 2, "out_width": 2, "taps_y": 1, "taps_x": 1, "tap_bytes": 4, "blocks": 1,
+        "last_columns": 3, "weight_address": 1024, "x_stride": 4, "row_pitch": 8, "y_stride": 1,
+        "y_limit": 2, "x_limit": 8, "pixel_pitch": 4,
+    },
+    Opcode.CHAIN: {
+        "outer_2": 1, "outer_1": 1, "outer_0": 1, "reduce_1": 1, "reduce_0": 1, "inner": 8, "kind_0": 2,
+        "kind_out": 2, "scale_0": 1.0, "stride_inner": 1, "y_limit": 1, "x_limit": 1, "address_out": 512,
+        "strides_out": [0, 0, 0, 1], "low_out": -128, "high_out": 127,
+    },
+    Opcode.TABLE: {"address": 2048},
+}  # fmt: skip
+DEPTHWISE = {**GOOD[Opcode.CONV], "tap_bytes": 1, "last_columns": 4, "x_stride": 4}
+SRAM = 16 * 512
+
+
+def program(opcode: Opcode, **changes: Any) -> bytes:
+    """A load, the instruction with its changes, and a store of what must not be seen."""
+    first = encode(Opcode.LOAD, {**GOOD[Opcode.LOAD], "post": 0})
+    last = encode(Opcode.STORE, {**GOOD[Opcode.STORE], "dram_address": HALF + 4096})
+    base = DEPTHWISE if opcode is Opcode.DEPTHWISE else GOOD[opcode]
+    return first + encode(opcode, {**base, **changes}) + last
+
+
+def in_the_middle(word: bytes) -> bytes:
+    """The same with a word that begins no instruction."""
+    first = encode(Opcode.LOAD, GOOD[Opcode.LOAD])
+    last = encode(Opcode.STORE, {**GOOD[Opcode.STORE], "dram_address": HALF + 4096})
+    return first + word + last
+
+
+BAD = [
+    (Fault.ZERO_LENGTH, program(Opcode.LOAD, run_bytes=0)),
+    (Fault.ZERO_LENGTH, program(Opcode.STORE, count_2=0)),
+    (Fault.ZERO_LENGTH, program(Opcode.FILL, count_3=0)),
+    (Fault.ZERO_LENGTH, program(Opcode.CONV, taps_x=0)),
+    (Fault.ZERO_LENGTH, program(Opcode.CONV, out_height=0)),
+    (Fault.ZERO_LENGTH, program(Opcode.DEPTHWISE, pixel_pitch=0)),
+    (Fault.ZERO_LENGTH, program(Opcode.CHAIN, inner=0)),
+    (Fault.ZERO_LENGTH, program(Opcode.CHAIN, reduce_0=0)),
+    (Fault.NO_SUCH_VALUE, program(Opcode.CONV, last_columns=5)),
+    (Fault.NO_SUCH_VALUE, program(Opcode.CONV, tap_bytes=SRAM + 1)),
+    (Fault.NO_SUCH_VALUE, program(Opcode.CONV, flags=3)),
+    (Fault.NO_SUCH_VALUE, program(Opcode.CHAIN, steps=9)),
+    (Fault.NO_SUCH_VALUE, program(Opcode.CHAIN, kind_0=0)),
+    (Fault.NO_SUCH_VALUE, program(Opcode.CHAIN, kind_1=1)),
+    (Fault.NO_SUCH_VALUE, program(Opcode.CHAIN, reduction=4)),
+    (Fault.NO_SUCH_VALUE, program(Opcode.CHAIN, steps=1, step=[99] + 7 * [0])),
+    (Fault.NO_SUCH_VALUE, program(Opcode.CHAIN, steps=1, step=[1] + 7 * [0], operand=[1] + 7 * [0])),
+    (Fault.NO_SUCH_VALUE, program(Opcode.CHAIN, low_out=5, high_out=4)),
+    (Fault.NO_SUCH_BYTE, program(Opcode.LOAD, sram_address=SRAM)),
+    (Fault.NO_SUCH_BYTE, program(Opcode.LOAD, sram_address=(1 << 32) - 1)),
+    (Fault.NO_SUCH_BYTE, program(Opcode.STORE, sram_address=SRAM + 64)),
+    (Fault.NO_SUCH_BYTE, program(Opcode.CONV, weight_address=SRAM)),
+    (Fault.NO_SUCH_BYTE, program(Opcode.CONV, accumulator_row=256)),
+    (Fault.NO_SUCH_BYTE, program(Opcode.CHAIN, address_out=1 << 20)),
+    (Fault.NO_SUCH_BYTE, program(Opcode.TABLE, address=SRAM - 1020)),
+    (Fault.NO_SUCH_UNIT, program(Opcode.LOAD, wait=1)),
+    (Fault.NO_SUCH_UNIT, program(Opcode.CHAIN, post=8)),
+    (Fault.NO_SUCH_FLAG, program(Opcode.TABLE, flags=1)),
+    (Fault.ILLEGAL_OPCODE, in_the_middle(b"\xee\0\0\0")),
+    (Fault.CUT_SHORT, program(Opcode.LOAD)[:-4]),
+    (Fault.NO_SUCH_ADDRESS, program(Opcode.LOAD, dram_address=1 << 20)),
+    (Fault.NO_SUCH_ADDRESS, program(Opcode.STORE, dram_address=(1 << 20) - 32)),
+    (Fault.NO_SUCH_ADDRESS, program(Opcode.LOAD, dram_address=1 << 63)),
+    (Fault.BUS_ERROR, program(Opcode.LOAD, dram_address=(1 << 20) - 4096)),
+]
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"), BAD, ids=[f"{n}-{case[0].name.lower()}" for n, case in enumerate(BAD)]
+)
+def test_a_corrupt_program_stops_the_core_with_the_emulators_cause(fault: Fault, code: bytes) -> None:
+    chip = small_chip()
+    image = memory_image(np.random.default_rng(1), code)
+    with pytest.raises((ProgramError, VerifyError)) as found:
+        emulate(decode(code), chip, image.copy())
+    assert found.value.cause == fault
+    bench, seen = bench_of(chip), image.copy()
+    bench.renew()
+    run = bench.run(len(code), CODE_ADDRESS, seen, 20_000)
+    assert run.fault is fault
+    assert np.array_equal(seen[HALF + 4096 :], image[HALF + 4096 :]), "the store behind it changed nothing"
+    assert np.array_equal(seen[:HALF], image[:HALF])
+
+
+def test_the_core_runs_again_after_a_fault() -> None:
+    chip = small_chip()
+    code = BAD[0][1]
+    bench = bench_of(chip)
+    bench.renew()
+    bench.run(len(code), CODE_ADDRESS, memory_image(np.random.default_rng(1), code), 20_000)
+    good = _copy(chip)
+    image = memory_image(np.random.default_rng(2), good)
+    expected = image.copy()
+    emulate(decode(good), chip, expected)
+    run = bench.run(len(good), CODE_ADDRESS, image, 20_000)
+    assert run.fault is Fault.NONE
+    assert np.array_equal(image, expected)
+
+
+def test_the_offset_is_that_of_the_instruction() -> None:
+    chip = small_chip()
+    code = program(Opcode.CHAIN, inner=0)
+    bench = bench_of(chip)
+    bench.renew()
+    run = bench.run(len(code), CODE_ADDRESS, memory_image(np.random.default_rng(1), code), 20_000)
+    assert run.fault_offset == decode(code).offset_bytes[1]
+
+
+def test_code_that_is_no_whole_number_of_words() -> None:
+    chip = small_chip()
+    code = _copy(chip)
+    bench = bench_of(chip)
+    bench.renew()
+    run = bench.run(len(code) - 2, CODE_ADDRESS, memory_image(np.random.default_rng(1), code), 20_000)
+    assert run.fault is Fault.UNALIGNED_CODE
+    assert run.cycles == 0
+    assert_equal(chip, code, memory_image(np.random.default_rng(3), code), "after it")
+
+
+def _copy(chip: Chip) -> bytes:
+    """A load and a store that waits for it."""
+    whole = {"run_bytes": chip.core.sram.total_bytes, "count_1": 1, "count_2": 1, "count_3": 1}
+    first = encode(Opcode.LOAD, {**whole, "post": 2})
+    return first + encode(Opcode.STORE, {**whole, "wait": 1, "dram_address": HALF})

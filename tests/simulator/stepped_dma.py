@@ -1,0 +1,356 @@
+"""The memory, its buses and the two DMA engines of the stepped model, by the rules of docs/timing.md."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from hanok.dram import _kernels as dram
+from hanok.dram import get_standard, make_state
+from hanok.dram._layout import A_ADMITTED, A_COMPLETED, H_TCK_FS
+from hanok.dram.state import answers_of
+from hanok.isa import Opcode
+from hanok.isa.table import FLAG_KEEP_CODE
+from hanok.isa.timing import (
+    LOAD_ANSWER_STAGES,
+    LOAD_REQUEST_STAGES,
+    STORE_REQUEST_STAGES,
+    expand_cycles,
+)
+from hanok.machine import Chip
+from hanok.units import cycles_to_picoseconds, picoseconds_to_cycles
+
+RING = 1 << 14
+LOAD_PORT, STORE_PORT, FETCH_PORT = PORTS = range(3)
+Finish = Callable[[int, int], None]
+"""Takes an instruction and its end."""
+
+
+@dataclass
+class Request:
+    """A burst that is on its way to the memory, or there."""
+
+    number: int
+    kind: int
+    on_bus: int
+    handle: int = -1
+    arrival: int = -1
+
+
+class Memory:
+    """The DRAM, and a bus to it for each port; times are cycles of the core."""
+
+    def __init__(self, chip: Chip) -> None:
+        self.chip = chip
+        self.state = make_state(chip.memory, ports=len(PORTS), port_depth=RING, answers=4 * RING)
+        self.answers = answers_of(self.state)
+        self.tck_fs = int(self.state[H_TCK_FS])
+        self.burst_bytes = get_standard(chip.memory.standard).burst_bytes
+        self.asked = [0, 0, 0]
+        self.on_the_way: list[deque[Request]] = [deque() for _ in PORTS]
+
+    def core_cycle(self, memory_cycle: int) -> int:
+        picoseconds = -(-memory_cycle * self.tck_fs // 1000)
+        return picoseconds_to_cycles(picoseconds, self.chip.clock_mhz)
+
+    def edge(self, cycle: int) -> int:
+        """The memory's cycle in which a request that is on the bus in this cycle arrives."""
+        picoseconds = cycles_to_picoseconds(cycle, self.chip.clock_mhz)
+        return -(-picoseconds * 1000 // self.tck_fs)
+
+    def send(self, port: int, number: int, kind: int, on_bus: int) -> Request:
+        self.on_the_way[port].append(Request(number, kind, on_bus))
+        return self.on_the_way[port][-1]
+
+    def step(self, cycle: int) -> None:
+        """Make everything that begins before this cycle."""
+        dram.advance_all(self.state, self.edge(cycle))
+
+    def take_requests(self, cycle: int) -> None:
+        """Take what is on the buses in this cycle: load, store, fetch."""
+        for port, waiting in enumerate(self.on_the_way):
+            while waiting and waiting[0].on_bus <= cycle:
+                request = waiting.popleft()
+                request.handle = port * RING + self.asked[port] % RING
+                self.asked[port] += 1
+                address = request.number * self.burst_bytes
+                dram.request(self.state, port, request.handle, address, self.edge(cycle), request.kind)
+
+    def read_answer(self, request: Request) -> int:
+        """The cycle from which a read's data can be on the bus, or -1 while that is not known."""
+        if request.handle < 0 or self.answers[request.handle, A_COMPLETED] < 0:
+            return -1
+        completed = self.core_cycle(int(self.answers[request.handle, A_COMPLETED]))
+        return max(completed + self.chip.memory.latency_cycles, request.on_bus + 1)
+
+    def acceptance(self, request: Request) -> int:
+        """The cycle in which a write's response is on the bus, or -1 while that is not known."""
+        if request.handle < 0 or self.answers[request.handle, A_ADMITTED] < 0:
+            return -1
+        return max(self.core_cycle(int(self.answers[request.handle, A_ADMITTED])), request.on_bus + 1)
+
+
+@dataclass
+class Burst:
+    """Bytes of an aligned burst that an instruction moves: pieces are (bytes, run ends here).
+
+    `walked`: runs that lie wholly in it, but for the one that it begins with.
+    """
+
+    number: int
+    pieces: list[tuple[int, bool]]
+    walked: int = 0
+    request: Request | None = None
+
+
+def runs_of(record: np.void) -> list[int]:
+    first = int(record["dram_address"])
+    return [
+        first
+        + a * int(record["dram_stride_3"])
+        + b * int(record["dram_stride_2"])
+        + c * int(record["dram_stride_1"])
+        for a in range(int(record["count_3"]))
+        for b in range(int(record["count_2"]))
+        for c in range(int(record["count_1"]))
+    ]
+
+
+def bursts_of(record: np.void, burst_bytes: int) -> deque[Burst]:
+    bursts: deque[Burst] = deque()
+    for run in runs_of(record):
+        size = record["packed_bytes" if record["opcode"] == Opcode.EXPAND else "run_bytes"]
+        position, end = run, run + int(size)
+        while position < end:
+            number = position // burst_bytes
+            stop = min(end, (number + 1) * burst_bytes)
+            if not bursts or bursts[-1].number != number:
+                bursts.append(Burst(number, []))
+            elif (position, stop) == (run, end):
+                bursts[-1].walked += 1
+            bursts[-1].pieces.append((stop - position, stop == end))
+            position = stop
+    return bursts
+
+
+class LoadEngine:
+    """A cycle is `take_answers`, `begin`, `request`, `move`.
+
+    `moves`: it has made a request or a beat in this cycle.
+    """
+
+    def __init__(self, chip: Chip, memory: Memory, finish: Finish) -> None:
+        self.dma, self.memory, self.finish = chip.core.dma, memory, finish
+        self.width = self.dma.bytes_per_cycle
+        self.requests = max(1, self.width // memory.burst_bytes)
+        self.moves = False
+        self.issue: deque[Burst] = deque()
+        self.issuing = -1
+        self.issue_at = self.issued = self.fill_beats = self.register = 0
+        self.left: list[int] = []
+        self.coming: list[Request] = []
+        self.moving: deque[tuple[int, Burst | None, bool]] = deque()
+        self.decoders: deque[tuple[int, int]] = deque()
+        self.decoder_lags = False
+
+    def take_answers(self, cycle: int) -> None:
+        """The bus brings a burst in a cycle: of those that are due, the one that was requested first."""
+        due = [one for one in self.coming if 0 <= self.memory.read_answer(one) <= cycle]
+        for request in due[:1] if self.requests == 1 else due:
+            request.arrival = cycle
+            self.coming.remove(request)
+
+    def ready(self, cycle: int) -> bool:
+        return self.issuing < 0 and cycle >= self.issue_at and not self.fill_beats
+
+    def begin(self, index: int, record: np.void) -> int:
+        """Take an instruction; return how many bursts it has."""
+        if record["opcode"] == Opcode.FILL:
+            self.fill_beats = len(runs_of(record)) * -(-int(record["run_bytes"]) // self.width)
+            self.moving.append((index, None, True))
+            return 0
+        if record["opcode"] == Opcode.EXPAND:
+            table = not record["flags"] & FLAG_KEEP_CODE
+            self.decoders.append((index, expand_cycles(self.dma, int(record["run_bytes"]), table)))
+        self.issuing, self.issue = index, bursts_of(record, self.memory.burst_bytes)
+        return len(self.issue)
+
+    def request(self, cycle: int) -> None:
+        """Make requests, or pass over a run that the burst requested last holds."""
+        self.moves = cycle < self.issue_at
+        for _ in range(self.requests):
+            if self.issuing < 0 or cycle < self.issue_at:
+                return
+            before = self.issued - self.dma.outstanding
+            if before >= 0 and (len(self.left) <= before or self.left[before] >= cycle):
+                return
+            burst = self.issue.popleft()
+            burst.request = self.memory.send(LOAD_PORT, burst.number, 0, cycle + LOAD_REQUEST_STAGES)
+            self.coming.append(burst.request)
+            self.issued += 1
+            self.moves = True
+            self.moving.append((self.issuing, burst, not self.issue))
+            if self.requests == 1:
+                self.issue_at = cycle + 1 + burst.walked
+            if not self.issue:
+                self.issuing, self.issue_at = -1, max(self.issue_at, cycle + 1)
+
+    def _has_arrived(self, burst: Burst, cycle: int) -> bool:
+        """Whether a burst can go to SRAM: bursts do so in the order of the requests."""
+        assert burst.request is not None
+        return 0 <= burst.request.arrival <= cycle - LOAD_ANSWER_STAGES
+
+    def move(self, cycle: int) -> None:
+        """One beat of up to `width` bytes of one run; bytes short of a beat go to a register."""
+        beaten = False
+        self._step_decoder()
+        if self.decoder_lags:
+            self.moves = True
+            self._end_expand(cycle)
+            return
+        while self.moving:
+            index, burst, last = self.moving[0]
+            if burst is None:
+                if not beaten:
+                    self._fill(index, cycle)
+                return
+            if not self._has_arrived(burst, cycle):
+                return
+            size, run_ends = burst.pieces[0]
+            here = self.register + size
+            if not beaten and (here >= self.width or run_ends):
+                beaten = self.moves = True
+                size = max(0, here - self.width)
+                self.register = 0
+                if size == 0 or (size < self.width and not run_ends):
+                    self.register = size
+                    burst.pieces.pop(0)
+                else:
+                    burst.pieces[0] = (size, run_ends)
+            elif not beaten:
+                self.register = here
+                burst.pieces.pop(0)
+            else:
+                return
+            if not burst.pieces:
+                self._leave(index, last, cycle)
+            if beaten:
+                return
+
+    def _leave(self, index: int, last: bool, cycle: int) -> None:
+        """The oldest burst leaves its slot."""
+        self.left.append(cycle)
+        self.moving.popleft()
+        if last and self.decoders and self.decoders[0][0] == index:
+            self._end_expand(cycle)
+        elif last:
+            self.finish(index, cycle + 1)
+
+    def _fill(self, index: int, cycle: int) -> None:
+        self.fill_beats -= 1
+        self.moves = True
+        if self.fill_beats == 0:
+            self.moving.popleft()
+            self.finish(index, cycle + 1)
+
+    def _step_decoder(self) -> None:
+        """A cycle of the decoder, once the mover is free of earlier instructions."""
+        if self.decoders and not (self.moving and self.moving[0][0] < self.decoders[0][0]):
+            index, left = self.decoders[0]
+            self.decoders[0] = (index, left - 1)
+
+    def _end_expand(self, cycle: int) -> None:
+        """The bytes are in; the instruction ends with its decoder."""
+        index, left = self.decoders[0]
+        self.decoder_lags = left > 0
+        if left <= 0:
+            self.decoders.popleft()
+            self.finish(index, cycle + 1)
+
+
+class StoreEngine:
+    """A cycle is `accept`, `request`, `begin`, `move`; `moves`: it has made a request or read a beat."""
+
+    def __init__(self, chip: Chip, memory: Memory, finish: Finish) -> None:
+        self.dma, self.memory, self.finish = chip.core.dma, memory, finish
+        self.width = self.dma.bytes_per_cycle
+        self.requests = max(1, self.width // memory.burst_bytes)
+        self.moves = False
+        self.active = -1
+        self.bursts: deque[Burst] = deque()
+        self.run_left: deque[int] = deque()
+        self.gathered: deque[tuple[int, Burst, bool]] = deque()
+        self.open: deque[tuple[Request, int, bool]] = deque()
+        self.accepted: list[int] = []
+        self.begun = self.register = self.last_end = 0
+
+    def accept(self) -> None:
+        """Note responses: they come in order, as many in a cycle as there are requests in one."""
+        while self.open:
+            request, index, last = self.open[0]
+            accepted = self.memory.acceptance(request)
+            if accepted < 0:
+                return
+            self.open.popleft()
+            if len(self.accepted) >= self.requests:
+                accepted = max(accepted, self.accepted[-self.requests] + 1)
+            self.accepted.append(max([accepted, *self.accepted[-1:]]))
+            if last:
+                self.last_end = max(self.accepted[-1], self.last_end) + 1
+                self.finish(index, self.last_end)
+
+    def request(self, cycle: int) -> None:
+        self.moves = False
+        for _ in range(self.requests):
+            if not self.gathered or self.gathered[0][0] > cycle:
+                return
+            _, burst, last = self.gathered.popleft()
+            request = self.memory.send(STORE_PORT, burst.number, 1, cycle + STORE_REQUEST_STAGES)
+            self.open.append((request, self.active, last))
+            self.moves = True
+            if last:
+                self.active = -1
+                return
+
+    def ready(self) -> bool:
+        return self.active < 0
+
+    def begin(self, index: int, record: np.void) -> int:
+        """Take an instruction; return how many bursts it has."""
+        self.active, self.bursts = index, bursts_of(record, self.memory.burst_bytes)
+        self.run_left = deque([int(record["run_bytes"])] * len(runs_of(record)))
+        return len(self.bursts)
+
+    def _has_slot(self, cycle: int) -> bool:
+        before = self.begun - self.dma.outstanding
+        return before < 0 or (before < len(self.accepted) and self.accepted[before] < cycle)
+
+    def move(self, cycle: int) -> None:
+        """One beat of up to `width` bytes of one run; its bytes go to bursts that have a slot."""
+        beaten = False
+        while self.active >= 0 and self.bursts and self._has_slot(cycle):
+            burst = self.bursts[0]
+            size, run_ends = burst.pieces[0]
+            if self.register < size:
+                if beaten:
+                    return
+                beat = min(self.width, self.run_left[0])
+                self.run_left[0] -= beat
+                self.register += beat
+                self.moves = True
+            beaten = True
+            if self.register < size:
+                burst.pieces[0] = (size - self.register, run_ends)
+                self.register = 0
+                return
+            self.register -= size
+            burst.pieces.pop(0)
+            if run_ends:
+                self.run_left.popleft()
+            if not burst.pieces:
+                self.bursts.popleft()
+                self.begun += 1
+                self.gathered.append((cycle + 1, burst, not self.bursts))
