@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import Any
 
 from amaranth.hdl import Cat, Module, Mux, Signal
@@ -10,40 +9,38 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hanok.rtl.fpga_memory import byte_port
+from hanok.rtl.fpga_protocol import (
+    CHECKSUM_BITS,
+    CHECKSUM_BYTES,
+    CHECKSUM_POLYNOMIAL,
+    CHECKSUM_START,
+    HEADER_BYTES,
+    SYNCHRONIZATION,
+    WORD_BYTES,
+    Command,
+    Reply,
+)
 from hanok.rtl.register_map import ADDRESS_BITS
 from hanok.rtl.registers import OKAY, axi_lite
 
-SYNCHRONIZATION = 0x48
-CHECKSUM_POLYNOMIAL, CHECKSUM_START = 0x1021, 0xFFFF
-HEADER_BYTES, CHECKSUM_BYTES, WORD_BYTES = 7, 2, 4
 TIMEOUT_CYCLES_LOG2 = 23
 
 
-class Command(IntEnum):
-    """What the host asks for."""
-
-    READ_MEMORY = 1
-    WRITE_MEMORY = 2
-    READ_REGISTER = 3
-    WRITE_REGISTER = 4
-
-
-class Reply(IntEnum):
-    """What the loader says of a command, or of what followed it."""
-
-    DONE = 0x06
-    WRONG_CHECKSUM = 0x15
-    REFUSED = 0x18
-
-
 def checksum_after(m: Module, checksum: Any, byte: Any, name: str) -> Any:
-    """Return the CRC-16 of polynomial 0x1021, highest bit first, after another byte."""
-    bits = checksum
+    """Return the CRC-16 of polynomial 0x1021, highest bit first, after another byte.
+
+    Each bit of it is the parity of some bits of both, which the shifts of a bit at a time tell.
+    """
+    sources = [{bit} for bit in range(CHECKSUM_BITS)]
     for bit in reversed(range(8)):
-        feedback = bits[15] ^ byte[bit]
-        bits = Cat(feedback, bits[:15]) ^ (feedback.replicate(16) & (CHECKSUM_POLYNOMIAL & ~1))
-    found = Signal(16, name=name)
-    m.d.comb += found.eq(bits)
+        feedback = sources[-1] ^ {CHECKSUM_BITS + bit}
+        sources = [set(), *sources[:-1]]
+        sources = [
+            source ^ feedback if CHECKSUM_POLYNOMIAL >> at & 1 else source
+            for at, source in enumerate(sources)
+        ]
+    bits, found = Cat(checksum, byte), Signal(CHECKSUM_BITS, name=name)
+    m.d.comb += found.eq(Cat(Cat(bits[at] for at in sorted(source)).xor() for source in sources))
     return found
 
 
