@@ -205,6 +205,7 @@ def _read_both(simulation: Simulation, rng: np.random.Generator, model: bytearra
     assert not simulation.get("fetch__rvalid")
 
 
+@pytest.mark.slow
 def test_a_program_through_the_loader_gives_the_emulators_bytes() -> None:
     """Every unit of a core, over the UART's bits: memory in, registers, start, status, memory out."""
     chip = small_chip(rows=8, columns=8, lanes=4, bank_bytes=1024)
