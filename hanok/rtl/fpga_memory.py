@@ -15,7 +15,7 @@ READERS = ("fetch", "load")
 
 
 def byte_port(memory_bytes: int) -> wiring.Signature:
-    """Return a port for single bytes, of its user; `answered` comes with the byte that was read."""
+    """Return a port for single bytes, of its user, who holds a read's address until it is `answered`."""
     return wiring.Signature(
         {
             "valid": Out(1),
@@ -108,9 +108,11 @@ class SharedMemory(wiring.Component):
             with m.If(grants[name]):
                 m.d.comb += read.addr.eq(line)
                 m.d.sync += load_was_last.eq(name == "load")
-        asked, place = Signal(), Signal(self._skipped)
-        m.d.sync += [asked.eq(asks), place.eq(port.address), port.answered.eq(asked)]
-        m.d.sync += port.answer.eq(read.data.word_select(place, 8))
+        # Block RAM answers late in its cycle: its line is held for a cycle before a byte is chosen
+        asked, comes = Signal(), Signal()
+        line = Signal(8 * self._burst_bytes, reset_less=True)
+        m.d.sync += [asked.eq(asks), comes.eq(asked), port.answered.eq(comes), line.eq(read.data)]
+        m.d.sync += port.answer.eq(line.word_select(port.address[: self._skipped], 8))
 
     def _reader(self, m: Module, name: str, wants: Any, granted: Any, data: Any) -> Any:
         """Keep a master's read until it is taken; return the line that it asks for."""

@@ -19,8 +19,10 @@ class FpgaTop(Elaboratable):
         self.system, self.board = system, board
         self._clock_mhz = clock_mhz
         self._divisors = pll_divisors(board.clock_mhz, clock_mhz)
-        self.clock, self.receive, self.transmit = Signal(), Signal(), Signal()
-        self.leds = Signal(board.leds)
+        self.clock, self.receive, self.transmit = (
+            Signal(name=name) for name in ("clock", "receive", "transmit")
+        )
+        self.leds = Signal(board.leds, name="leds")
 
     @property
     def ports(self) -> list[Signal]:
