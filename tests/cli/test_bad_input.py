@@ -100,7 +100,7 @@ def test_unknown_options_and_commands(hanok_command: Run, program_file: Path) ->
 
 
 def _raising(error: BaseException) -> Callable[..., None]:
-    def program(*_arguments: object) -> None:
+    def program(*_arguments: object, **_options: object) -> None:
         raise error
 
     return program
@@ -127,7 +127,7 @@ def test_every_failure_has_its_code(
     code: int,
     words: tuple[str, ...],
 ) -> None:
-    monkeypatch.setattr(hanok.cli.run, "_program", _raising(error))
+    monkeypatch.setattr(hanok.cli.run, "program_of", _raising(error))
     monkeypatch.delenv("HANOK_TRACEBACK", raising=False)
     result = hanok_command("run", program_file)
     assert result.exit_code == code

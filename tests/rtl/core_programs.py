@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from emulator_streams import fields_of, random_instruction, random_memory
 
 from hanok.compiler.verify import banks_touched, verify_code
 from hanok.errors import VerifyError
 from hanok.isa import Opcode, Source, Unit, decode, encode
 from hanok.isa.table import UNIT_OF
 from hanok.machine import Chip
-from tests.simulator.emulator_streams import fields_of, random_instruction, random_memory
 
 CODE_ADDRESS = 1 << 17
 DRAM_BYTES = CODE_ADDRESS

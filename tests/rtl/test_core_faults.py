@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from core_bench import assert_equal, bench_of, small_chip
+from core_programs import CODE_ADDRESS, HALF, memory_image
 
 from hanok.errors import ProgramError, VerifyError
 from hanok.isa import Opcode, decode, encode
 from hanok.isa.faults import Fault
 from hanok.machine import Chip
 from hanok.simulator import emulate
-from tests.rtl.core_programs import CODE_ADDRESS, HALF, memory_image
-from tests.rtl.test_core import assert_equal, bench_of, small_chip
 
 GOOD: dict[Opcode, dict[str, Any]] = {
     Opcode.LOAD: {"run_bytes": 64, "count_1": 1, "count_2": 1, "count_3": 1},
@@ -82,7 +82,7 @@ BAD = [
     (Fault.ILLEGAL_OPCODE, in_the_middle(b"\xee\0\0\0")),
     (Fault.CUT_SHORT, program(Opcode.LOAD)[:-4]),
     (Fault.NO_SUCH_ADDRESS, program(Opcode.LOAD, dram_address=1 << 20)),
-    (Fault.NO_SUCH_ADDRESS, program(Opcode.STORE, dram_address=(1 << 20) - 32)),
+    (Fault.NO_SUCH_ADDRESS, program(Opcode.STORE, dram_address=1 << 20)),
     (Fault.NO_SUCH_ADDRESS, program(Opcode.LOAD, dram_address=1 << 63)),
     (Fault.BUS_ERROR, program(Opcode.LOAD, dram_address=(1 << 20) - 4096)),
 ]
