@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from hanok.cli import chips, compile, cosim, demo, dram, inspect, rtl, run
+from hanok.cli import area, chips, compile, cosim, demo, dram, fpga, inspect, rtl, run
 from hanok.cli.errors import guarded
 
 _HELP = """Run, time and explain ONNX models on an open NPU.
@@ -35,6 +35,8 @@ def build_app() -> typer.Typer:
     app.command("chips")(guarded(chips.chips))
     app.command("cosim")(guarded(cosim.cosim))
     app.command("rtl")(guarded(rtl.rtl_command))
+    app.command("area")(guarded(area.area_command))
+    app.command("fpga")(guarded(fpga.fpga_command))
     memory = typer.Typer(
         help=dram.HELP, no_args_is_help=True, rich_markup_mode=None, context_settings=_CONTEXT
     )

@@ -49,7 +49,7 @@ class Matrix(Record):
 class Vector(Record):
     """The float32 unit: `lanes` elements a cycle, each through up to `stages` steps of a chain."""
 
-    lanes: Annotated[int, Field(ge=4, le=1024, description="elements in a cycle; a power of two")]
+    lanes: Annotated[int, Field(ge=2, le=1024, description="elements in a cycle; a power of two")]
     stages: Annotated[int, Field(ge=1, le=8, description="chain steps that each lane makes in a cycle")]
     pipeline: VectorPipeline = VectorPipeline()
 

@@ -10,6 +10,8 @@ from hanok.isa.table import Unit
 from hanok.rtl.register_map import CAUSES, COUNTERS
 
 COUNTER_BITS = 64
+KEPT_BITS = 48
+"""Counters begin anew from 2**48 on: three days at 1 GHz, five minutes at a terabyte a second."""
 BYTE_BITS = 16
 """Bytes that an engine moves in a cycle are below 2**16."""
 
@@ -52,7 +54,7 @@ class PerformanceCounters(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        counters = {name: Signal(COUNTER_BITS, name=name) for name in COUNTERS}
+        counters = {name: Signal(KEPT_BITS, name=name) for name in COUNTERS}
         m.d.comb += [self.counters[number].eq(counters[name]) for number, name in enumerate(COUNTERS)]
         with m.If(self.counts):
             m.d.sync += counters["cycles"].eq(counters["cycles"] + 1)
@@ -67,7 +69,7 @@ class PerformanceCounters(wiring.Component):
 
     def _charge(self, m: Module, unit: Any, counters: dict[str, Value]) -> None:
         """Charge a cycle of one unit."""
-        starved, behind = Signal(COUNTER_BITS), Signal(COUNTER_BITS)
+        starved, behind = Signal(KEPT_BITS), Signal(KEPT_BITS)
         idle = ~unit.active & ~unit.stalled
         charged = {
             "busy": unit.active & unit.moves,

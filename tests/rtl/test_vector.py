@@ -23,6 +23,11 @@ SHAPES = [
         marks=pytest.mark.slow,
     ),
     pytest.param(
+        (2, 1, 8, {"fused": 9, "add": 7, "multiply": 6, "convert": 4, "to_integer": 4}),
+        id="2x1",
+        marks=pytest.mark.slow,
+    ),
+    pytest.param(
         (4, 1, 5, LEAST | {"division_bits": 26, "dividers": 4, "table_words": 4}),
         id="least",
         marks=pytest.mark.slow,

