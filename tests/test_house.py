@@ -54,3 +54,8 @@ def test_every_module_of_the_tests_says_what_it_holds():
         if not ast.get_docstring(ast.parse(module.read_text("utf-8")))
     ]
     assert silent == []
+
+
+def test_no_two_modules_of_the_tests_have_one_name() -> None:
+    names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py"]
+    assert sorted(set(names)) == sorted(names), "pytest finds a module by its name alone"
