@@ -94,11 +94,16 @@ BOARDS = {
 }
 
 
+OTHER_NAMES = {"ecp5-85": "ulx3s-85f"}
+"""What a board is called by its device."""
+
+
 def board_of(name: str) -> Board:
     """Return the board of a name; raises ChipError for one that is not known."""
-    if name not in BOARDS:
-        raise ChipError(f"board '{name}' is not known; boards: {', '.join(BOARDS)}")
-    return BOARDS[name]
+    known = OTHER_NAMES.get(name, name)
+    if known not in BOARDS:
+        raise ChipError(f"board '{name}' is not known; boards: {', '.join([*BOARDS, *OTHER_NAMES])}")
+    return BOARDS[known]
 
 
 @dataclass(frozen=True)
