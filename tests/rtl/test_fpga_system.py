@@ -9,6 +9,8 @@ import pytest
 from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+from core_bench import small_chip
+from uart_link import UartLink
 
 from hanok.errors import ChipError, HanokError
 from hanok.flows._acceptance import acceptance_program
@@ -23,8 +25,6 @@ from hanok.rtl.fpga_uart import UartReceiver, UartTransmitter
 from hanok.rtl.register_map import IDENTIFIER
 from hanok.rtl.registers import Registers
 from hanok.rtl.simulate import Simulation
-from tests.rtl.test_core import small_chip
-from tests.rtl.uart_link import UartLink
 
 CYCLES = 4
 MEMORY_BYTES, BURST_BYTES, ADDRESS_BITS = 2048, 32, 16

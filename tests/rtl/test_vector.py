@@ -18,11 +18,6 @@ SHAPES = [
     pytest.param((4, 2, 7, {"batch": 16}), id="4x2"),
     pytest.param((4, 1, 8, {"batch": 8, "dividers": 2, "table_words": 2}), id="4x1", marks=pytest.mark.slow),
     pytest.param(
-        (4, 4, 12, {"division_bits": 1, "fused": 4, "add": 3, "multiply": 2}),
-        id="4x4",
-        marks=pytest.mark.slow,
-    ),
-    pytest.param(
         (2, 1, 8, {"fused": 9, "add": 7, "multiply": 6, "convert": 4, "to_integer": 4}),
         id="2x1",
         marks=pytest.mark.slow,
