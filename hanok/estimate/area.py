@@ -8,12 +8,13 @@ from math import ceil, log2
 from hanok.estimate.tables import (
     CONTROL_AREA,
     FLIP_FLOP_UM2,
-    FLOAT32_ADD_UM2,
-    FLOAT32_MULTIPLY_UM2,
     INT8_MULTIPLY_UM2,
     INT32_ADD_UM2,
     PE_AREA,
     VECTOR_AREA,
+    VECTOR_LANE_UM2,
+    VECTOR_STEP_UM2,
+    VECTOR_UNIT_UM2,
     logic_um2,
     sram_um2,
 )
@@ -51,12 +52,12 @@ def estimate_area(chip: Chip) -> Area:
     registers = FLIP_FLOP_UM2 * (8 / matrix.columns + 8 + 8 + 16)
     column = INT32_ADD_UM2 + FLIP_FLOP_UM2 * (16 + ceil(log2(matrix.rows))) * (1 + matrix.extra_stages)
     array = matrix.macs * (INT8_MULTIPLY_UM2 + adder + registers) + matrix.columns * column
-    step = FLOAT32_ADD_UM2 + FLOAT32_MULTIPLY_UM2 + 3 * 32 * FLIP_FLOP_UM2
+    lanes = VECTOR_UNIT_UM2 + vector.lanes * (VECTOR_LANE_UM2 + vector.stages * VECTOR_STEP_UM2)
     accumulator_bytes = 4 * matrix.columns * matrix.accumulator_rows * matrix.accumulator_banks
     blocks = (
         PE_AREA * (logic_um2(array, node_nm) / _UM2_PER_MM2),
         sram_um2(accumulator_bytes, node_nm) * (1 / _UM2_PER_MM2),
-        VECTOR_AREA * (logic_um2(vector.lanes * vector.stages * step, node_nm) / _UM2_PER_MM2),
+        VECTOR_AREA * (logic_um2(lanes, node_nm) / _UM2_PER_MM2),
         sram_um2(sram.total_bytes + chip.core.control.fetch_buffer_bytes, node_nm) * (1 / _UM2_PER_MM2),
     )
     return Area(*blocks, control=total(blocks) * CONTROL_AREA)

@@ -99,7 +99,8 @@ def document_text() -> str:
     lines += [
         "## Area",
         "",
-        f"Gates at 45 nm: {tables.GATE_AREA_SOURCE}; flip-flop: {tables.FLIP_FLOP_SOURCE}.",
+        f"Gates at 45 nm: {tables.GATE_AREA_SOURCE}; flip-flop: {tables.FLIP_FLOP_SOURCE}; "
+        f"vector unit: {tables.VECTOR_SOURCE}.",
         "",
     ]
     lines += _table(
@@ -107,8 +108,9 @@ def document_text() -> str:
         [
             ("int8 multiply", tables.INT8_MULTIPLY_UM2),
             ("int32 add", tables.INT32_ADD_UM2),
-            ("float32 add", tables.FLOAT32_ADD_UM2),
-            ("float32 multiply", tables.FLOAT32_MULTIPLY_UM2),
+            ("vector unit, control", tables.VECTOR_UNIT_UM2),
+            ("vector unit, a lane", tables.VECTOR_LANE_UM2),
+            ("vector unit, a step of a lane", tables.VECTOR_STEP_UM2),
             ("flip-flop", tables.FLIP_FLOP_UM2),
         ],
     )
