@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hanok.cli.options import DEFAULT_CHIP, ChipOption, load_chip
+from hanok.cli.options import DEFAULT_GATES_CHIP, ChipOption, load_chip
 from hanok.cli.progress import progress_line
 
 _UM2_PER_MM2 = 1e6
@@ -17,7 +17,7 @@ def area_command(
     liberty: Annotated[
         Path, typer.Option("--liberty", metavar="FILE", help="The cells of a process, as a Liberty file.")
     ],
-    chip: ChipOption = DEFAULT_CHIP,
+    chip: ChipOption = DEFAULT_GATES_CHIP,
     block: Annotated[
         list[str] | None,
         typer.Option("--block", metavar="NAME", help="Only this block; may be repeated.", show_default="all"),

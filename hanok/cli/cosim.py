@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hanok.cli.options import read_inputs
+from hanok.cli.options import DEFAULT_GATES_CHIP, InputsOption, SeedOption, read_inputs
 from hanok.cli.progress import progress_line
 from hanok.cli.run import program_of
 
@@ -25,18 +25,11 @@ def cosim(
             "-c",
             metavar="NAME|FILE",
             help="A preset (see `hanok chips`) or a TOML file.",
-            show_default="nano",
+            show_default=DEFAULT_GATES_CHIP,
         ),
     ] = "",
-    inputs: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--input", "-i", metavar="NAME=FILE", help="Data for an input (.npy or .npz); may be repeated."
-        ),
-    ] = None,
-    seed: Annotated[
-        int, typer.Option("--seed", min=0, max=2**32 - 1, help="Seed of random data where none is given.")
-    ] = 0,
+    inputs: InputsOption = None,
+    seed: SeedOption = 0,
     json: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the comparison as JSON.")
     ] = None,
@@ -50,7 +43,7 @@ def cosim(
     if json is not None:
         check_writable(json)
     with progress_line() as progress:
-        program = program_of(model, chip, seed=seed, progress=progress, default_chip="nano")
+        program = program_of(model, chip, seed=seed, progress=progress, default_chip=DEFAULT_GATES_CHIP)
         from hanok.flows.cosim import cosimulate
 
         record = cosimulate(program, read_inputs(inputs or [], program), seed=seed, progress=progress)

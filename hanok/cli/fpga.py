@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hanok.cli.options import load_chip, read_inputs
+from hanok.cli.options import DEFAULT_GATES_CHIP, ChipOption, InputsOption, load_chip, read_inputs
 from hanok.cli.progress import progress_line
 
 if TYPE_CHECKING:
@@ -22,17 +22,9 @@ def fpga_command(
         Path | None,
         typer.Argument(metavar="[MODEL]", help="With --load: an .onnx model or a compiled .hanok program."),
     ] = None,
-    chip: Annotated[
-        str,
-        typer.Option(
-            "--chip",
-            "-c",
-            metavar="NAME|FILE",
-            help="A preset (see `hanok chips`) or a TOML file.",
-        ),
-    ] = "nano",
+    chip: ChipOption = DEFAULT_GATES_CHIP,
     board: Annotated[
-        str, typer.Option("--board", metavar="NAME", help="ulx3s-85f or ecp5-evn.")
+        str, typer.Option("--board", metavar="NAME", help="ulx3s-85f (or ecp5-85), or ecp5-evn.")
     ] = _DEFAULT_BOARD,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="Keep bitstream and reports.")
@@ -49,12 +41,7 @@ def fpga_command(
     load: Annotated[
         str, typer.Option("--load", metavar="PORT", help="Run MODEL on the board at this serial port.")
     ] = "",
-    inputs: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--input", "-i", metavar="NAME=FILE", help="Data for an input (.npy or .npz); may be repeated."
-        ),
-    ] = None,
+    inputs: InputsOption = None,
 ) -> None:
     """Make a bitstream of a chip's core, or with --load run MODEL on a board that has it."""
     from hanok.flows.arrays import InputError

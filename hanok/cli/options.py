@@ -36,12 +36,20 @@ CalibrationOption = Annotated[
         "--calibrate", metavar="FILE", help="Samples (.npz or .npy) to quantise a float model with."
     ),
 ]
+InputsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input", "-i", metavar="NAME=FILE", help="Data for an input (.npy or .npz); may be repeated."
+    ),
+]
 NoHostOption = Annotated[bool, typer.Option("--no-host", help="Refuse operators that would run on the host.")]
 SeedOption = Annotated[
     int, typer.Option("--seed", min=0, max=2**32 - 1, help="Seed of random data where none is given.")
 ]
 
 DEFAULT_CHIP = "edge"
+DEFAULT_GATES_CHIP = "nano"
+"""Of the commands that make gates: the preset that is made for them."""
 PROGRAM_SUFFIX = ".hanok"
 
 

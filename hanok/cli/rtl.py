@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hanok.cli.options import DEFAULT_CHIP, ChipOption, load_chip
+from hanok.cli.options import DEFAULT_GATES_CHIP, ChipOption, load_chip
 from hanok.cli.progress import progress_line
 
 
@@ -15,7 +15,7 @@ def rtl_command(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FOLDER", help="A new folder, or one made before.")
     ],
-    chip: ChipOption = DEFAULT_CHIP,
+    chip: ChipOption = DEFAULT_GATES_CHIP,
 ) -> None:
     """Write the core of a chip: Verilog, registers, IP-XACT, constraints, a test that needs no hanok."""
     from hanok.flows.rtl import MAKER, check_tools, core_delivery

@@ -14,6 +14,7 @@ from hanok.cli.options import (
     CalibrationOption,
     DramOption,
     EccOption,
+    InputsOption,
     NoHostOption,
     load_chip,
     read_calibration,
@@ -45,12 +46,7 @@ def run(
     ] = "",
     dram: DramOption = "",
     ecc: EccOption = None,
-    inputs: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--input", "-i", metavar="NAME=FILE", help="Data for an input (.npy or .npz); may be repeated."
-        ),
-    ] = None,
+    inputs: InputsOption = None,
     calibrate: CalibrationOption = None,
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Write the HTML report.")
