@@ -10,6 +10,7 @@ from hanok.dram.chip_memory import ecc_latency_cycles
 from hanok.dram.state import take_commands
 from hanok.errors import HanokError, VerifyError
 from hanok.isa import Decoded, Opcode, Unit, decode
+from hanok.isa.faults import Fault
 from hanok.isa.timing import CODE_WORD_BYTES
 from hanok.machine import Chip
 from hanok.simulator import _kernels_state as layout
@@ -125,16 +126,21 @@ def _check(decoded: Decoded, chip: Chip, code_address: int) -> None:
     if not 0 <= code_address <= capacity - decoded.code_bytes:
         raise VerifyError(
             f"code of {decoded.code_bytes} bytes at DRAM address {code_address} leaves DRAM; allowed: within "
-            f"0..{capacity - 1}"
+            f"0..{capacity - 1}",
+            Fault.FETCH_ERROR,
         )
     if code_address % CODE_WORD_BYTES:
-        raise VerifyError(f"code at DRAM address {code_address}; allowed: multiples of {CODE_WORD_BYTES}")
+        raise VerifyError(
+            f"code at DRAM address {code_address}; allowed: multiples of {CODE_WORD_BYTES}",
+            Fault.UNALIGNED_CODE,
+        )
     masks = (decoded.wait | decoded.post) >> len(Unit)
     if masks.any():
         index = int(np.argmax(masks != 0))
         raise VerifyError(
             f"instruction {index}: wait {int(decoded.wait[index])} or post {int(decoded.post[index])} names "
-            f"a unit that is not there; allowed: bits 0..{len(Unit) - 1}"
+            f"a unit that is not there; allowed: bits 0..{len(Unit) - 1}",
+            Fault.NO_SUCH_UNIT,
         )
 
 

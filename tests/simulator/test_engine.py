@@ -14,6 +14,7 @@ from stepped_model import matrix_tiles, vector_cycles
 from hanok.dram import Command, Standard, check_commands, get_standard
 from hanok.errors import HanokError, ProgramError, VerifyError
 from hanok.isa import Opcode, Unit, decode, encode
+from hanok.isa.faults import Fault
 from hanok.isa.timing import matrix_schedule
 from hanok.machine import Chip, preset_names
 from hanok.simulator._work import matrix_work, vector_work
@@ -374,3 +375,19 @@ def test_hostile_bytes_give_a_timing_or_a_plain_error() -> None:
         except HanokError:
             continue
         assert (timing.causes.sum(axis=1) == timing.cycles).all()
+
+
+@pytest.mark.parametrize(
+    ("code", "address", "cause"),
+    [
+        (encode(Opcode.TABLE, {"address": 0}), 2, Fault.UNALIGNED_CODE),
+        (encode(Opcode.TABLE, {"address": 0}), 1 << 40, Fault.FETCH_ERROR),
+        (encode(Opcode.TABLE, {"address": 0, "post": 1 << len(Unit)}), 0, Fault.NO_SUCH_UNIT),
+        (encode(Opcode.TABLE, {"address": 0})[:-4], 0, Fault.CUT_SHORT),
+        (b"\xee\0\0\0", 0, Fault.ILLEGAL_OPCODE),
+    ],
+)
+def test_refusals_have_the_cause_that_the_core_reports(code: bytes, address: int, cause: Fault) -> None:
+    with pytest.raises((ProgramError, VerifyError)) as found:
+        simulate(code, Chip.load("nano"), code_address=address)
+    assert found.value.cause == cause
