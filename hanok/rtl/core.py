@@ -15,6 +15,7 @@ from hanok.machine import Chip
 from hanok.machine.chip import Core as CoreRecord
 from hanok.rtl._axi_guard import ReadGuard, WriteGuard
 from hanok.rtl._dma_shape import DmaShape
+from hanok.rtl._refusing import RefusingComponent
 from hanok.rtl.accumulators import Accumulators
 from hanok.rtl.axi import axi_read, axi_write, set_one_transfer
 from hanok.rtl.counters import PerformanceCounters
@@ -55,7 +56,7 @@ def instructions_in_flight(core: CoreRecord) -> dict[Unit, int]:
     }
 
 
-class Core(wiring.Component):
+class Core(RefusingComponent):
     """The core of a chip.
 
     `bus` reaches the registers of `register_map.py`; `fetch`, `load` and `store` are AXI4 masters whose data

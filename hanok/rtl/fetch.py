@@ -3,18 +3,19 @@
 from typing import Any
 
 from amaranth.hdl import Array, Module, Mux, Signal, Value
-from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib import data, memory, stream
 from amaranth.lib.wiring import In, Out
 
 from hanok.errors import ChipError
 from hanok.isa.timing import CODE_WORD_BYTES
+from hanok.rtl._refusing import RefusingComponent
 from hanok.rtl.decode import CODE_WORD, WORD_BITS
 
 REQUEST_LATENCY_CYCLES = 1
 """From the cycle of `start` to that of the first request."""
 
 
-class Fetcher(wiring.Component):
+class Fetcher(RefusingComponent):
     """Hands out the `code_bytes` at `code_address`, both multiples of 4, from `start` on.
 
     `request`: the address of a burst of `burst_bytes` (a power of two), aligned, one a cycle at most, in

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from amaranth.hdl import Module, Mux, Signal, Value
-from amaranth.lib import wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
@@ -16,12 +15,13 @@ from hanok.rtl._dma_fill import Filler
 from hanok.rtl._dma_mover import LoadMover
 from hanok.rtl._dma_shape import DmaShape
 from hanok.rtl._dma_walk import RunWalker
+from hanok.rtl._refusing import RefusingComponent
 from hanok.rtl.axi import OKAY, axi_read, set_one_transfer
 from hanok.rtl.records import record_layout
 from hanok.rtl.scratchpad import write_signature
 
 
-class LoadEngine(wiring.Component):
+class LoadEngine(RefusingComponent):
     """LOAD and FILL as docs/timing.md has them, with an AXI4 read master.
 
     From a request to its address on an idle bus it takes `LOAD_REQUEST_STAGES` cycles, from a burst on the

@@ -13,12 +13,13 @@ from hanok.machine import Dma
 from hanok.rtl._dma_gather import StoreBuffer
 from hanok.rtl._dma_shape import DmaShape
 from hanok.rtl._dma_walk import RunWalker
+from hanok.rtl._refusing import RefusingComponent
 from hanok.rtl.axi import OKAY, axi_write
 from hanok.rtl.records import record_layout
 from hanok.rtl.scratchpad import read_signature
 
 
-class StoreEngine(wiring.Component):
+class StoreEngine(RefusingComponent):
     """STORE as docs/timing.md has it, with an AXI4 write master.
 
     From a request to its address and data on an idle bus it takes `STORE_REQUEST_STAGES` cycles
