@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,7 @@ ELEMENT_BYTES = np.zeros(256, np.int64)
 ELEMENT_BYTES[Source.INT8] = 1
 ELEMENT_BYTES[Source.INT32] = ELEMENT_BYTES[Source.FLOAT32] = 4
 
+_COORDINATES = 1 << 31
 _WITHOUT_OPERAND = (Step.NONE, Step.ROUND, Step.LOOKUP, Step.SAVE)
 
 
@@ -43,6 +44,18 @@ def _counts(records: Records, names: tuple[str, ...]) -> Iterator[Finding]:
 
 def _flags(records: Records, known: int) -> Finding:
     return (records["flags"] & ~np.uint8(known)) != 0, "flags", f"flags within 0x{known:02x}"
+
+
+def _coordinate(
+    records: Records, name: str, loops: Sequence[tuple[str, str]], beyond: npt.NDArray[np.float64]
+) -> Finding:
+    """Whether y or x leaves 32 bits: from its start on, loops of a count and a step, and what lies beyond."""
+    low = high = records[f"{name}_start"].astype(np.float64)
+    for count, step in loops:
+        reach = (records[count].astype(np.float64) - 1) * records[step]
+        low, high = low + np.minimum(reach, 0), high + np.maximum(reach, 0)
+    leaves = (low < -_COORDINATES) | (high + beyond >= _COORDINATES)
+    return leaves, "coordinate", f"{name} from -2^31 to 2^31 - 1"
 
 
 def dma_findings(records: Records, chip: Chip) -> Iterator[Finding]:
@@ -81,6 +94,14 @@ def matrix_findings(records: Records, chip: Chip) -> Iterator[Finding]:
     )
     yield records["last_columns"] > columns, "array", f"last_columns is at most the array's {columns} columns"
     yield (records["y_limit"] < 0) | (records["x_limit"] < 0), "limit", "y_limit and x_limit are at least 0"
+    yield _coordinate(
+        records, "y", (("out_height", "y_stride"), ("taps_y", "y_dilation")), np.zeros(len(records))
+    )
+    widest = np.where(records["blocks"] > 1, columns, records["last_columns"])
+    beyond = np.where(records["opcode"] == Opcode.DEPTHWISE, widest, records["tap_bytes"]) - 1.0
+    yield _coordinate(
+        records, "x", (("out_width", "x_stride"), ("taps_x", "x_tap"), ("blocks", "x_block")), beyond
+    )
     ring = records["ring_rows"].astype(np.int64)
     yield (ring > 0) & (records["ring_start"] >= ring), "ring", "ring_start is smaller than ring_rows"
     yield (
@@ -128,6 +149,9 @@ def chain_findings(records: Records) -> Iterator[Finding]:
     loops = (records["reduce_1"] != 1) | (records["reduce_0"] != 1) | (records["flags"] != 0)
     yield plain & loops, "reduction", "without a reduction reduce_1 and reduce_0 are 1 and no flag is set"
     yield (records["y_limit"] < 0) | (records["x_limit"] < 0), "limit", "y_limit and x_limit are at least 0"
+    for name, outer, reduce in (("y", "outer_1", "reduce_1"), ("x", "outer_0", "reduce_0")):
+        loops = ((outer, f"{name}_stride"), (reduce, f"{name}_dilation"))
+        yield _coordinate(records, name, loops, np.zeros(len(records)))
     ring = records["ring_rows"].astype(np.int64)
     yield (ring > 0) & (records["ring_start"] >= ring), "ring", "ring_start is smaller than ring_rows"
     yield from _range_findings(records)

@@ -10,6 +10,7 @@ RULES = {
     "flags": "only the instruction's own flags are set",
     "code": "enumerated fields hold a value of their table",
     "limit": "limits are not negative",
+    "coordinate": "y and x have 32 bits wherever the loops bring them, inside the limits or not",
     "ring": "a ring starts within itself, and two rows of one instruction never lie in one slot",
     "array": "columns fit the array",
     "window": "a depthwise window fits the array's rows, and goes on by whole pixels",

@@ -24,6 +24,7 @@ BoolArray = npt.NDArray[np.bool_]
 
 _FAR = 1 << 52
 _FARTHEST_PRODUCT = 1 << 44
+_COORDINATES = 1 << 31
 DEFAULT_WORK_LIMIT = 1 << 44
 """Multiply-accumulates, vector steps and bytes that a program may take in all."""
 
@@ -127,6 +128,13 @@ class _Checker:
         made, allowed = ~span.empty if where is None else where & ~span.empty, f"0 to {limit - 1}"
         self.require(~made | (span.low >= 0), f"the lowest {what}", span.low, allowed, cause)
         self.require(~made | (span.high < limit), f"the highest {what}", span.high, allowed, cause)
+
+    def coordinate(self, span: Span, name: str) -> None:
+        """Check that all that y or x comes to, inside the limits or not, has 32 bits."""
+        low, high = -_COORDINATES, _COORDINATES - 1
+        for place, found in (("lowest", span.low), ("highest", span.high)):
+            legal = (found >= low) & (found <= high)
+            self.require(legal, f"the {place} {name}", found, f"{low} to {high}")
 
 
 @dataclass(frozen=True)
@@ -260,12 +268,16 @@ def _check_matrix(checker: _Checker) -> float:
 def _check_activations(checker: _Checker, depthwise: BoolArray) -> None:
     fields, matrix, sram = checker.fields, checker.chip.core.matrix, checker.chip.core.sram.total_bytes
     y = Span.at(fields["y_start"]).moved(fields["out_height"] - 1, fields["y_stride"])
-    y = y.moved(fields["taps_y"] - 1, fields["y_dilation"]).within(fields["y_limit"])
+    y = y.moved(fields["taps_y"] - 1, fields["y_dilation"])
+    checker.coordinate(y, "y")
+    y = y.within(fields["y_limit"])
     x = Span.at(fields["x_start"]).moved(fields["out_width"] - 1, fields["x_stride"])
     x = x.moved(fields["taps_x"] - 1, fields["x_tap"]).moved(fields["blocks"] - 1, fields["x_block"])
     widest = np.where(fields["blocks"] > 1, matrix.columns, fields["last_columns"])
     bytes_wide = np.where(depthwise, widest, fields["tap_bytes"])
-    x = x.moved(bytes_wide - 1, np.ones_like(bytes_wide)).within(fields["x_limit"])
+    x = x.moved(bytes_wide - 1, np.ones_like(bytes_wide))
+    checker.coordinate(x, "x")
+    x = x.within(fields["x_limit"])
     read = ~y.empty & ~x.empty
     row = checker.product(_ring(y, fields), fields["row_pitch"], read, "row slot * row_pitch")
     start = fields["activation_address"]
@@ -376,9 +388,13 @@ def _source_0(checker: _Checker) -> tuple[Span, BoolArray]:
     """Addresses of the rows and pixels of operand 0 inside the limits, and whether there are any."""
     fields = checker.fields
     y = Span.at(fields["y_start"]).moved(fields["outer_1"] - 1, fields["y_stride"])
-    y = y.moved(fields["reduce_1"] - 1, fields["y_dilation"]).within(fields["y_limit"])
+    y = y.moved(fields["reduce_1"] - 1, fields["y_dilation"])
+    checker.coordinate(y, "y")
+    y = y.within(fields["y_limit"])
     x = Span.at(fields["x_start"]).moved(fields["outer_0"] - 1, fields["x_stride"])
-    x = x.moved(fields["reduce_0"] - 1, fields["x_dilation"]).within(fields["x_limit"])
+    x = x.moved(fields["reduce_0"] - 1, fields["x_dilation"])
+    checker.coordinate(x, "x")
+    x = x.within(fields["x_limit"])
     read = ~y.empty & ~x.empty
     row = checker.product(_ring(y, fields), fields["row_pitch"], read, "row slot * row_pitch")
     pixel = checker.product(x, fields["pixel_pitch"], read, "x * pixel_pitch")

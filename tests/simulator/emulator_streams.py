@@ -42,10 +42,10 @@ def small_chip(
     )
 
 
-def is_legal(code: bytes, chip: Chip) -> bool:
+def is_legal(code: bytes, chip: Chip, dram_bytes: int = DRAM_BYTES) -> bool:
     decoded = decode(code)
     try:
-        check_program(decoded, extract_fields(decoded), chip, DRAM_BYTES, 1 << 24)
+        check_program(decoded, extract_fields(decoded), chip, dram_bytes, 1 << 24)
     except VerifyError:
         return False
     return True

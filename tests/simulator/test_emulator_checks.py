@@ -105,6 +105,9 @@ BROKEN = [
         chain(outer_1=2, y_start=5, y_limit=1 << 30, y_stride=1 << 28, row_pitch=-(1 << 31)),
         "row slot \\* row_pitch",
     ),
+    (conv(x_start=(1 << 31) - 1), "highest x is 2147483654"),
+    (conv(y_start=-(1 << 31), y_stride=-1), "lowest y is -2147483649"),
+    (chain(outer_1=2, y_start=1 << 30, y_stride=1 << 30), "highest y is 2147483648"),
     (encode(Opcode.TABLE, {"address": SRAM - 1023}), "highest SRAM byte"),
     (encode(Opcode.TABLE, {"flags": 1}), "flags is 1"),
 ]
