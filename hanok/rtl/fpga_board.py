@@ -94,7 +94,7 @@ BOARDS = {
 }
 
 
-OTHER_NAMES = {"ecp5-85": "ulx3s-85f"}
+OTHER_NAMES = {"ecp5-85": "ecp5-evn"}
 """What a board is called by its device."""
 
 
