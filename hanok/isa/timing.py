@@ -154,6 +154,8 @@ def matrix_schedule(
     return start, stream_free + matrix.depth_cycles + 1, loader_free, stream_free
 
 
+MEMORY_READ_CYCLES = 3
+"""From a request to the scratchpad, or of the vector unit to the accumulators, to its data."""
 CODE_WORD_BYTES = 4
 """What the decoder takes in a cycle; the size of an instruction in code is a multiple of it."""
 FETCH_LATENCY_CYCLES = 2
