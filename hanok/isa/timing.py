@@ -160,8 +160,12 @@ CODE_WORD_BYTES = 4
 """What the decoder takes in a cycle; the size of an instruction in code is a multiple of it."""
 FETCH_LATENCY_CYCLES = 2
 """From the cycle of a burst's answer to the first in which its first word can be decoded."""
-QUEUE_LATENCY_CYCLES = 2
-"""From the cycle of a dispatch to the first in which the instruction is the head of an empty queue."""
+QUEUE_LATENCY_CYCLES = 3
+"""From the cycle of a dispatch to the first in which the instruction can start, at the head of an empty queue."""
+POST_LATENCY_CYCLES = 1
+"""From the cycle of a post to the first in which the head of a queue can take its count."""
+START_SPACING_CYCLES = 2
+"""From the start of an instruction to the earliest of the next one of its unit."""
 LOAD_REQUEST_STAGES = 2
 """Cycles from a load's request to its address on the bus."""
 LOAD_ANSWER_STAGES = 4

@@ -291,7 +291,6 @@ class Core(wiring.Component):
                 activity.moves.eq(moves.get(unit, 1)),
                 activity.stalled.eq(dispatch.stalled[number]),
                 activity.empty.eq(dispatch.empty[number]),
-                activity.dispatched.eq(dispatch.entered[number]),
                 activity.missing.eq(dispatch.missing[number]),
             ]
         for name, moved in (
