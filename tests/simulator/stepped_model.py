@@ -13,6 +13,7 @@ from hanok.isa.timing import (
     CODE_WORD_BYTES,
     FAR_ROW_CYCLES,
     FETCH_LATENCY_CYCLES,
+    FETCH_REQUEST_STAGES,
     POST_LATENCY_CYCLES,
     QUEUE_LATENCY_CYCLES,
     START_SPACING_CYCLES,
@@ -192,7 +193,7 @@ class SteppedModel:
         behind = min(len(self.code), (number + 1) * self.burst_bytes - self.code_address)
         if behind > limit:
             return
-        request = self.memory.send(FETCH_PORT, number, 0, self.cycle)
+        request = self.memory.send(FETCH_PORT, number, 0, self.cycle + FETCH_REQUEST_STAGES)
         self.fetches.append((behind - self.fetched, request))
         self.fetched = behind
 
