@@ -154,12 +154,20 @@ def matrix_schedule(
     return start, stream_free + matrix.depth_cycles + 1, loader_free, stream_free
 
 
+MEMORY_READ_CYCLES = 3
+"""From a request to the scratchpad, or of the vector unit to the accumulators, to its data."""
 CODE_WORD_BYTES = 4
 """What the decoder takes in a cycle; the size of an instruction in code is a multiple of it."""
-FETCH_LATENCY_CYCLES = 2
+FETCH_REQUEST_STAGES = 1
+"""Cycles from a request for code to its address on the bus."""
+FETCH_LATENCY_CYCLES = 4
 """From the cycle of a burst's answer to the first in which its first word can be decoded."""
-QUEUE_LATENCY_CYCLES = 2
-"""From the cycle of a dispatch to the first in which the instruction is the head of an empty queue."""
+QUEUE_LATENCY_CYCLES = 3
+"""From the cycle of a dispatch to the first in which the instruction can start, if its queue was empty."""
+POST_LATENCY_CYCLES = 1
+"""From the cycle of a post to the first in which the head of a queue can take its count."""
+START_SPACING_CYCLES = 2
+"""From the start of an instruction to the earliest of the next one of its unit."""
 LOAD_REQUEST_STAGES = 2
 """Cycles from a load's request to its address on the bus."""
 LOAD_ANSWER_STAGES = 4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -34,7 +34,9 @@ class ReadGuard(wiring.Component):
             self.idle.eq(~is_open.any() & ~shown),
         ]
         m.d.sync += shown.eq(bus.arvalid & ~bus.arready)
-        m.d.sync += is_open.eq(is_open + (bus.arvalid & bus.arready) - (bus.rvalid & bus.rready & bus.rlast))
+        opens, closes = bus.arvalid & bus.arready, bus.rvalid & bus.rready & bus.rlast
+        with m.If(opens != closes):
+            m.d.sync += is_open.eq(is_open + Mux(opens, 1, -1))
         return m
 
 
@@ -55,15 +57,17 @@ class WriteGuard(wiring.Component):
         answered = bus.bvalid & bus.bready
         for name, other in (("aw", "w"), ("w", "aw")):
             valid, ready = getattr(bus, f"{name}valid"), getattr(bus, f"{name}ready")
-            passes = Signal(name=f"passes_{name}")
-            behind = counts[name] < counts[other] + shown[other]
+            passes, behind = Signal(name=f"passes_{name}"), Signal(name=f"behind_{name}")
+            goes = valid & ready
+            m.d.sync += behind.eq((counts[name] < counts[other] + shown[other]) & ~goes)
             m.d.comb += [
                 passes.eq(~self.holds | shown[name] | behind),
                 valid.eq(getattr(master, f"{name}valid") & passes),
                 getattr(master, f"{name}ready").eq(ready & passes),
             ]
             m.d.sync += shown[name].eq(valid & ~ready)
-            m.d.sync += counts[name].eq(counts[name] + (valid & ready) - answered)
+            with m.If(goes != answered):
+                m.d.sync += counts[name].eq(counts[name] + Mux(goes, 1, -1))
         m.d.comb += self.idle.eq(~(counts["aw"].any() | counts["w"].any() | shown["aw"] | shown["w"]))
         return m
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, ResetInserter, Signal
+from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -40,6 +40,9 @@ TRACE = data.StructLayout(
     }
 )
 """What happens in a cycle, for whoever compares it with the cycle engine."""
+
+SETTLING_CYCLES = 8
+"""From the end of the code to `finished`: more than a fault needs to come from any unit or memory."""
 
 
 def instructions_in_flight(core: CoreRecord) -> dict[Unit, int]:
@@ -90,7 +93,7 @@ class Core(RefusingComponent):
         """All of the chip that the core is made from."""
         self._traces = trace
         self._running, self._halting = Signal(), Signal()
-        self._reset_units = Signal()
+        self._reset_units, self._quiet = Signal(), Signal()
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -215,69 +218,74 @@ class Core(RefusingComponent):
         memory_faults: dict[Fault, Any],
         idle: Any,
     ) -> Signal:
-        """Run, finish, and stop at a fault; return whether the code has ended."""
+        """Run, finish, and stop at a fault; return whether the code has ended.
+
+        `_quiet`: it has, but for faults on their way, which all have come when it has settled.
+        """
         fetcher, decoder, dispatch = units["fetcher"], units["decoder"], units["dispatch"]
         loader, storer = units["loader"], units["storer"]
         illegal, illegal_offset = self._legality(m, units)
+        found = Signal(CAUSE_BITS)
         faults = {
             Fault.UNALIGNED_CODE: fetcher.unaligned,
             Fault.NO_SUCH_ADDRESS: loader.address_fault | storer.address_fault,
             Fault.BUS_ERROR: loader.bus_fault | storer.bus_fault,
             **memory_faults,
         }
-        finished, faulted, cause = Signal(), Signal(), Signal(CAUSE_BITS)
+        finished, faulted, settled = Signal(), Signal(), Signal(SETTLING_CYCLES)
         held_cause, held_offset, has_fault = Signal(CAUSE_BITS), Signal(32), Signal()
         m.d.comb += [
-            faulted.eq((self._running | registers.start) & ~self._halting & cause.any()),
-            finished.eq(
-                self._running & ~self._halting & ~fetcher.busy & ~decoder.busy & dispatch.idle & ~faulted
-            ),
-            self._reset_units.eq(self._halting & idle),
+            self._quiet.eq(~fetcher.busy & ~decoder.busy & dispatch.idle),
+            faulted.eq(self._running & ~self._halting & (illegal.any() | decoder.faulted | found.any())),
+            finished.eq(self._running & ~self._halting & settled.all() & ~faulted),
             registers.busy.eq(self._running),
             registers.finished.eq(finished),
             registers.faulted.eq(self._reset_units & has_fault),
             registers.cause.eq(held_cause),
             registers.fault_offset.eq(held_offset),
         ]
-        for fault, found in reversed(faults.items()):
-            with m.If(found):
-                m.d.comb += cause.eq(fault)
-        with m.If(illegal.any()):
-            m.d.comb += cause.eq(illegal)
-        with m.Elif(decoder.faulted):
-            m.d.comb += cause.eq(decoder.cause)
+        m.d.sync += [
+            self._reset_units.eq(self._halting & idle & ~self._reset_units),
+            settled.eq(Mux(registers.start | ~self._quiet, 0, Cat(1, settled))),
+            found.eq(Fault.NONE),
+        ]
+        for fault, occurs in reversed(faults.items()):
+            with m.If(occurs):
+                m.d.sync += found.eq(fault)
         with m.If(registers.start):
             m.d.sync += [self._running.eq(1), has_fault.eq(0)]
         with m.If(faulted):
-            m.d.sync += [self._halting.eq(1), has_fault.eq(1), held_cause.eq(cause)]
-            offset = Mux(illegal.any(), illegal_offset, Mux(decoder.faulted, decoder.fault_offset, 0))
-            m.d.sync += held_offset.eq(offset)
+            m.d.sync += [self._halting.eq(1), has_fault.eq(1), held_cause.eq(found), held_offset.eq(0)]
+            with m.If(illegal.any()):
+                m.d.sync += [held_cause.eq(illegal), held_offset.eq(illegal_offset)]
+            with m.Elif(decoder.faulted):
+                m.d.sync += [held_cause.eq(decoder.cause), held_offset.eq(decoder.fault_offset)]
         with m.Elif(registers.stop & self._running):
             m.d.sync += self._halting.eq(1)
         with m.If(finished | self._reset_units):
             m.d.sync += [self._running.eq(0), self._halting.eq(0)]
         return finished
 
-    def _legality(self, m: Module, units: dict[str, Any]) -> tuple[Signal, Signal]:
-        """What is wrong with the instruction that was dispatched a cycle ago, and where it begins.
+    def _legality(self, m: Module, units: dict[str, Any]) -> tuple[Value, Signal]:
+        """What is wrong with the instruction that was dispatched two cycles ago, and where it begins.
 
         It could start in the next cycle at the earliest, in which the core halts.
         """
         decoder, legality = units["decoder"], units["legality"]
-        illegal, offset = Signal(CAUSE_BITS), Signal(32)
-        m.d.comb += legality.decoded.eq(decoder.decoded.payload)
-        m.d.sync += [
-            illegal.eq(Mux(decoder.decoded.valid & decoder.decoded.ready, legality.cause, Fault.NONE)),
-            offset.eq(decoder.offset),
+        offset, offset_before = (Signal(32, name=name, reset_less=True) for name in ("offset", "before"))
+        m.d.comb += [
+            legality.decoded.eq(decoder.decoded.payload),
+            legality.taken.eq(decoder.decoded.valid & decoder.decoded.ready),
         ]
-        return illegal, offset
+        m.d.sync += [offset_before.eq(decoder.offset), offset.eq(offset_before)]
+        return legality.cause, offset
 
     def _count(
         self, m: Module, units: dict[str, Any], counters: Any, registers: Any, finished: Signal
     ) -> None:
         """Feed the performance counters and the trace."""
         dispatch, decoder = units["dispatch"], units["decoder"]
-        counts = self._running & ~self._halting & ~finished
+        counts = self._running & ~self._halting & ~self._quiet
         m.d.comb += [
             counters.clear.eq(registers.start),
             counters.counts.eq(counts),
@@ -292,7 +300,6 @@ class Core(RefusingComponent):
                 activity.moves.eq(moves.get(unit, 1)),
                 activity.stalled.eq(dispatch.stalled[number]),
                 activity.empty.eq(dispatch.empty[number]),
-                activity.dispatched.eq(dispatch.entered[number]),
                 activity.missing.eq(dispatch.missing[number]),
             ]
         for name, moved in (

@@ -20,8 +20,7 @@ ACTIVITY = data.StructLayout(
         "active": 1,  # an instruction has started and not ended
         "moves": 1,  # it makes progress; if not, it waits for DRAM
         "stalled": 1,  # a finished instruction's post waits for room
-        "empty": 1,  # no instruction of the unit has been dispatched that has not started
-        "dispatched": 1,  # one is dispatched in this cycle
+        "empty": 1,  # the unit sees no instruction that has not started
         "missing": len(Unit),  # semaphores without a count that the next instruction waits for
     }
 )
@@ -33,7 +32,7 @@ class PerformanceCounters(wiring.Component):
 
     A unit is charged as docs/timing.md says, in this order: active, full counter, empty queue, semaphore.
     Whether a cycle with an empty queue was for want of code (`starved`), behind others, or after the last
-    instruction is known only when the next one is dispatched, or at `finished`; until then it is in a counter
+    instruction is known only when the next one is seen, or at `finished`; until then it is in a counter
     of its own. `finished` is the cycle after the last that counts.
     """
 
@@ -89,12 +88,12 @@ class PerformanceCounters(wiring.Component):
                     m.d.sync += starved.eq(starved + 1)
                 with m.Else():
                     m.d.sync += behind.eq(behind + 1)
-        with m.If(unit.dispatched):
+        with m.If(~unit.empty):
             m.d.sync += [
                 counters["fetch"].eq(counters["fetch"] + starved),
                 counters["dispatch"].eq(counters["dispatch"] + behind),
             ]
         with m.If(self.finished):
             m.d.sync += counters["end"].eq(counters["end"] + starved + behind)
-        with m.If(unit.dispatched | self.finished | self.clear):
+        with m.If(~unit.empty | self.finished | self.clear):
             m.d.sync += [starved.eq(0), behind.eq(0)]

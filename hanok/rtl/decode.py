@@ -1,11 +1,12 @@
 """Packed code to records, one 32-bit word a cycle; see docs/isa.md, Encoding.
 
-The record that is being made stands in registers, one set for each unit and format, and is offered whole in
-the cycle after its last word. The header of the next instruction may come in the cycle in which the record
-is taken. So an instruction of `words` words (header and bitmap included) whose word k is offered from cycle
-`arrival[k]` on is offered itself in cycle
+A word stands in a register with what its bits say (`DECODE_STAGES`). The record that is being made stands in
+registers, one set for each unit and format, and is offered whole in the cycle after its last word was taken
+from there. The header of the next instruction may be taken in the cycle in which the record is. So an
+instruction of `words` words (header and bitmap included) whose word k is offered from cycle `arrival[k]` on
+is offered itself in cycle
 
-    max(taken + words, max over k of arrival[k] + words - k)
+    max(taken + words, max over k of arrival[k] + DECODE_STAGES + words - k)
 
 where `taken` is the cycle in which the instruction before it was taken.
 """
@@ -41,6 +42,8 @@ FLAGS = {
     Opcode.EXPAND: FLAG_KEEP_CODE,
 }
 """Flags that an instruction has beside fresh; the others have none."""
+DECODE_STAGES = 1
+"""Cycles that a word stands in a register before it is decoded."""
 WORD_BITS = 32
 WORD_MASK = (1 << WORD_BITS) - 1
 BITMAP_WORDS = max(form.bitmap_words for form in FORMATS.values())
@@ -97,9 +100,9 @@ class _LastRecord:
 class Decoder(wiring.Component):
     """Words of code in, instructions out; it stops at what is not legal.
 
-    `clear` makes all last records zero and starts anew at byte 0. `faulted` is 1 for the one cycle in which a
-    word is taken that cannot be; `cause` (a `Fault`) and `fault_offset` (where its instruction begins) stand
-    beside it, and no word is taken until `clear`. `dispatched_bytes` is the first byte that was not
+    `clear` makes all last records zero and starts anew at byte 0. `faulted` is 1 for one cycle after a word
+    was decoded that cannot be; `cause` (a `Fault`) and `fault_offset` (where its instruction begins) stand
+    beside it, and nothing is decoded until `clear`. `dispatched_bytes` is the first byte that was not
     dispatched before this cycle, `offset` where the instruction at `decoded` begins. `busy`: an instruction
     has begun and is not taken, or faulted. `starved`: nothing but words is missing.
     """
@@ -120,69 +123,100 @@ class Decoder(wiring.Component):
             }
         )
         self._last = [_LastRecord(number) for number in range(1 + max(REGISTER_OF.values()))]
+        self._stage = data.StructLayout(
+            {
+                "word": WORD_BITS,
+                "last": 1,
+                "error": 1,
+                "is_zero": 1,
+                "chosen": len(self._last),  # the record, if it is a header
+                "cause": CAUSE_BITS,  # what is wrong with it then
+            }
+        )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         offered, stopped, takes, completes = Signal(), Signal(), Signal(), Signal()
-        kind, lowest = Signal(len(self._last)), Signal(BITMAP_BITS)
+        kind, now = Signal(len(self._last)), Signal(BITMAP_BITS)
         place = {name: Signal(name=f"in_{name}", init=name == "header") for name in PLACES}
+        stage, has_word = Signal(self._stage), Signal()
+        self._predecode(m, stage, has_word, takes, stopped)
         m.d.comb += [
-            self.words.ready.eq(~stopped & ~self.clear & (~offered | self.decoded.ready)),
-            takes.eq(self.words.valid & self.words.ready),
-            self.decoded.valid.eq(offered),
-            self.busy.eq(offered | stopped | ~place["header"]),
-            self.starved.eq(~offered & ~self.words.valid),
+            takes.eq(has_word & ~stopped & ~self.faulted & (~offered | self.decoded.ready)),
+            self.decoded.valid.eq(offered & ~self.faulted),
+            self.busy.eq(offered | stopped | self.faulted | has_word | ~place["header"]),
+            self.starved.eq(~offered & ~has_word),
         ]
-        with m.If(self.decoded.ready):
+        with m.If(self.decoded.ready | self.faulted):
             m.d.sync += offered.eq(0)
-        with m.If(takes & completes & ~self.faulted):
+        with m.If(takes & completes):
             m.d.sync += offered.eq(1)
         with m.If(self.faulted):
             m.d.sync += stopped.eq(1)
         with m.If(self.clear):
             m.d.sync += [offered.eq(0), stopped.eq(0)]
-        chosen, header, header_faults = self._header(m, takes & place["header"], kind)
-        bitmap_fault = self._walk(m, takes, place, kind, lowest, completes)
-        self._write(m, takes & place["body"], kind, lowest, takes & place["header"], chosen)
-        faults = [(Fault.FETCH_ERROR, self.words.payload.error)]
-        faults += [(fault, place["header"] & found) for fault, found in header_faults.items()]
-        faults += [
+        header = Signal(WORD_BITS)
+        with m.If(takes & place["header"]):
+            m.d.sync += [kind.eq(stage.chosen), header.eq(stage.word & ~FRESH_BIT)]
+        bitmap_fault = self._walk(m, stage, takes, place, kind, now, completes)
+        self._write(m, stage, takes, place, kind, now)
+        faults: list[tuple[Any, Value]] = [
+            (Fault.FETCH_ERROR, stage.error),
+            (stage.cause, place["header"] & stage.cause.any()),
             (Fault.NO_SUCH_WORD, place["bitmap"] & bitmap_fault),
-            (Fault.NO_SUCH_BIT, place["body"] & self._has_foreign_bits(kind, lowest)),
-            (Fault.CUT_SHORT, self.words.payload.last & ~completes),
+            (Fault.NO_SUCH_BIT, place["body"] & self._has_foreign_bits(stage.word, kind, now)),
+            (Fault.CUT_SHORT, stage.last & ~completes),
         ]
         self._report(m, takes, faults)
         self._count(m, takes, place["header"])
         self._offer(m, kind, header)
         return m
 
-    def _header(self, m: Module, taken: Value, kind: Value) -> tuple[Value, Value, dict[Fault, Value]]:
-        """Return the record that a header word chooses, the last header, and what may be wrong with it."""
-        head, header = data.View(HEAD, self.words.payload.word), Signal(WORD_BITS)
-        chosen, flags = Signal.like(kind), Signal(head.flags.shape())
+    def _predecode(self, m: Module, stage: Any, has_word: Signal, takes: Value, stopped: Value) -> None:
+        """Take a word into `stage`, with what it says if it is a header, and what may be wrong with it."""
+        words, chosen, cause = self.words, Signal(len(self._last)), Signal(CAUSE_BITS)
+        head = data.View(HEAD, words.payload.word)
+        flags = Signal(head.flags.shape())
         with m.Switch(head.opcode):
             for opcode, number in REGISTER_OF.items():
                 with m.Case(opcode):
                     m.d.comb += [chosen.eq(1 << number), flags.eq(FLAG_FRESH | FLAGS.get(opcode, 0))]
-        with m.If(taken):
-            m.d.sync += [kind.eq(chosen), header.eq(self.words.payload.word & ~FRESH_BIT)]
-        return (
-            chosen,
-            header,
-            {
-                Fault.ILLEGAL_OPCODE: ~chosen.any(),
-                Fault.NO_SUCH_UNIT: (head.wait | head.post)[len(Unit) :].any(),
-                Fault.NO_SUCH_FLAG: (head.flags & ~flags).any(),
-            },
-        )
+        with m.If(~chosen.any()):
+            m.d.comb += cause.eq(Fault.ILLEGAL_OPCODE)
+        with m.Elif((head.wait | head.post)[len(Unit) :].any()):
+            m.d.comb += cause.eq(Fault.NO_SUCH_UNIT)
+        with m.Elif((head.flags & ~flags).any()):
+            m.d.comb += cause.eq(Fault.NO_SUCH_FLAG)
+        m.d.comb += words.ready.eq(~stopped & ~self.clear & (~has_word | takes))
+        with m.If(words.ready):
+            m.d.sync += [
+                has_word.eq(words.valid),
+                stage.word.eq(words.payload.word),
+                stage.last.eq(words.payload.last),
+                stage.error.eq(words.payload.error),
+                stage.is_zero.eq(~words.payload.word.any()),
+                stage.chosen.eq(chosen),
+                stage.cause.eq(cause),
+            ]
+        with m.If(self.clear):
+            m.d.sync += has_word.eq(0)
 
     def _walk(
-        self, m: Module, takes: Value, place: dict[str, Signal], kind: Value, lowest: Value, completes: Value
+        self,
+        m: Module,
+        stage: Any,
+        takes: Value,
+        place: dict[str, Signal],
+        kind: Value,
+        now: Signal,
+        completes: Value,
     ) -> Value:
-        """Go from header to bitmap to body; return whether a bitmap names words that there are not."""
-        word = self.words.payload.word
-        bitmap, after, number = Signal(BITMAP_BITS), Signal(BITMAP_BITS), Signal(range(BITMAP_WORDS))
-        is_last_bitmap, too_many = Signal(), Signal()
+        """Go from header to bitmap to body; return whether a bitmap names words that there are not.
+
+        `now` is the place of the word in the body, `rest` those of the words that follow.
+        """
+        rest, pending, number = Signal(BITMAP_BITS), Signal(BITMAP_BITS), Signal(range(BITMAP_WORDS))
+        is_last_bitmap, too_many, to_body = Signal(), Signal(), Signal()
         for row, last in enumerate(self._last):
             with m.If(kind[row]):
                 m.d.comb += is_last_bitmap.eq(number == last.form.bitmap_words - 1)
@@ -190,61 +224,64 @@ class Decoder(wiring.Component):
                 for part in range(last.form.bitmap_words):
                     bits = used >> WORD_BITS * part & WORD_MASK
                     with m.If(number == part):
-                        m.d.comb += too_many.eq((word & (WORD_MASK & ~bits)).any())
-        m.d.comb += [lowest.eq(bitmap & -bitmap), after.eq(bitmap & ~lowest)]
+                        m.d.comb += too_many.eq((stage.word & (WORD_MASK & ~bits)).any())
+        m.d.comb += [
+            pending.eq(rest),
+            to_body.eq(place["bitmap"] & is_last_bitmap | place["body"]),
+            completes.eq(to_body & ~rest.any() & (place["body"] | stage.is_zero)),
+        ]
         with m.If(place["bitmap"]):
-            m.d.comb += after.eq(bitmap | word << WORD_BITS * number)
-        m.d.comb += completes.eq(~after.any() & (place["body"] | place["bitmap"] & is_last_bitmap))
-        with m.If(takes & ~place["header"]):
-            m.d.sync += bitmap.eq(after)
-        with m.If(takes & place["header"]):
-            m.d.sync += [number.eq(0), bitmap.eq(0)]
-        with m.If(takes & place["bitmap"]):
-            m.d.sync += number.eq(number + 1)
-        to_body = place["bitmap"] & is_last_bitmap | place["body"]
+            m.d.comb += pending.eq(rest | stage.word << WORD_BITS * number)
         with m.If(takes):
             m.d.sync += [
+                now.eq(pending & -pending),
+                rest.eq(Mux(to_body, pending & (pending - 1), pending)),
+                number.eq(number + place["bitmap"]),
                 place["header"].eq(completes),
                 place["bitmap"].eq(place["header"] | place["bitmap"] & ~is_last_bitmap),
                 place["body"].eq(to_body & ~completes),
             ]
+        with m.If(takes & place["header"]):
+            m.d.sync += [number.eq(0), rest.eq(0)]
         with m.If(self.clear):
             m.d.sync += [signal.eq(signal.init) for signal in place.values()]
         return too_many
 
     def _write(
-        self, m: Module, writes: Value, kind: Value, lowest: Value, begins: Value, chosen: Value
+        self, m: Module, stage: Any, takes: Value, place: dict[str, Signal], kind: Value, now: Value
     ) -> None:
-        """Put a word into its record; a fresh one begins with all words zero."""
-        word, fresh = self.words.payload.word, (self.words.payload.word & FRESH_BIT).any()
+        """Put a word into its record; a fresh one becomes zero after its header."""
+        wipes = Signal(len(self._last))
+        fresh = takes & place["header"] & (stage.word & FRESH_BIT).any()
+        m.d.sync += wipes.eq(Mux(self.clear, -1, Mux(fresh, stage.chosen, 0)))
         for number, last in enumerate(self._last):
-            for place, register in enumerate(last.words):
-                with m.If(writes & kind[number] & lowest[place]):
-                    m.d.sync += register.eq(word)
-            with m.If(self.clear | begins & fresh & chosen[number]):
+            for part, register in enumerate(last.words):
+                with m.If(takes & place["body"] & kind[number] & now[part]):
+                    m.d.sync += register.eq(stage.word)
+            with m.If(wipes[number]):
                 m.d.sync += [register.eq(0) for register in last.words]
 
-    def _has_foreign_bits(self, kind: Value, lowest: Value) -> Value:
+    def _has_foreign_bits(self, word: Value, kind: Value, now: Value) -> Value:
         """Whether the word sets bits that no field of its place in the record has."""
-        word = self.words.payload.word
         found: Any = Const(0)
         for number, last in enumerate(self._last):
             for place, used in enumerate(last.form.used_bits):
                 if used != WORD_MASK:
-                    found |= kind[number] & lowest[place] & (word & (WORD_MASK & ~used)).any()
+                    found |= kind[number] & now[place] & (word & (WORD_MASK & ~used)).any()
         return found
 
-    def _report(self, m: Module, takes: Value, faults: list[tuple[Fault, Value]]) -> None:
-        """Give the first fault that a word has."""
-        with m.If(takes):
-            for fault, found in reversed(faults):
-                with m.If(found):
-                    m.d.comb += [self.faulted.eq(1), self.cause.eq(fault)]
+    def _report(self, m: Module, takes: Value, faults: list[tuple[Any, Value]]) -> None:
+        """Give the first fault that a word has, in the next cycle."""
+        m.d.sync += self.faulted.eq(0)
+        for fault, found in reversed(faults):
+            with m.If(found):
+                m.d.sync += [self.faulted.eq(takes & ~self.clear), self.cause.eq(fault)]
 
     def _count(self, m: Module, takes: Value, at_header: Value) -> None:
         """Count the bytes that are taken; at a header they are the end of the instruction before it."""
         taken_bytes, begin = Signal(32), Signal(32)
-        m.d.comb += [self.fault_offset.eq(Mux(at_header, taken_bytes, begin)), self.offset.eq(begin)]
+        m.d.comb += self.offset.eq(begin)
+        m.d.sync += self.fault_offset.eq(Mux(at_header, taken_bytes, begin))
         with m.If(takes):
             m.d.sync += taken_bytes.eq(taken_bytes + WORD_BITS // 8)
             with m.If(at_header):

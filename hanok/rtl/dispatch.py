@@ -23,11 +23,11 @@ def unit_port(record: data.Layout) -> wiring.Signature:
 class Dispatch(wiring.Component):
     """Puts decoded instructions into the queues of their units, in order, and starts them.
 
-    An instruction is dispatched in the cycle in which `decoded` passes, and can start two cycles later
-    (`hanok.isa.timing.QUEUE_LATENCY_CYCLES`). Records are those of the layout `decoded`; each begins with
+    An instruction is dispatched in the cycle in which `decoded` passes, and can start
+    `hanok.isa.timing.QUEUE_LATENCY_CYCLES` later. Records are those of the layout `decoded`; each begins with
     `HEAD`. Ports by the name of each unit: `unit_port`. Bits by the number of each unit, for the performance
-    counters: `active`, `stalled`, `missing` (semaphores that the head lacks), `empty` (no head) and `entered`
-    (see `RecordQueue`). `idle`: queues and units are empty and all posts are made. `clear` forgets all
+    counters: `active`, `stalled`, `missing` (semaphores for want of which the head does not start) and `empty`
+    (no head that could start). `idle`: queues and units are empty and all posts are made. `clear` forgets all
     instructions and counts; the units must be cleared with it. While `halt` is 1, none starts.
     """
 
@@ -35,7 +35,7 @@ class Dispatch(wiring.Component):
         self, control: Control, in_flight: dict[Unit, int], decoded: data.StructLayout = DECODED
     ) -> None:
         layouts = {unit: decoded["records"].shape[unit.name.lower()].shape for unit in Unit}
-        flags = dict.fromkeys(("active", "stalled", "empty", "entered"), Out(UNITS))
+        flags = dict.fromkeys(("active", "stalled", "empty"), Out(UNITS))
         super().__init__(
             {
                 "clear": In(1),
@@ -54,7 +54,7 @@ class Dispatch(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.semaphores = self.semaphores
-        m.d.comb += [self.semaphores.clear.eq(self.clear), self.missing.eq(self.semaphores.missing)]
+        m.d.comb += self.semaphores.clear.eq(self.clear)
         idle: Any = 1
         for unit in Unit:
             self._route(m, unit)
@@ -79,17 +79,17 @@ class Dispatch(wiring.Component):
             front.ready.eq(port.ready & ~self.halt),
             front.done.eq(port.done),
             front.missing.eq(semaphores.missing[number]),
-            front.posted.eq(semaphores.posted[number]),
+            front.room.eq(semaphores.room[number]),
             semaphores.wait[number].eq(front.waits),
             semaphores.post[number].eq(front.posts),
-            semaphores.take[number].eq(front.start),
+            semaphores.take[number].eq(front.takes),
             queue.head.ready.eq(front.start),
             port.record.eq(queue.head.payload),
             port.start.eq(front.start),
             self.active[number].eq(front.active),
             self.stalled[number].eq(front.stalled),
-            self.empty[number].eq(~queue.head.valid),
-            self.entered[number].eq(queue.entered),
+            self.empty[number].eq(~front.seen),
+            self.missing[number].eq(front.lacked),
         ]
         with m.If(self.decoded.payload.unit == unit):
             m.d.comb += [queue.put.valid.eq(self.decoded.valid), self.decoded.ready.eq(queue.put.ready)]

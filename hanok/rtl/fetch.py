@@ -2,27 +2,27 @@
 
 from typing import Any
 
-from amaranth.hdl import Array, Module, Mux, Signal, Value
+from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import data, memory, stream
 from amaranth.lib.wiring import In, Out
 
 from hanok.errors import ChipError
-from hanok.isa.timing import CODE_WORD_BYTES
+from hanok.isa.timing import CODE_WORD_BYTES, FETCH_LATENCY_CYCLES
 from hanok.rtl._refusing import RefusingComponent
-from hanok.rtl.decode import CODE_WORD, WORD_BITS
+from hanok.rtl.decode import CODE_WORD, DECODE_STAGES, WORD_BITS
 
-REQUEST_LATENCY_CYCLES = 1
-"""From the cycle of `start` to that of the first request."""
+WORD_LATENCY_CYCLES = FETCH_LATENCY_CYCLES - DECODE_STAGES
 
 
 class Fetcher(RefusingComponent):
     """Hands out the `code_bytes` at `code_address`, both multiples of 4, from `start` on.
 
     `request`: the address of a burst of `burst_bytes` (a power of two), aligned, one a cycle at most, in
-    order, if no byte of the code in it lies more than `buffer_bytes` beyond `dispatched_bytes`, the first
-    byte that was not dispatched before this cycle. `answer`: a whole burst and whether reading it failed, in
+    order, in the cycle (`hanok.isa.timing.FETCH_REQUEST_STAGES`) after the first in which no byte of the code
+    in it lies more than `buffer_bytes` beyond `dispatched_bytes`, the first byte that was not dispatched
+    before that cycle, which is the one after `start` at the earliest. `answer`: a whole burst and whether reading it failed, in
     the order of the requests, a cycle after its request at the earliest; it is always taken at once. A word
-    is at `words` from two cycles (`hanok.isa.timing.FETCH_LATENCY_CYCLES`) after its answer on, one a cycle.
+    is at `words` from `WORD_LATENCY_CYCLES` after its answer on, one a cycle.
 
     `start`, only where `busy` is 0, in a cycle with `code_address` and `code_bytes`; if one of them is no
     multiple of 4, `unaligned` is 1 in this cycle and nothing is fetched. `stop` drops everything; the answers
@@ -72,34 +72,40 @@ class Fetcher(RefusingComponent):
         ]
         outstanding = self._request(m, begins, offset)
         row, row_valid, next_row = self._buffer(m, begins)
-        taken, wanted = self._hand_out(m, begins, offset, row, row_valid, next_row)
-        m.d.comb += [self.exhausted.eq(taken == wanted), self.busy.eq((outstanding != 0) | ~self.exhausted)]
+        self._hand_out(m, begins, offset, row, row_valid, next_row)
+        m.d.comb += self.busy.eq((outstanding != 0) | ~self.exhausted)
         return m
 
     def _request(self, m: Module, begins: Value, offset: Value) -> Signal:
-        """Ask for bursts; return how many answers are still to come, also those that will be dropped."""
+        """Ask for bursts; return how many answers are still to come, also those that will be dropped.
+
+        The next request is made when its last byte, or that of the code (`final`), is in reach: `reach` is
+        how many bytes must have been dispatched for it.
+        """
         shift = self.burst_bytes.bit_length() - 1
-        number, asks = Signal(self.address_bits - shift), Signal()
-        behind, more = Signal(32), Signal()
-        rest, size, outstanding = Signal(32), Signal(32), Signal(range(self.rows + 1))
-        first = Signal(range(self.burst_bytes + 1))
+        number, goes, fits = Signal(self.address_bits - shift), Signal(), Signal()
+        reach, final, more = Signal(signed(33)), Signal(signed(33)), Signal()
+        left, asked, outstanding = Signal(33 - shift), Signal.like(number), Signal(range(self.rows + 1))
         m.d.comb += [
-            self.request.payload.eq(number << shift),
-            self.request.valid.eq(more & (behind - self.dispatched_bytes <= self.buffer_bytes)),
-            asks.eq(self.request.valid & self.request.ready),
-            first.eq(self.burst_bytes - offset),
-            size.eq(Mux(rest < self.burst_bytes, rest, self.burst_bytes)),
+            self.request.payload.eq(asked << shift),
+            fits.eq(more & ((reach <= self.dispatched_bytes) | (final <= self.dispatched_bytes))),
+            goes.eq(~self.request.valid | self.request.ready),
         ]
-        with m.If(asks):
-            m.d.sync += [number.eq(number + 1), more.eq(rest != 0), behind.eq(behind + size)]
-            m.d.sync += rest.eq(rest - size)
+        with m.If(goes):
+            m.d.sync += [self.request.valid.eq(fits), asked.eq(number)]
+        with m.If(goes & fits):
+            m.d.sync += [number.eq(number + 1), left.eq(left - 1), more.eq(left != 1)]
+            m.d.sync += reach.eq(reach + self.burst_bytes)
         with m.If(begins):
-            begun = Mux(self.code_bytes < first, self.code_bytes, first)
             m.d.sync += [number.eq(self.code_address >> shift), more.eq(self.code_bytes != 0)]
-            m.d.sync += [behind.eq(begun), rest.eq(self.code_bytes - begun)]
+            m.d.sync += left.eq((offset + self.code_bytes + self.burst_bytes - 1) >> shift)
+            m.d.sync += reach.eq(self.burst_bytes - offset - self.buffer_bytes)
+            m.d.sync += final.eq(self.code_bytes - self.buffer_bytes)
         with m.If(self.stop):
-            m.d.sync += more.eq(0)
-        m.d.sync += outstanding.eq(outstanding + asks - self.answer.valid)
+            m.d.sync += [more.eq(0), self.request.valid.eq(0)]
+        asks = self.request.valid & self.request.ready
+        with m.If(asks != self.answer.valid):
+            m.d.sync += outstanding.eq(outstanding + Mux(asks, 1, -1))
         return outstanding
 
     def _buffer(self, m: Module, begins: Value) -> tuple[Value, Signal, Signal]:
@@ -125,25 +131,37 @@ class Fetcher(RefusingComponent):
 
     def _hand_out(
         self, m: Module, begins: Value, offset: Value, row: Any, row_valid: Value, moves: Signal
-    ) -> tuple[Signal, Signal]:
-        """Cut bursts into words; return the bytes that have been taken, and all there are."""
-        taken, wanted, passes = Signal(32), Signal(32), Signal()
+    ) -> None:
+        """Cut bursts into words: `next_word`, and `kept` where that is not taken at once."""
         words = self.burst_bytes // CODE_WORD_BYTES
-        place = Signal(range(words))
-        chosen = Array(row.data.word_select(number, WORD_BITS) for number in range(words))[place]
-        word = self.words.payload
+        left, any_left, is_last = Signal(32 - 2), Signal(), Signal()
+        place, cuts, frees = Signal(words), Signal(), Signal()
+        next_word, kept = (Signal(CODE_WORD, name=name, reset_less=True) for name in ("next_word", "kept"))
+        has_next, has_kept = Signal(), Signal()
+        chosen: Any = 0
+        for number in range(words):
+            chosen |= row.data.word_select(number, WORD_BITS) & place[number].replicate(WORD_BITS)
         m.d.comb += [
-            self.words.valid.eq(row_valid & (taken != wanted)),
-            passes.eq(self.words.valid & self.words.ready),
-            word.word.eq(chosen),
-            word.error.eq(row.error),
-            word.last.eq(wanted - taken == CODE_WORD_BYTES),
-            moves.eq(passes & ((place == words - 1) | word.last)),
+            self.words.valid.eq(has_next | has_kept),
+            self.words.payload.eq(Mux(has_kept, kept, next_word)),
+            frees.eq(~has_next | ~has_kept),
+            cuts.eq(row_valid & any_left & frees),
+            is_last.eq(left == 1),
+            moves.eq(cuts & (place[-1] | is_last)),
+            self.exhausted.eq(~any_left & ~has_next & ~has_kept),
         ]
-        with m.If(passes):
-            m.d.sync += [taken.eq(taken + CODE_WORD_BYTES), place.eq(Mux(place == words - 1, 0, place + 1))]
+        with m.If(frees):
+            m.d.sync += [next_word.word.eq(chosen), next_word.error.eq(row.error), has_next.eq(cuts)]
+            m.d.sync += next_word.last.eq(is_last)
+        with m.If(~has_kept):
+            m.d.sync += [kept.eq(next_word), has_kept.eq(has_next & ~self.words.ready)]
+        with m.Elif(self.words.ready):
+            m.d.sync += has_kept.eq(0)
+        with m.If(cuts):
+            m.d.sync += [left.eq(left - 1), any_left.eq(~is_last)]
+            m.d.sync += place.eq(place.rotate_left(1))
         with m.If(begins):
-            m.d.sync += [taken.eq(0), wanted.eq(self.code_bytes), place.eq(offset // CODE_WORD_BYTES)]
+            m.d.sync += [left.eq(self.code_bytes[2:]), any_left.eq(self.code_bytes != 0)]
+            m.d.sync += place.eq(1 << offset // CODE_WORD_BYTES)
         with m.If(self.stop):
-            m.d.sync += wanted.eq(taken)
-        return taken, wanted
+            m.d.sync += [any_left.eq(0), has_next.eq(0), has_kept.eq(0)]

@@ -1,4 +1,4 @@
-"""Between the queue of a unit and the unit: it waits for semaphores, starts, and posts."""
+"""Between the queue of a unit and the unit: it takes semaphores, starts, and posts."""
 
 from typing import Any
 
@@ -14,13 +14,16 @@ MASK = len(Unit)
 class UnitFront(wiring.Component):
     """Starts the head of a queue and posts for what is done, up to `in_flight` instructions in the unit.
 
-    `valid`, `wait` and `post` are those of the head; `start` takes it, and goes to the unit with the record.
-    It is 1 where the unit is ready, nothing is missing of the wait mask, no post is due that has not been
-    made, and fewer than `in_flight` instructions wait for their end or their post. In the cycle of `done` the
-    post mask of that instruction is shown at `posts`, of which `posted` are made; the rest stays, and the
-    posts of later instructions stand behind it, one instruction a cycle. `done` and `ready` may not depend
-    on `start`. `active`: an instruction has started and not ended. `stalled`: a post is due and not made.
-    `drained`: all posts of what has started are made.
+    `valid`, `wait` and `post` are those of the head. With `takes` it gets a count of each semaphore in its
+    wait mask, in the first cycle in which nothing is `missing`; it can start from the next cycle on. `start`
+    ends its time at the head, and goes to the unit with the record. It is 1 where the unit is ready, no post
+    has been due since an earlier cycle, and fewer than `in_flight` instructions wait for their end or their
+    post. In the cycle of `done` the post mask of that instruction is shown at `posts`; those are
+    made for which there is `room`, the rest stays, and the posts of later instructions stand behind it, one instruction a cycle.
+    `done` and `ready` may not depend on `start`. `active`: an instruction has started and not ended.
+    `stalled`: a post is due and not made, or was before this cycle. `seen`: there is a head that could start
+    in this cycle but for what it `lacked` in the one before. `drained`: all posts of what has started are
+    made.
     """
 
     def __init__(self, in_flight: int) -> None:
@@ -36,10 +39,13 @@ class UnitFront(wiring.Component):
                 "done": In(1),
                 "waits": Out(MASK),
                 "missing": In(MASK),
+                "takes": Out(1),
                 "posts": Out(MASK),
-                "posted": In(MASK),
+                "room": In(MASK),
                 "active": Out(1),
                 "stalled": Out(1),
+                "seen": Out(1),
+                "lacked": Out(MASK),
                 "drained": Out(1),
             }
         )
@@ -50,29 +56,35 @@ class UnitFront(wiring.Component):
         running, due, kept = (
             Signal(range(self.in_flight + 1), name=name) for name in ("runs", "due", "kept")
         )
-        due_now, made, leaves = Signal.like(due), Signal(MASK), Signal()
+        is_due, made, leaves, armed = Signal(), Signal(MASK), Signal(), Signal()
         mask = self._masks(m, leaves)
         m.d.comb += [
-            due_now.eq(due + self.done),
-            self.posts.eq(Mux(due_now != 0, mask & ~made, 0)),
-            leaves.eq((due_now != 0) & ~(self.posts & ~self.posted).any()),
-            self.stalled.eq(due_now != leaves),
-            self.waits.eq(Mux(self.valid, self.wait, 0)),
-            self.start.eq(
-                self.valid & self.ready & ~self.missing.any() & ~self.stalled & (kept != self.in_flight)
-            ),
+            is_due.eq((due != 0) | self.done),
+            self.posts.eq(Mux(is_due, mask & ~made, 0)),
+            leaves.eq(is_due & ~(mask & ~made & ~self.room).any()),
+            self.stalled.eq((due != 0) | (self.done & ~leaves)),
+            self.waits.eq(Mux(self.valid & ~armed, self.wait, 0)),
+            self.takes.eq(self.valid & ~armed & ~self.missing.any()),
+            self.start.eq(armed & self.ready & (due == 0) & (kept != self.in_flight)),
             self.active.eq((running != self.done) | self.start),
             self.drained.eq(kept == 0),
         ]
+        for count, up, down in (
+            (running, self.start, self.done),
+            (due, self.done, leaves),
+            (kept, self.start, leaves),
+        ):
+            with m.If(up != down):
+                m.d.sync += count.eq(count + Mux(up, 1, -1))
         m.d.sync += [
-            running.eq(running + self.start - self.done),
-            due.eq(due_now - leaves),
-            kept.eq(kept + self.start - leaves),
-            made.eq(Mux(leaves, 0, made | self.posted)),
+            made.eq(Mux(leaves, 0, made | (self.posts & self.room))),
+            armed.eq(self.takes | (armed & ~self.start)),
+            self.seen.eq(self.valid & ~self.start),
+            self.lacked.eq(self.missing),
         ]
         with m.If(self.clear):
-            m.d.comb += self.start.eq(0)
-            m.d.sync += [running.eq(0), due.eq(0), kept.eq(0), made.eq(0)]
+            m.d.sync += [running.eq(0), due.eq(0), kept.eq(0), made.eq(0), armed.eq(0)]
+            m.d.sync += [self.seen.eq(0), self.lacked.eq(0)]
         return m
 
     def _masks(self, m: Module, leaves: Signal) -> Signal:

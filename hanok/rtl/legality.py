@@ -6,9 +6,11 @@ Where its loops lead is found on the way: an access outside of a memory stops th
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
-from amaranth.hdl import Const, Module, Value
+from amaranth.hdl import Cat, Const, Module, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -32,40 +34,57 @@ Finding = tuple[Fault, Any]
 """A fault, and the value that is not 0 where the instruction has it."""
 TABLE_BYTES = 1024
 SIGN_BIT = 31
+BYTE_BITS = 8
+
+
+def _above(value: Value, most: int) -> Value:
+    """Whether an unsigned value is above `most`: no wider a comparison than that is."""
+    bits = most.bit_length()
+    return value[bits:].any() | (value[:bits] > most)
+
+
+def _is_wide(value: Value) -> Value:
+    """Whether a signed value is outside of int8."""
+    signs = value[BYTE_BITS - 1 :]
+    return signs.any() & ~signs.all()
 
 
 class Legality(wiring.Component):
-    """`cause` of the instruction `decoded`, in the same cycle; `NONE` where it may go to its unit."""
+    """`cause` of the instruction `decoded` that was `taken` two cycles ago; `NONE` where it may start."""
 
     def __init__(self, core: Core) -> None:
-        super().__init__({"decoded": In(DECODED), "cause": Out(CAUSE_BITS)})
+        super().__init__({"decoded": In(DECODED), "taken": In(1), "cause": Out(CAUSE_BITS)})
         self._core = core
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         records = self.decoded.records
-        findings = {
-            Unit.LOAD: [*self._masks(Unit.LOAD), *self._dma(records.load)],
-            Unit.STORE: [*self._masks(Unit.STORE), *self._dma(records.store)],
-            Unit.MATRIX: [*self._masks(Unit.MATRIX), *self._matrix(records.matrix)],
-            Unit.VECTOR: [*self._masks(Unit.VECTOR)],
-        }
-        with m.Switch(self.decoded.unit):
-            for unit, found in findings.items():
-                with m.Case(unit):
-                    self._report(m, found)
-                    if unit is Unit.VECTOR:
-                        with m.If(self._head(unit).opcode == Opcode.TABLE):
-                            self._report(m, self._table(records.vector[VECTOR_TABLE.name]))
-                        with m.Else():
-                            self._report(m, self._chain(records.vector[VECTOR.name]))
+        is_table = self._head(Unit.VECTOR).opcode == Opcode.TABLE
+        table = [*self._masks(Unit.VECTOR), *self._table(records.vector[VECTOR_TABLE.name])]
+        chain = [*self._masks(Unit.VECTOR), *self._chain(records.vector[VECTOR.name])]
+        m.d.sync += self.cause.eq(Fault.NONE)
+        for unit, applies, findings in (
+            (Unit.LOAD, 1, [*self._masks(Unit.LOAD), *self._dma(records.load)]),
+            (Unit.STORE, 1, [*self._masks(Unit.STORE), *self._dma(records.store)]),
+            (Unit.MATRIX, 1, [*self._masks(Unit.MATRIX), *self._matrix(records.matrix)]),
+            (Unit.VECTOR, is_table, table),
+            (Unit.VECTOR, ~is_table, chain),
+        ):
+            concerns = Signal()
+            m.d.sync += concerns.eq(self.taken & (self.decoded.unit == unit) & applies)
+            self._report(m, concerns, findings)
         return m
 
-    def _report(self, m: Module, findings: list[Finding] | Iterator[Finding]) -> None:
-        """The first finding counts."""
-        for fault, found in reversed(list(findings)):
-            with m.If(found):
-                m.d.comb += self.cause.eq(fault)
+    def _report(self, m: Module, concerns: Signal, findings: list[Finding]) -> None:
+        """Neighbours of one fault become one register; of these the first that is 1 counts."""
+        groups: list[tuple[Fault, Signal]] = []
+        for fault, neighbours in groupby(findings, key=itemgetter(0)):
+            found = Signal(name=fault.name.lower(), reset_less=True)
+            m.d.sync += found.eq(Cat(one for _, one in neighbours).any())
+            groups.append((fault, found))
+        for fault, found in reversed(groups):
+            with m.If(concerns & found):
+                m.d.sync += self.cause.eq(fault)
 
     def _head(self, unit: Unit) -> Any:
         bits = Value.cast(self.decoded.records[unit.name.lower()])
@@ -89,13 +108,13 @@ class Legality(wiring.Component):
         yield from self._lengths(record, lengths)
         depthwise = record.opcode == Opcode.DEPTHWISE
         yield Fault.NO_SUCH_VALUE, (record.flags & FLAG_BIAS).any() & (record.flags & FLAG_ACCUMULATE).any()
-        yield Fault.NO_SUCH_VALUE, (record.out_height > rows) | (record.out_width > rows)
-        yield Fault.NO_SUCH_VALUE, record.last_columns > matrix.columns
-        yield Fault.NO_SUCH_VALUE, (record.tap_bytes > sram) | (depthwise & (record.tap_bytes != 1))
+        yield Fault.NO_SUCH_VALUE, _above(record.out_height, rows) | _above(record.out_width, rows)
+        yield Fault.NO_SUCH_VALUE, _above(record.last_columns, matrix.columns)
+        yield Fault.NO_SUCH_VALUE, _above(record.tap_bytes, sram) | (depthwise & (record.tap_bytes != 1))
         yield Fault.ZERO_LENGTH, depthwise & (record.pixel_pitch == 0)
         yield self._inside(record.accumulator_row, rows)
         yield self._inside(record.weight_address, sram)
-        yield Fault.NO_SUCH_BYTE, (record.flags & FLAG_BIAS).any() & (record.bias_address >= sram)
+        yield Fault.NO_SUCH_BYTE, (record.flags & FLAG_BIAS).any() & _above(record.bias_address, sram - 1)
 
     def _chain(self, record: Any) -> Iterator[Finding]:
         sram = self._core.sram.total_bytes
@@ -113,14 +132,16 @@ class Legality(wiring.Component):
         yield Fault.NO_SUCH_VALUE, ~self._one_of(record.kind_out, [int(kind) for kind in Destination])
         yield from self._result(record)
         yield from self._steps(record)
-        yield Fault.NO_SUCH_BYTE, record.address_out >= sram
+        yield Fault.NO_SUCH_BYTE, _above(record.address_out, sram - 1)
         for name in ("1", "2"):
             used = record[f"kind_{name}"] != Source.NONE
-            yield Fault.NO_SUCH_BYTE, used & (record[f"address_{name}"] >= sram)
+            yield Fault.NO_SUCH_BYTE, used & _above(record[f"address_{name}"], sram - 1)
 
     def _result(self, record: Any) -> Iterator[Finding]:
         low, high = record.low_out, record.high_out
-        outside = (low < -128) | (high < low) | (high > 127)
+        outside = (
+            _is_wide(low) | _is_wide(high) | (high[:BYTE_BITS].as_signed() < low[:BYTE_BITS].as_signed())
+        )
         yield Fault.NO_SUCH_VALUE, (record.kind_out == Destination.INT8) & outside
 
     def _steps(self, record: Any) -> Iterator[Finding]:
@@ -141,7 +162,7 @@ class Legality(wiring.Component):
             yield Fault.ZERO_LENGTH, record[name] == 0
 
     def _inside(self, place: Any, limit: int) -> Finding:
-        return Fault.NO_SUCH_BYTE, place >= limit
+        return Fault.NO_SUCH_BYTE, _above(place, limit - 1)
 
     def _one_of(self, value: Any, codes: list[int]) -> Any:
         found: Any = Const(0)

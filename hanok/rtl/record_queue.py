@@ -10,11 +10,9 @@ from amaranth.lib.wiring import In, Out
 class RecordQueue(wiring.Component):
     """First in, first out, of exactly `depth` records.
 
-    A record that is taken at `put` in cycle t is at `head` from t + 2 on
-    (`hanok.isa.timing.QUEUE_LATENCY_CYCLES`), or from the cycle after the one before it has left, whichever
-    is later. An entry that leaves in cycle t makes room for one at t + 1.
-    `entered` is 1 in the cycle in which a record that came to an empty queue could first be at `head`, once
-    for each record. `empty`: it holds none. `clear` makes it so.
+    A record that is taken at `put` in cycle t is at `head`, a register, from t + 2 on, or from the cycle
+    after the one before it has left, whichever is later. An entry that leaves in cycle t makes room for one at t + 1.
+    `empty`: it holds none. `clear` makes it so.
     """
 
     def __init__(self, shape: ShapeLike, depth: int) -> None:
@@ -24,7 +22,6 @@ class RecordQueue(wiring.Component):
                 "clear": In(1),
                 "put": In(stream.Signature(shape)),
                 "head": Out(stream.Signature(shape)),
-                "entered": Out(1),
                 "empty": Out(1),
             }
         )
@@ -35,7 +32,7 @@ class RecordQueue(wiring.Component):
         m.submodules.rows = rows = memory.Memory(shape=self.shape, depth=self.depth, init=[])
         write, read = rows.write_port(), rows.read_port()
         level, stored = Signal(range(self.depth + 1)), Signal(range(self.depth + 1))
-        last_row, reads, was_put = self.depth - 1, Signal(), Signal()
+        last_row, reads = self.depth - 1, Signal()
         puts, leaves = self.put.valid & self.put.ready, self.head.valid & self.head.ready
         m.d.comb += [
             self.empty.eq(level == 0),
@@ -46,8 +43,9 @@ class RecordQueue(wiring.Component):
             reads.eq((stored != 0) & (~self.head.valid | self.head.ready)),
             read.en.eq(reads),
         ]
-        m.d.sync += [level.eq(level + puts - leaves), stored.eq(stored + puts - reads)]
-        m.d.sync += [was_put.eq(puts), self.entered.eq(was_put)]
+        for count, less in ((level, leaves), (stored, reads)):
+            with m.If(puts != less):
+                m.d.sync += count.eq(count + Mux(puts, 1, -1))
         with m.If(puts):
             m.d.sync += write.addr.eq(Mux(write.addr == last_row, 0, write.addr + 1))
         with m.If(reads):
@@ -56,5 +54,5 @@ class RecordQueue(wiring.Component):
             m.d.sync += self.head.valid.eq(0)
         with m.If(self.clear):
             m.d.sync += [level.eq(0), stored.eq(0), write.addr.eq(0), read.addr.eq(0)]
-            m.d.sync += [self.head.valid.eq(0), was_put.eq(0), self.entered.eq(0)]
+            m.d.sync += self.head.valid.eq(0)
         return m

@@ -5,7 +5,12 @@
 
 from __future__ import annotations
 
-from hanok.isa.timing import CODE_WORD_BYTES, QUEUE_LATENCY_CYCLES
+from hanok.isa.timing import (
+    CODE_WORD_BYTES,
+    POST_LATENCY_CYCLES,
+    QUEUE_LATENCY_CYCLES,
+    START_SPACING_CYCLES,
+)
 from hanok.numerics._kernels_compile import inner
 from hanok.simulator._kernels_state import (
     CAUSE_BUSY,
@@ -84,13 +89,16 @@ def _starved_before(plan: Plan, record: Record, cycle: int) -> int:
 
 
 @inner
-def _account_gap(plan: Plan, record: Record, unit: int, index: int, idle: int, released: int) -> None:
+def _account_gap(
+    plan: Plan, record: Record, unit: int, index: int, idle: int, released: int, spaced: int
+) -> None:
     """Give each cycle of `unit` from `idle` to the start of instruction `index` its cause.
 
-    `released`: when the last post of the instruction before it was made.
+    `released`: the cycle from which the posts of the instruction before it hold nothing back.
+    `spaced`: the first that is far enough from its start.
     """
     cause, times = cause_of(record, unit), times_of(record, index)
-    cursor, seen = idle, times[DISPATCH] + QUEUE_LATENCY_CYCLES
+    cursor, seen = idle, max(times[DISPATCH] + QUEUE_LATENCY_CYCLES, spaced)
     if released > cursor:
         cause[CAUSE_FULL] += released - cursor
         cursor = released
@@ -100,7 +108,7 @@ def _account_gap(plan: Plan, record: Record, unit: int, index: int, idle: int, r
         cause[CAUSE_DISPATCH] += seen - cursor - fetch
         cursor = seen
     for source in range(UNITS):
-        available = times[POSTED_0 + source]
+        available = times[POSTED_0 + source] + POST_LATENCY_CYCLES
         if available > cursor:
             cause[CAUSE_LOAD + source] += available - cursor
             cursor = available
@@ -111,14 +119,15 @@ def _account_gap(plan: Plan, record: Record, unit: int, index: int, idle: int, r
 def account(plan: Plan, record: Record, unit: int, total: int) -> None:
     """Give each of the `total` cycles of a unit its cause; all active ones count as busy."""
     state, cause = unit_of(record, unit), cause_of(record, unit)
-    idle, released = 0, 0
+    idle, released, spaced = 0, 0, 0
     for rank in range(state[COUNT]):
         index = plan.member[state[FIRST] + rank]
         times = times_of(record, index)
         if times[START] > idle:
-            _account_gap(plan, record, unit, index, idle, released)
+            _account_gap(plan, record, unit, index, idle, released, spaced)
             idle = times[START]
         cause[CAUSE_BUSY] += max(0, times[END] - idle)
-        idle, released = max(idle, times[END]), times[RELEASE]
+        idle, released = max(idle, times[END]), times[RELEASE] + (times[RELEASE] > times[END])
+        spaced = times[START] + START_SPACING_CYCLES
     cause[CAUSE_FULL] += max(0, released - idle)
     cause[CAUSE_END] += total - max(idle, released)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from hanok.dram._layout import (
     A_COMPLETED,
 )
-from hanok.isa.timing import CODE_WORD_BYTES, FETCH_LATENCY_CYCLES
+from hanok.isa.timing import CODE_WORD_BYTES, FETCH_LATENCY_CYCLES, FETCH_REQUEST_STAGES
 from hanok.numerics._kernels_compile import (
     inner,
 )
@@ -133,7 +133,7 @@ def send_fetches(plan: Plan, record: Record, engines: Engines) -> bool:
     while control[FETCH_NEXT] < NEVER:
         now = control[FETCH_NEXT]
         burst = (limits[CODE_ADDRESS] + control[FETCHED]) >> plan.constants[BURST_SHIFT]
-        send(engines, plan.constants, FETCH, burst, now, 0)
+        send(engines, plan.constants, FETCH, burst, now + FETCH_REQUEST_STAGES, 0)
         control[FETCHED] = min(limits[CODE_BYTES], (burst + 1) * size - limits[CODE_ADDRESS])
         control[FETCH_ISSUE], control[FETCH_NEXT] = now, NEVER
         moved = True

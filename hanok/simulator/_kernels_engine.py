@@ -8,7 +8,12 @@ from __future__ import annotations
 from hanok.dram._kernels import (
     finish as memory_finish,
 )
-from hanok.isa.timing import CODE_WORD_BYTES, QUEUE_LATENCY_CYCLES
+from hanok.isa.timing import (
+    CODE_WORD_BYTES,
+    POST_LATENCY_CYCLES,
+    QUEUE_LATENCY_CYCLES,
+    START_SPACING_CYCLES,
+)
 from hanok.numerics._kernels_compile import inner, kernel, leaf, pointer_of
 from hanok.simulator._kernels_accounting import (
     account,
@@ -52,6 +57,7 @@ from hanok.simulator._kernels_state import (
     STALL,
     START,
     STREAM_FREE,
+    TAKEN,
     UNIT,
     UNITS,
     UNKNOWN,
@@ -151,20 +157,42 @@ def _cannot_stall(plan: Plan, record: Record, unit: int) -> bool:
 
 
 @inner
-def _start_cycle(plan: Plan, record: Record, engines: Engines, unit: int, index: int) -> int:
-    """The cycle at which the unit's head starts, or UNKNOWN when that depends on what is not known yet."""
-    state = unit_of(record, unit)
-    cycle = max(times_of(record, index)[DISPATCH] + QUEUE_LATENCY_CYCLES, state[FREE])
+def _take(plan: Plan, record: Record, unit: int, index: int) -> bool:
+    """Let the unit's head take its counts, if it is known when they are there; True if it did."""
+    state, times, wait = unit_of(record, unit), times_of(record, index), work_of(plan, index)[WAIT]
+    cycle = times[DISPATCH] + QUEUE_LATENCY_CYCLES
+    if state[HEAD] > 0:
+        before = plan.member[state[FIRST] + state[HEAD] - 1]
+        cycle = max(cycle, times_of(record, before)[START] + START_SPACING_CYCLES)
     for source in range(UNITS):
-        if work_of(plan, index)[WAIT] >> source & 1:
+        if wait >> source & 1:
             semaphore = source * UNITS + unit
             number = record.taken[semaphore]
             if number >= record.posted[semaphore]:
-                return UNKNOWN
-            cycle = max(cycle, record.post_time[record.post_first[semaphore] + number])
+                return False
+            post = record.post_time[record.post_first[semaphore] + number]
+            times[POSTED_0 + source] = post
+            cycle = max(cycle, post + POST_LATENCY_CYCLES)
+    for source in range(UNITS):
+        if wait >> source & 1:
+            semaphore = source * UNITS + unit
+            record.take_time[record.take_first[semaphore] + record.taken[semaphore]] = cycle
+            record.taken[semaphore] += 1
+    state[TAKEN] = cycle
+    return True
+
+
+@inner
+def _start_cycle(plan: Plan, record: Record, engines: Engines, unit: int) -> int:
+    """The cycle at which the unit's head starts, or UNKNOWN when that depends on what is not known yet.
+
+    A post that was due in an earlier cycle holds it back to the cycle after that post.
+    """
+    state = unit_of(record, unit)
+    cycle = max(state[TAKEN], state[FREE])
     while state[STALL] < state[HEAD]:
         earlier = times_of(record, plan.member[state[FIRST] + state[STALL]])
-        if earlier[END] > cycle:
+        if earlier[END] >= cycle:
             break
         if earlier[END] == UNKNOWN:
             if _cannot_stall(plan, record, unit) or cycle <= engine_of(engines, unit)[CERTAIN]:
@@ -173,8 +201,9 @@ def _start_cycle(plan: Plan, record: Record, engines: Engines, unit: int, index:
             return UNKNOWN
         if earlier[RELEASE] == UNKNOWN:
             return UNKNOWN
-        state[FREE] = max(state[FREE], earlier[RELEASE])
-        cycle = max(cycle, earlier[RELEASE])
+        if earlier[RELEASE] > earlier[END]:
+            state[FREE] = max(state[FREE], earlier[RELEASE] + 1)
+            cycle = max(cycle, state[FREE])
         state[STALL] += 1
     return int(cycle)
 
@@ -206,25 +235,21 @@ def _start_unit(plan: Plan, record: Record, engines: Engines, unit: int) -> bool
     state = unit_of(record, unit)
     moved = _post(plan, record, unit)
     while state[HEAD] < state[COUNT]:
-        if unit <= STORE and engine_of(engines, unit)[CURRENT] >= 0:
-            break
         index = plan.member[state[FIRST] + state[HEAD]]
         if times_of(record, index)[DISPATCH] == UNKNOWN:
             break
-        start = _start_cycle(plan, record, engines, unit, index)
+        if state[TAKEN] == UNKNOWN:
+            if not _take(plan, record, unit, index):
+                break
+            moved = True
+        if unit <= STORE and engine_of(engines, unit)[CURRENT] >= 0:
+            break
+        start = _start_cycle(plan, record, engines, unit)
         if start == UNKNOWN:
             break
-        for source in range(UNITS):
-            if work_of(plan, index)[WAIT] >> source & 1:
-                semaphore = source * UNITS + unit
-                number = record.taken[semaphore]
-                times_of(record, index)[POSTED_0 + source] = record.post_time[
-                    record.post_first[semaphore] + number
-                ]
-                record.take_time[record.take_first[semaphore] + number] = start
-                record.taken[semaphore] += 1
         times_of(record, index)[START] = start
         state[HEAD] += 1
+        state[TAKEN] = UNKNOWN
         _execute(plan, record, engines, unit, index, start)
         _post(plan, record, unit)
         moved = True

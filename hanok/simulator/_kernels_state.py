@@ -33,11 +33,12 @@ DISPATCH, START, END, RELEASE, ARRIVED, TRANSFERRED, LAST_BURST, POSTED_0 = rang
 TIME_COLUMNS = POSTED_0 + 4
 UNKNOWN = -1
 
-# Columns of a unit's state. POST_TIME: cycle of the last post so far.
+# Columns of a unit's state. POST_TIME: cycle of the last post so far; TAKEN: cycle in which the head has taken
+# its counts, from which on it can start.
 (
-    HEAD, FREE, STREAM_FREE, ENDED, POSTING, POST_LEFT, POST_TIME, POST_BEGIN, STALL, FIRST, COUNT,
+    HEAD, TAKEN, FREE, STREAM_FREE, ENDED, POSTING, POST_LEFT, POST_TIME, POST_BEGIN, STALL, FIRST, COUNT,
     UNIT_COLUMNS,
-) = range(12)  # fmt: skip
+) = range(13)  # fmt: skip
 
 # Causes; after BUSY come the four units whose semaphore is awaited.
 CAUSE_BUSY, CAUSE_LOAD = 0, 1

@@ -158,6 +158,7 @@ def _record(decoded: Decoded, plan: layout.Plan) -> layout.Record:
     unit[:, layout.COUNT] = np.bincount(decoded.unit, minlength=layout.UNITS)
     unit[:, layout.FIRST] = np.cumsum(unit[:, layout.COUNT]) - unit[:, layout.COUNT]
     unit[:, layout.POST_LEFT] = unit[:, layout.POST_TIME] = layout.UNKNOWN
+    unit[:, layout.TAKEN] = layout.UNKNOWN
     control = np.zeros(layout.CONTROL_COLUMNS, np.int64)
     control[layout.FETCH_NEXT] = traffic.NEVER
     control[layout.FETCH_ISSUE] = -1
@@ -235,6 +236,8 @@ def _blocked(decoded: Decoded, record: layout.Record, unit: Unit, index: int) ->
         return f"{name} cannot post to {' and '.join(full)}, whose semaphore is full" if full else ""
     if record.time[index, layout.DISPATCH] == layout.UNKNOWN:
         return f"{name} is not dispatched"
+    if record.unit[unit, layout.TAKEN] != layout.UNKNOWN:
+        return ""
     missing = [
         other.name
         for other in Unit

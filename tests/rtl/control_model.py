@@ -69,10 +69,11 @@ class Work:
 
 @dataclass
 class DispatchModel:
-    """Posts, then dispatch, then starts, as in docs/timing.md.
+    """Posts, then dispatch, then takes and starts, as in docs/timing.md.
 
-    Beyond it: a record is seen by its unit two cycles after its dispatch, a unit posts for one instruction
-    a cycle, and holds at most `in_flight` that have not posted.
+    A record is seen by its unit three cycles after its dispatch and two after the start of the one before,
+    and takes counts that were posted before this cycle. Beyond it: a unit holds at most `in_flight`
+    instructions that have not posted.
     """
 
     depth: int
@@ -90,6 +91,8 @@ class DispatchModel:
         self.counts = {(source, target): 0 for source in UNITS for target in UNITS}
         self.full = dict.fromkeys(UNITS, False)
         self.last_end = dict.fromkeys(UNITS, 0)
+        self.last_start = dict.fromkeys(UNITS, -2)
+        self.has_taken = dict.fromkeys(UNITS, False)
 
     def post(self, unit: Unit) -> None:
         owed = self.owed[unit]
@@ -107,34 +110,42 @@ class DispatchModel:
 
     def missing(self, unit: Unit) -> int:
         """Mask of the units whose post the visible head lacks."""
-        if not self.has_head(unit):
+        if not self.has_head(unit) or self.has_taken[unit]:
             return 0
         wait = self.queues[unit][0][1].wait
         return sum(1 << s for s in UNITS if wait >> s & 1 and not self.counts[s, unit])
 
     def has_head(self, unit: Unit) -> bool:
-        return bool(self.queues[unit]) and self.queues[unit][0][0] + 2 <= self.cycle
+        seen = bool(self.queues[unit]) and self.queues[unit][0][0] + 3 <= self.cycle
+        return seen and self.last_start[unit] + 2 <= self.cycle
+
+    def take(self, unit: Unit) -> None:
+        wait = self.queues[unit][0][1].wait
+        for source in UNITS:
+            if wait >> source & 1:
+                self.counts[source, unit] -= 1
+        self.has_taken[unit] = True
 
     def step(self, offered: Work | None, ready: dict[Unit, bool]) -> tuple[bool, dict[Unit, Work]]:
         """One cycle; return whether the offered instruction is dispatched, and what starts."""
+        self.missing_now = {unit: self.missing(unit) for unit in UNITS}
+        self.heads_now = {unit: self.has_head(unit) for unit in UNITS}
+        blocked = {unit: bool(self.owed[unit]) and self.owed[unit][0][0] < self.cycle for unit in UNITS}
         for unit in UNITS:
             self.post(unit)
+        for unit in UNITS:
+            if self.heads_now[unit] and not self.has_taken[unit] and not self.missing_now[unit]:
+                self.take(unit)
         dispatched = offered is not None and len(self.queues[offered.unit]) < self.depth
         if offered is not None and dispatched:
             self.queues[offered.unit].append((self.cycle, offered))
-        self.missing_now = {unit: self.missing(unit) for unit in UNITS}
-        self.heads_now = {unit: self.has_head(unit) for unit in UNITS}
-        self.stalled_now = {unit: self.is_stalled(unit) for unit in UNITS}
+        self.stalled_now = {unit: blocked[unit] or self.is_stalled(unit) for unit in UNITS}
         started = {}
         for unit in UNITS:
-            if not self.heads_now[unit] or not ready[unit] or self.stalled_now[unit]:
-                continue
-            if self.missing_now[unit] or self.full[unit]:
+            if not self.has_taken[unit] or not ready[unit] or blocked[unit] or self.full[unit]:
                 continue
             work = self.queues[unit].popleft()[1]
-            for source in UNITS:
-                if work.wait >> source & 1:
-                    self.counts[source, unit] -= 1
+            self.has_taken[unit], self.last_start[unit] = False, self.cycle
             self.last_end[unit] = max(self.cycle + work.latency, self.last_end[unit] + 1)
             self.owed[unit].append([self.last_end[unit], work.post])
             started[unit] = work

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from hanok.errors import ChipError
-from hanok.isa.timing import FETCH_LATENCY_CYCLES
-from hanok.rtl.fetch import Fetcher
+from hanok.rtl.fetch import WORD_LATENCY_CYCLES, Fetcher
 from hanok.rtl.simulate import Simulation
 
 SHAPES = [(4, 512), (32, 512), (64, 700), (128, 1024), (64, 8192), (512, 513)]
@@ -34,6 +33,7 @@ class Bench:
         self.arrival: list[int] = []
         self.words: list[tuple[int, int]] = []
         self.requested, self.dispatched = 0, 0
+        self.on_bus: int | None = None
         self.failing = int(self.random.integers(0, 8))
         design.step(start=1, stop=0, code_address=self.address, code_bytes=self.size, words__ready=0,
                     request__ready=0, answer__valid=0, dispatched_bytes=0)  # fmt: skip
@@ -62,18 +62,20 @@ class Bench:
             self.arrival.append(now)
         grants, takes = random.random() < self.grant_rate, random.random() < self.word_rate
         design.step(request__ready=int(grants), words__ready=int(takes), **inputs)
-        assert design.get("request__valid") == self.wants()
-        if design.get("request__valid"):
-            assert design.get("request__payload") == self.base + self.requested * self.burst
+        assert design.get("request__valid") == (self.on_bus is not None)
+        if self.on_bus is not None:
+            assert design.get("request__payload") == self.base + self.on_bus * self.burst
             if grants:
-                self.pending.append((self.requested, now))
-                self.requested += 1
+                self.pending.append((self.on_bus, now))
+                self.on_bus = None
+        if self.on_bus is None and self.wants():
+            self.on_bus, self.requested = self.requested, self.requested + 1
         self.check_word(now, takes)
         if random.random() < self.dispatch_rate:
             self.dispatched = 4 * int(random.integers(self.dispatched // 4, len(self.words) + 1))
 
     def check_word(self, now: int, takes: bool) -> None:
-        """A word is there two cycles after its burst, and right after the one before it."""
+        """A word is there some cycles after its burst, and right after the one before it."""
         place, design = len(self.words), self.design
         assert design.get("exhausted") == (4 * place == self.size)
         if 4 * place == self.size:
@@ -81,7 +83,7 @@ class Bench:
             return
         at = self.address - self.base + 4 * place
         number = at // self.burst
-        there = number < len(self.arrival) and self.arrival[number] + FETCH_LATENCY_CYCLES <= now
+        there = number < len(self.arrival) and self.arrival[number] + WORD_LATENCY_CYCLES <= now
         assert design.get("words__valid") == there
         if there and takes:
             last = 4 * place + 4 == self.size

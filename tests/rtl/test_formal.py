@@ -85,19 +85,23 @@ class SemaphoreHarness(wiring.Component):
             semaphores.take.eq(self.take),
             semaphores.clear.eq(self.clear),
         ]
+        before = Signal(UNITS)
+        m.d.sync += before.eq(self.take)
         for unit in range(UNITS):
-            m.d.comb += Assume(~self.take[unit] | ~semaphores.missing[unit].any())
+            m.d.comb += Assume(~self.take[unit] | ~(semaphores.missing[unit].any() | before[unit]))
         for source in range(UNITS):
             for target in range(UNITS):
                 balance = Signal(8, name=f"balance_{source}_{target}")
+                leaves = Signal(name=f"leaves_{source}_{target}")
                 posted = semaphores.posted[source][target]
                 taken = self.take[target] & self.wait[target][source]
                 count = semaphores.counts[UNITS * source + target]
                 m.d.sync += balance.eq(Mux(self.clear, 0, balance + posted - taken))
+                m.d.sync += leaves.eq(~self.clear & taken)
                 m.d.comb += [
-                    Assert(count == balance),
-                    Assert(balance <= semaphores.limit),
-                    Assert(~taken | (count != 0) | posted),
+                    Assert(count == balance + leaves),
+                    Assert(count <= semaphores.limit),
+                    Assert(~taken | (balance != 0) | posted),
                     Assert(~posted | self.post[source][target]),
                     Assert(posted | ~self.post[source][target] | (count == semaphores.limit)),
                 ]
@@ -114,8 +118,9 @@ class SemaphoresWithoutRoomCheck(Semaphores):
 class TokenHarness(wiring.Component):
     """Two units that pass a token: each waits for the other's post, and posts to it.
 
-    Unit 0 begins, without a wait. Units are ready and done after any time. Never do both hold the token, it
-    is never lost once it has been given, and none starts while it owes a post.
+    Unit 0 begins, without a wait. Units are ready and done after any time. A unit holds the token from where
+    its head takes it to where the instruction is done. Never do both hold it, it is never lost once it has
+    been given, and none starts that does not hold it or owes an earlier post.
     """
 
     def __init__(self, semaphores: Semaphores, front: type[UnitFront] = UnitFront) -> None:
@@ -126,8 +131,11 @@ class TokenHarness(wiring.Component):
         m = Module()
         m.submodules.semaphores = semaphores = self.semaphores
         fronts = [self.front(in_flight=2) for _ in range(2)]
-        ended, starts = [Signal(5, name=f"ended_{unit}") for unit in range(2)], []
+        ended = [Signal(5, name=f"ended_{unit}") for unit in range(2)]
+        owes = [Signal(name=f"owes_{unit}") for unit in range(2)]
         running = [Signal(name=f"running_{unit}") for unit in range(2)]
+        holds = [Signal(name=f"holds_{unit}") for unit in range(2)]
+        leaves = [Signal(name=f"leaves_{unit}") for unit in range(2)]
         for unit, front in enumerate(fronts):
             m.submodules[f"front_{unit}"] = front
             other = 1 - unit
@@ -140,25 +148,28 @@ class TokenHarness(wiring.Component):
                 front.wait.eq(Mux(begun, 1 << other, 0)),
                 front.post.eq(1 << other),
                 front.missing.eq(semaphores.missing[unit]),
-                front.posted.eq(semaphores.posted[unit]),
+                front.room.eq(semaphores.room[unit]),
                 semaphores.wait[unit].eq(front.waits),
                 semaphores.post[unit].eq(front.posts),
-                semaphores.take[unit].eq(front.start),
+                semaphores.take[unit].eq(front.takes),
             ]
             with m.If(front.start):
                 m.d.sync += [begun.eq(1), running[unit].eq(1)]
             with m.Elif(self.done[unit]):
                 m.d.sync += running[unit].eq(0)
+            with m.If(front.takes):
+                m.d.sync += holds[unit].eq(1)
+            with m.Elif(self.done[unit]):
+                m.d.sync += holds[unit].eq(0)
+            m.d.sync += [leaves[unit].eq(front.takes & front.waits.any()), owes[unit].eq(front.stalled)]
             m.d.sync += ended[unit].eq(ended[unit] + self.done[unit])
-            starts.append(front.start)
-            m.d.comb += Assert(~(front.start & front.stalled))
-        counts = semaphores.counts[1], semaphores.counts[UNITS]
-        holders = [running[unit] & ~self.done[unit] | starts[unit] for unit in range(2)]
-        m.d.comb += Assert(~(holders[0] & holders[1]))
-        m.d.comb += Assert(counts[0] + counts[1] + running[0] + running[1] <= 1)
-        for unit in range(2):
-            with m.If(ended[unit] + ended[1 - unit] != 0):
-                m.d.comb += Assert(counts[0] + counts[1] + running[0] + running[1] == 1)
+            m.d.comb += Assert(~front.start | holds[unit] & ~owes[unit])
+        counts = semaphores.counts[1] + semaphores.counts[UNITS]
+        tokens = counts + holds[0] + holds[1]
+        m.d.comb += Assert(~(holds[0] & ~self.done[0] & holds[1] & ~self.done[1]))
+        m.d.comb += Assert(tokens <= 1 + leaves[0] + leaves[1])
+        with m.If(ended[0] + ended[1] != 0):
+            m.d.comb += Assert(tokens == 1 + leaves[0] + leaves[1])
         return m
 
 

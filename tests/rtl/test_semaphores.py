@@ -33,11 +33,14 @@ def test_posts_waits_and_takes(limit: int) -> None:
         design.step(clear=1, post=0, wait=0, take=0)
         design.set(clear=0)
         counts = {(source, target): 0 for source in range(UNITS) for target in range(UNITS)}
+        taken, before = {}, 0
         for cycle in range(900):
             burst = cycle // 300 % 2
             post, wait = and_masks(random, 0.9 - 0.7 * burst), and_masks(random, 0.1 + 0.6 * burst)
+            wait = [0 if before >> target & 1 else mask for target, mask in enumerate(wait)]
             posted, missing, take = [0] * UNITS, [0] * UNITS, 0
-            room = {pair: count < limit for pair, count in counts.items()}
+            room = {pair: count + taken.get(pair, 0) < limit for pair, count in counts.items()}
+            taken = {}
             for source, target in counts:
                 if post[source] >> target & 1 and room[source, target]:
                     posted[source] |= 1 << target
@@ -45,15 +48,18 @@ def test_posts_waits_and_takes(limit: int) -> None:
             for target in range(UNITS):
                 lacks = [source for source in range(UNITS) if not counts[source, target]]
                 missing[target] = wait[target] & sum(1 << source for source in lacks)
-                if not missing[target] and random.random() < 0.8:
+                if not missing[target] and not before >> target & 1 and random.random() < 0.8:
                     take |= 1 << target
                     for source in range(UNITS):
-                        counts[source, target] -= wait[target] >> source & 1
+                        taken[source, target] = wait[target] >> source & 1
+                        counts[source, target] -= taken[source, target]
+            before = take
             design.step(post=pack(post), wait=pack(wait), take=take)
             assert unpack(design.get("posted")) == posted
             assert unpack(design.get("missing")) == missing
             full, lacking = full + (posted != post), lacking + any(missing)
         design.step(post=0, take=0)
+        design.step()
         bits = limit.bit_length()
         whole = design.get("counts")
         found = {pair: whole >> bits * number & (1 << bits) - 1 for number, pair in enumerate(counts)}

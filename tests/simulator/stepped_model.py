@@ -13,7 +13,10 @@ from hanok.isa.timing import (
     CODE_WORD_BYTES,
     FAR_ROW_CYCLES,
     FETCH_LATENCY_CYCLES,
+    FETCH_REQUEST_STAGES,
+    POST_LATENCY_CYCLES,
     QUEUE_LATENCY_CYCLES,
+    START_SPACING_CYCLES,
     Section,
     chain_cycles,
     depthwise_stream_cycles,
@@ -114,11 +117,14 @@ class SteppedModel:
         """The cycle from which each word that has arrived can be decoded."""
         self.offered = self.starved = False
         self.queues: dict[Unit, deque[int]] = {unit: deque() for unit in UNITS}
-        self.last_start = dict.fromkeys(UNITS, -1)
+        self.last_start = dict.fromkeys(UNITS, -START_SPACING_CYCLES)
+        self.has_taken, self.is_blocked = dict.fromkeys(UNITS, False), dict.fromkeys(UNITS, False)
         self.active: dict[Unit, deque[int]] = {unit: deque() for unit in UNITS}
         self.to_post: dict[Unit, deque[list[int]]] = {unit: deque() for unit in UNITS}
         """(instruction, mask that is left) of what has started and is not posted."""
-        self.semaphores = {(source, target): 0 for source in UNITS for target in UNITS}
+        pairs = [(source, target) for source in UNITS for target in UNITS]
+        self.posted_at: dict[tuple[Unit, Unit], deque[int]] = {pair: deque() for pair in pairs}
+        """When each post was made whose count has not been taken."""
         self.vector_free = self.loader_free = self.stream_free = 0
         self.charged = np.zeros((len(Unit), len(Cause)), np.int64)
         self.empty = np.zeros((len(Unit), len(Cause)), np.int64)
@@ -128,9 +134,13 @@ class SteppedModel:
         self.end[index] = end
         self.to_post[unit].append([index, int(self.decoded.post[index])])
 
+    def to_post_since(self, unit: Unit) -> int:
+        """The end of the oldest instruction that has not made all its posts; this cycle or later if none."""
+        return self.end[self.to_post[unit][0][0]] if self.to_post[unit] else self.cycle + 1
+
     def is_due(self, unit: Unit) -> bool:
         """Whether an instruction has ended and not made all its posts."""
-        return bool(self.to_post[unit]) and self.end[self.to_post[unit][0][0]] <= self.cycle
+        return self.to_post_since(unit) <= self.cycle
 
     def step_posts(self, unit: Unit) -> None:
         """Post for the oldest instruction that has ended, as far as there is room."""
@@ -138,8 +148,8 @@ class SteppedModel:
             return
         oldest = self.to_post[unit][0]
         for target in UNITS:
-            if oldest[1] >> target & 1 and self.semaphores[unit, target] < self.control.semaphore_limit:
-                self.semaphores[unit, target] += 1
+            if oldest[1] >> target & 1 and len(self.posted_at[unit, target]) < self.control.semaphore_limit:
+                self.posted_at[unit, target].append(self.cycle)
                 oldest[1] &= ~(1 << target)
                 self.progress_at = self.cycle
         if not oldest[1]:
@@ -183,7 +193,7 @@ class SteppedModel:
         behind = min(len(self.code), (number + 1) * self.burst_bytes - self.code_address)
         if behind > limit:
             return
-        request = self.memory.send(FETCH_PORT, number, 0, self.cycle)
+        request = self.memory.send(FETCH_PORT, number, 0, self.cycle + FETCH_REQUEST_STAGES)
         self.fetches.append((behind - self.fetched, request))
         self.fetched = behind
 
@@ -192,14 +202,29 @@ class SteppedModel:
         if not self.queues[unit]:
             return False
         seen = self.dispatch[self.queues[unit][0]] + QUEUE_LATENCY_CYCLES
-        return max(seen, self.last_start[unit] + 1) <= self.cycle
+        return max(seen, self.last_start[unit] + START_SPACING_CYCLES) <= self.cycle
 
     def missing(self, unit: Unit) -> list[Unit]:
         """The units whose post the head of the queue lacks."""
-        if not self.has_head(unit):
+        if not self.has_head(unit) or self.has_taken[unit]:
             return []
         wait = int(self.decoded.wait[self.queues[unit][0]])
-        return [source for source in UNITS if wait >> source & 1 and not self.semaphores[source, unit]]
+        return [source for source in UNITS if wait >> source & 1 and not self.has_count(source, unit)]
+
+    def has_count(self, source: Unit, unit: Unit) -> bool:
+        posted = self.posted_at[source, unit]
+        return bool(posted) and posted[0] + POST_LATENCY_CYCLES <= self.cycle
+
+    def step_take(self, unit: Unit) -> None:
+        """Let the head take its counts, once all are there; they make room for posts of the next cycle."""
+        if not self.has_head(unit) or self.has_taken[unit] or self.missing(unit):
+            return
+        wait = int(self.decoded.wait[self.queues[unit][0]])
+        for source in UNITS:
+            if wait >> source & 1:
+                self.posted_at[source, unit].popleft()
+        self.has_taken[unit] = True
+        self.progress_at = self.cycle
 
     def is_ready(self, unit: Unit) -> bool:
         match unit:
@@ -213,11 +238,10 @@ class SteppedModel:
                 return self.cycle >= self.vector_free
 
     def step_start(self, unit: Unit) -> None:
-        if not self.has_head(unit) or not self.is_ready(unit) or self.is_due(unit) or self.missing(unit):
+        if not self.has_taken[unit] or not self.is_ready(unit) or self.is_blocked[unit]:
             return
         index = self.queues[unit].popleft()
-        for source in UNITS:
-            self.semaphores[source, unit] -= int(self.decoded.wait[index]) >> source & 1
+        self.has_taken[unit] = False
         self.start[index] = self.last_start[unit] = self.cycle
         self.active[unit].append(index)
         self.begin(unit, index)
@@ -246,7 +270,7 @@ class SteppedModel:
             moves = {Unit.LOAD: self.load.moves, Unit.STORE: self.store.moves}
             self.charged[unit, Cause.BUSY if moves.get(unit, True) else Cause.DRAM] += 1
             self.progress_at = self.cycle
-        elif self.is_due(unit):
+        elif self.is_blocked[unit] or self.is_due(unit):
             self.charged[unit, Cause.FULL_COUNTER] += 1
         elif is_empty:
             self.empty[unit, Cause.FETCH if self.starved else Cause.DISPATCH] += 1
@@ -260,10 +284,13 @@ class SteppedModel:
         self.store.accept()
         self.step_fetch_answers()
         for unit in UNITS:
+            self.is_blocked[unit] = self.to_post_since(unit) < self.cycle
             self.step_posts(unit)
         self.step_decode()
         is_empty = {unit: not self.has_head(unit) for unit in UNITS}
         waits = {unit: next(iter(self.missing(unit)), None) for unit in UNITS}
+        for unit in UNITS:
+            self.step_take(unit)
         for unit in (Unit.LOAD, Unit.MATRIX, Unit.VECTOR):
             self.step_start(unit)
         self.load.request(self.cycle)

@@ -68,14 +68,14 @@ def test_one_load_by_hand() -> None:
     code = program((Opcode.LOAD, transfer()))
     assert len(code) <= 32
     ready, timing = decoded_at(code), simulate(code, CHIP)
-    start, end = ready + 2, ready + 2 + 95
+    start, end = ready + 3, ready + 3 + 95
     assert timing.dispatch.tolist() == [ready]
     assert timing.start.tolist() == [start]
     assert timing.end.tolist() == [end]
     assert timing.cycles == end + 1
     load = timing.causes[Unit.LOAD]
     # Without words to the first, and again between dispatch and start, when there are none any more.
-    assert load[Cause.FETCH] == first_word(code) + 1
+    assert load[Cause.FETCH] == first_word(code) + 2
     assert load[Cause.DISPATCH] == len(code) // 4 + 1
     assert load[Cause.BUSY] == 2 + 4
     assert load[Cause.DRAM] == 95 - 6
@@ -89,7 +89,7 @@ def test_one_store_by_hand() -> None:
     # Beats in cycles 0, 1 fill the first burst, 2, 3 the second; requests at 2 and 4 are on the bus at 5 and
     # 7 and accepted at once, with responses at 6 and 8. What the channel writes after that, nobody waits for.
     code = program((Opcode.STORE, transfer()))
-    start, timing = decoded_at(code) + 2, simulate(code, CHIP)
+    start, timing = decoded_at(code) + 3, simulate(code, CHIP)
     assert (timing.start.tolist(), timing.end.tolist(), timing.cycles) == ([start], [start + 9], start + 10)
     assert timing.causes[Unit.STORE, Cause.BUSY] == 5
     assert timing.causes[Unit.STORE, Cause.DRAM] == 4
@@ -106,7 +106,7 @@ def test_runs_in_the_burst_at_hand_cost_the_requests_a_cycle_each() -> None:
     assert timing.start[1] == timing.start[0] + 32
     # Two requests in a cycle exist in no gates, and pass over such runs at once.
     timing = simulate(code, small_chip(standard="FLAT:64000", bytes_per_cycle=64))
-    assert timing.start[1] == timing.dispatch[1] + 2
+    assert timing.start[1] == timing.dispatch[1] + 3
 
 
 def test_words_are_decoded_one_a_cycle() -> None:
@@ -147,9 +147,9 @@ def test_depthwise_macs_and_stream() -> None:
 def test_semaphore_wait_is_charged_to_the_poster() -> None:
     code = program((Opcode.LOAD, transfer(post=1 << Unit.VECTOR)), (Opcode.TABLE, {"wait": 1 << Unit.LOAD}))
     timing = simulate(code, CHIP)
-    assert timing.start[1] == timing.end[0]
+    assert timing.start[1] == timing.end[0] + 1
     vector = timing.causes[Unit.VECTOR]
-    assert vector[Cause.WAIT_LOAD] == timing.end[0] - (timing.dispatch[1] + 2)
+    assert vector[Cause.WAIT_LOAD] == timing.end[0] + 1 - (timing.dispatch[1] + 3)
 
 
 def test_runs_in_one_burst_are_fetched_once() -> None:
@@ -196,9 +196,9 @@ def test_full_counter_stalls_and_drops_nothing() -> None:
     first = (Opcode.STORE, transfer(wait=1 << Unit.MATRIX | 1 << Unit.VECTOR))
     rest = [(Opcode.STORE, transfer(wait=1 << Unit.VECTOR))] * 2
     timing = simulate(program(slow, *posts, first, *rest), chip)
-    # The third post goes one cycle after the first STORE takes a count.
-    assert timing.start[4] == timing.end[0]
-    assert timing.causes[Unit.VECTOR, Cause.FULL_COUNTER] == timing.start[4] + 1 - timing.end[3]
+    # The first STORE takes a count and starts; the third post goes one cycle later, which is charged as well.
+    assert timing.start[4] == timing.end[0] + 1
+    assert timing.causes[Unit.VECTOR, Cause.FULL_COUNTER] == timing.start[4] + 2 - timing.end[3]
     assert (timing.end > 0).all()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from amaranth.hdl import Module, Mux
+from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from engine_programs import FIELDS, crowded_program, random_program, small_chip
@@ -104,8 +104,7 @@ class Gates(wiring.Component):
             m.d.comb += [
                 self.starts[int(unit)].eq(port.start),
                 activity.moves.eq(self.moves[int(unit)]),
-                activity.dispatched.eq(dispatch.entered[int(unit)]),
-                activity.missing.eq(Mux(dispatch.empty[int(unit)], 0, dispatch.missing[int(unit)])),
+                activity.missing.eq(dispatch.missing[int(unit)]),
             ]
             for name in ("active", "stalled", "empty"):
                 m.d.comb += getattr(activity, name).eq(getattr(dispatch, name)[int(unit)])
