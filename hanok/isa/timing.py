@@ -162,9 +162,15 @@ FETCH_LATENCY_CYCLES = 2
 """From the cycle of a burst's answer to the first in which its first word can be decoded."""
 QUEUE_LATENCY_CYCLES = 2
 """From the cycle of a dispatch to the first in which the instruction is the head of an empty queue."""
+LOAD_START_CYCLES = 3
+"""Cycles from the start of a LOAD or an EXPAND to its first request."""
+FILL_START_CYCLES = 9
+"""Cycles from the start of a FILL to its first write to SRAM."""
 LOAD_REQUEST_STAGES = 2
 """Cycles from a load's request to its address on the bus."""
 LOAD_ANSWER_STAGES = 4
 """Cycles from a burst on the bus to the first write of its bytes to SRAM."""
-STORE_REQUEST_STAGES = 3
+STORE_START_CYCLES = 4
+"""Cycles from the start of a STORE to its first read of SRAM."""
+STORE_REQUEST_STAGES = MEMORY_READ_CYCLES + 2
 """Cycles from a store's request to its address and data on the bus."""
