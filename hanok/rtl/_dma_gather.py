@@ -58,9 +58,9 @@ class StoreBuffer(wiring.Component):
         ]
         send_slot, reads = Signal(shape.ring_bits), Signal()
         about = self._describe(m, place, valid, send_slot, reads)
-        late: list[Any] = [place, valid, turn]
+        late = (place, valid, turn)
         for _ in range(MEMORY_READ_CYCLES - 1):
-            here, late = late, [Signal.like(one) for one in late]
+            here, late = late, (Signal.like(place), Signal.like(valid), Signal.like(turn))
             m.d.sync += [one.eq(before) for one, before in zip(late, here, strict=True)]
         content = self._write(m, *late, send_slot, reads)
         self._send(m, about, content, send_slot, reads)

@@ -78,9 +78,7 @@ class LoadRequests(wiring.Component):
                 number.eq(asked),
                 behind.eq(asked + 1),
                 needs.eq(in_run | changes | ~single),
-                run_ends.eq(
-                    Mux(in_run, behind == final, single | (~changes & (behind == last)))
-                ),
+                run_ends.eq(Mux(in_run, behind == final, single | (~changes & (behind == last)))),
             ]
             with m.If(~in_run):
                 m.d.sync += [final.eq(last), ends.eq(is_last)]
