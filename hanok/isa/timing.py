@@ -168,9 +168,15 @@ POST_LATENCY_CYCLES = 1
 """From the cycle of a post to the first in which the head of a queue can take its count."""
 START_SPACING_CYCLES = 2
 """From the start of an instruction to the earliest of the next one of its unit."""
+LOAD_START_CYCLES = 3
+"""Cycles from the start of a LOAD or an EXPAND to its first request."""
+FILL_START_CYCLES = 9
+"""Cycles from the start of a FILL to its first write to SRAM."""
 LOAD_REQUEST_STAGES = 2
 """Cycles from a load's request to its address on the bus."""
 LOAD_ANSWER_STAGES = 4
 """Cycles from a burst on the bus to the first write of its bytes to SRAM."""
-STORE_REQUEST_STAGES = 3
+STORE_START_CYCLES = 4
+"""Cycles from the start of a STORE to its first read of SRAM."""
+STORE_REQUEST_STAGES = MEMORY_READ_CYCLES + 2
 """Cycles from a store's request to its address and data on the bus."""

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Array, Cat, Module, Signal, Value
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from hanok.isa.timing import LOAD_ANSWER_STAGES
+from hanok.rtl._dma_lanes import columns, place_layout
 from hanok.rtl._dma_shape import DmaShape, first_bytes, rotate_bytes
 from hanok.rtl.scratchpad import write_signature
 
-BEAT_STAGES = LOAD_ANSWER_STAGES - 1
-"""Cycles from the decision that a beat goes to its write."""
+BEAT_STAGES = LOAD_ANSWER_STAGES - 2
+"""Cycles from the one in which a beat goes to its write."""
 
 
 def beat_layout(shape: DmaShape) -> data.StructLayout:
-    """Return what is decided in a cycle: whether a beat goes, where from and to, and what ends with it."""
+    """Return what is known in a cycle: whether a beat goes, where from and to, and what ends with it."""
     return data.StructLayout(
         {
             "goes": 1,
-            "slot": shape.ring_bits,
+            "fills": 1,
             "offset": shape.offset_bits,
             "bytes": shape.width.bit_length(),
             "address": shape.scratchpad_bits,
@@ -32,10 +33,10 @@ def beat_layout(shape: DmaShape) -> data.StructLayout:
 
 
 class LoadBuffer(wiring.Component):
-    """Slots for bursts, even ones in one memory and odd ones in another, since a beat may lie in two.
+    """Slots for bursts.
 
-    A beat goes through `BEAT_STAGES` registers: `beat` itself, bytes of both slots, bytes in their lanes.
-    `leaving` and `ends` come out in the cycle of the write.
+    A beat goes through `BEAT_STAGES` registers: the byte of each lane, then bytes in their order. `written`
+    is the beat in the cycle of its write.
     """
 
     def __init__(self, shape: DmaShape) -> None:
@@ -46,64 +47,51 @@ class LoadBuffer(wiring.Component):
                 "arriving_slot": In(shape.ring_bits),
                 "arriving": In(8 * shape.burst_bytes),
                 "beat": In(beat_layout(shape)),
+                "place": In(place_layout(shape)),
+                "value": In(8),
                 "sram": Out(write_signature(shape.scratchpad_bits, shape.width)),
-                "leaving": Out(2),
-                "ends": Out(1),
+                "written": Out(beat_layout(shape)),
             }
         )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         shape = self._shape
-        command = self.beat
-        here, written = Signal(command.shape()), Signal(command.shape())
-        m.d.sync += [here.eq(command), written.eq(here)]
-        even, odd = (self._bank(m, parity, command.slot) for parity in range(2))
-        first, second = Signal(8 * shape.burst_bytes), Signal(8 * shape.lanes)
-        m.d.comb += [first.eq(Mux(here.slot[0], odd, even)), second.eq(Mux(here.slot[0], even, odd))]
+        here, written = Signal(self.beat.shape()), self.written
+        m.d.sync += [here.eq(self.beat), written.eq(here)]
+        found, lanes = self._lanes(m), Signal(8 * shape.lanes, reset_less=True)
         content = Signal(8 * shape.width, reset_less=True)
-        m.d.sync += content.eq(self._align(m, first, second, here.offset))
+        m.d.sync += lanes.eq(found)
+        with m.If(self.beat.fills):
+            m.d.sync += lanes.eq(0)
+        turn = here.offset[: shape.lanes.bit_length() - 1]
+        value = self.value & Value.cast(here.fills).replicate(8)
+        m.d.sync += content.eq(rotate_bytes(m, lanes, turn)[: 8 * shape.width] | value.replicate(shape.width))
         m.d.comb += [
             self.sram.en.eq(written.goes),
             self.sram.address.eq(written.address),
             self.sram.data.eq(content),
             self.sram.mask.eq(first_bytes(written.bytes, shape.width)),
-            self.leaving.eq(written.leaving),
-            self.ends.eq(written.ends),
         ]
         return m
 
-    def _bank(self, m: Module, parity: int, slot: Value) -> Value:
-        """Return the row of the slots of a parity that `slot` or the slot behind it is, a cycle later."""
-        shape = self._shape
-        bank = memory.Memory(shape=8 * shape.burst_bytes, depth=1 << shape.ring_bits - 1, init=[])
-        m.submodules[f"bank_{parity}"] = bank
-        write, read = bank.write_port(), bank.read_port()
-        row = slot[1:] if parity else (slot + 1)[1 : shape.ring_bits]
-        m.d.comb += [
-            write.en.eq(self.arrives & (self.arriving_slot[0] == parity)),
-            write.addr.eq(self.arriving_slot[1:]),
-            write.data.eq(self.arriving),
-            read.addr.eq(row),
-        ]
-        return read.data
-
-    def _align(self, m: Module, first: Value, second: Value, offset: Value) -> Value:
-        """Return the bytes from `offset` of `first` on, and on into `second`.
-
-        They lie in two neighbouring words of `lanes` bytes: each lane takes its byte from one of the two, and
-        the lanes are turned.
-        """
-        shape = self._shape
-        lane_bits = shape.lanes.bit_length() - 1
-        words = [
-            first.word_select(index, 8 * shape.lanes) for index in range(shape.burst_bytes // shape.lanes)
-        ]
-        turn, word = offset[:lane_bits], offset[lane_bits:]
-        chosen, behind = Signal(8 * shape.lanes), Signal(8 * shape.lanes)
-        m.d.comb += [chosen.eq(Array(words)[word]), behind.eq(Array([*words[1:], second])[word])]
-        lanes = [
-            Mux(turn > lane, behind.word_select(lane, 8), chosen.word_select(lane, 8))
+    def _lanes(self, m: Module) -> Value:
+        """Return the byte of each lane in the two words in which the beat lies."""
+        shape, place = self._shape, self.place
+        read = Signal(8 * shape.burst_bytes)
+        for number, (first, size) in enumerate(columns(shape)):
+            column = memory.Memory(shape=8 * size, depth=1 << shape.ring_bits, init=[])
+            m.submodules[f"column_{number}"] = column
+            write, port = column.write_port(), column.read_port(domain="comb")
+            m.d.comb += [
+                write.en.eq(self.arrives),
+                write.addr.eq(self.arriving_slot),
+                write.data.eq(self.arriving[8 * first :]),
+                port.addr.eq(place.rows[number]),
+                read[8 * first : 8 * (first + size)].eq(port.data),
+            ]
+        words = [read.word_select(word, 8 * shape.lanes) for word in range(shape.words)]
+        return Cat(
+            Array(word.word_select(lane, 8) for word in words)[place.words[lane]]
             for lane in range(shape.lanes)
-        ]
-        return rotate_bytes(m, Cat(*lanes), turn)[: 8 * shape.width]
+        )

@@ -8,6 +8,8 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from hanok.isa.timing import MEMORY_READ_CYCLES
+from hanok.rtl._dma_lanes import columns, place_layout, place_of
 from hanok.rtl._dma_shape import DmaShape, first_bytes, rotate_bytes
 from hanok.rtl.axi import axi_write, set_one_transfer
 
@@ -16,22 +18,20 @@ def piece_layout(shape: DmaShape) -> data.StructLayout:
     """Return the layout of a beat on its way into one or two slots, and of what ends with it."""
     return data.StructLayout(
         {
-            "goes": 1,
+            "bytes": shape.width.bit_length(),  # 0 if nothing is read
             "slot": shape.ring_bits,
             "number": shape.number_bits,
             "offset": shape.offset_bits,
-            "bytes": shape.width.bit_length(),
-            "completes": data.ArrayLayout(1, 2),  # an even, an odd slot has all its bytes
+            "completes": 1,  # the slot has all its bytes
         }
     )
 
 
 class StoreBuffer(wiring.Component):
-    """Slots for bursts, even ones in one memory and odd ones in another, since a beat may lie in two.
+    """Slots for bursts: their bytes, and beside them where they go and which bytes are valid.
 
-    `piece` and `content` come a cycle after the scratchpad's answer; a burst can be requested in the cycle of
-    the answer. The bus sees it three cycles later (`hanok.isa.timing.STORE_REQUEST_STAGES`), if it is idle,
-    when its bytes are in their slot.
+    `piece` comes in the cycle after a beat's read, in which its burst can be requested too. The bus sees it
+    `STORE_REQUEST_STAGES` later (`hanok.isa.timing`), if it is idle, when its bytes are in their slot.
     """
 
     def __init__(self, shape: DmaShape) -> None:
@@ -40,7 +40,6 @@ class StoreBuffer(wiring.Component):
             {
                 "piece": In(piece_layout(shape)),
                 "content": In(8 * shape.width),
-                "request": In(1),
                 "bus": Out(axi_write(shape.address_bits, shape.burst_bytes)),
                 "address_fault": Out(1),
             }
@@ -48,83 +47,100 @@ class StoreBuffer(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        shape = self._shape
-        piece, content = self.piece, self.content
-        lane_bits = shape.lanes.bit_length() - 1
-        turn = Signal(lane_bits)
-        m.d.comb += turn.eq(-piece.offset[:lane_bits])
-        padded = Cat(content, Value.cast(0)[:1].replicate(8 * (shape.lanes - shape.width)))
-        row = rotate_bytes(m, padded, turn).replicate(shape.burst_bytes // shape.lanes)
-        strobes = Signal(2 * shape.burst_bytes)
-        m.d.comb += strobes.eq(
-            (first_bytes(piece.bytes, shape.width) & piece.goes.replicate(shape.width)) << piece.offset
-        )
+        shape, piece = self._shape, self.piece
+        place, valid, turn = Signal(place_layout(shape)), Signal(shape.lanes), Signal(range(shape.lanes))
+        back = Signal.like(turn)
+        m.d.comb += back.eq(-piece.offset[: len(turn)])
+        m.d.sync += [
+            place.eq(place_of(shape, piece.slot, piece.offset)),
+            valid.eq(rotate_bytes(m, first_bytes(piece.bytes, shape.lanes), back, 1)),
+            turn.eq(back),
+        ]
         send_slot, reads = Signal(shape.ring_bits), Signal()
-        banks = [self._bank(m, parity, piece, row, strobes, send_slot, reads) for parity in range(2)]
-        self._send(m, banks, send_slot, reads)
+        about = self._describe(m, place, valid, send_slot, reads)
+        late = (place, valid, turn)
+        for _ in range(MEMORY_READ_CYCLES - 1):
+            here, late = late, (Signal.like(place), Signal.like(valid), Signal.like(turn))
+            m.d.sync += [one.eq(before) for one, before in zip(late, here, strict=True)]
+        content = self._write(m, *late, send_slot, reads)
+        self._send(m, about, content, send_slot, reads)
         return m
 
-    def _bank(
-        self, m: Module, parity: int, piece: Any, row: Value, strobes: Value, send_slot: Value, reads: Value
-    ) -> Any:
-        """The slots of a parity; return what was read of the slot to send."""
+    def _describe(self, m: Module, place: Any, valid: Value, send_slot: Value, reads: Value) -> Any:
+        """Keep number and strobes of whole bursts; return those of the burst to send."""
         shape = self._shape
-        burst, rows = shape.burst_bytes, 1 << shape.ring_bits - 1
-        described = data.StructLayout({"number": shape.number_bits, "strobes": burst})
-        content = memory.Memory(shape=data.ArrayLayout(8, burst), depth=rows, init=[])
-        about = memory.Memory(shape=described, depth=rows, init=[])
-        m.submodules[f"content_{parity}"], m.submodules[f"about_{parity}"] = content, about
-        write, write_about = content.write_port(granularity=1), about.write_port()
-        read, read_about = content.read_port(), about.read_port()
-        second = Signal(name=f"second_{parity}")
-        mine, gathered = Signal(burst, name=f"mine_{parity}"), Signal(burst, name=f"gathered_{parity}")
-        slot = (piece.slot + second)[1 : shape.ring_bits]
+        bits = shape.address_bits - shape.offset_bits
+        described = data.StructLayout({"number": bits, "beyond": 1, "strobes": shape.burst_bytes})
+        about = memory.Memory(shape=described, depth=1 << shape.ring_bits, init=[])
+        m.submodules.about = about
+        write, read = about.write_port(), about.read_port()
+        first, second = Signal(shape.burst_bytes), Signal(shape.lanes)
+        gathered, content = Signal(shape.burst_bytes), Signal(shape.burst_bytes)
+        wraps = place.wraps.as_value()
         m.d.comb += [
-            second.eq(piece.slot[0] != parity),
-            mine.eq(Mux(second, strobes[burst:], strobes[:burst])),
-            write.en.eq(mine),
-            write.data.as_value().eq(row),
-            write_about.en.eq(mine.any()),
-            write_about.data.number.eq(piece.number + second),
-            write_about.data.strobes.eq(gathered | mine),
+            second.eq(valid & wraps),
+            first.eq(_word_strobes(shape, place, valid & ~wraps)),
+            content.eq(gathered | first),
+            write.data.strobes.eq(content),
+            read.addr.eq(send_slot),
             read.en.eq(reads),
-            read_about.en.eq(reads),
         ]
-        for port in (write, write_about):
-            m.d.comb += port.addr.eq(slot)
-        for port in (read, read_about):
-            m.d.comb += port.addr.eq(send_slot[1:])
-        m.d.sync += gathered.eq(Mux(piece.completes[parity], 0, gathered | mine))
-        return read.data, read_about.data
+        m.d.sync += [
+            write.en.eq(self.piece.completes),
+            write.addr.eq(self.piece.slot),
+            write.data.number.eq(self.piece.number),
+            write.data.beyond.eq(self.piece.number[bits:].any()),
+            gathered.eq(Mux(write.en, second, content)),
+        ]
+        return read.data
 
-    def _send(self, m: Module, banks: list[Any], send_slot: Signal, reads: Signal) -> None:
+    def _write(
+        self, m: Module, place: Any, valid: Value, turn: Value, send_slot: Value, reads: Value
+    ) -> Value:
+        """Write a beat to its slots; return the bytes of the burst to send."""
+        shape = self._shape
+        padded = Cat(self.content, Value.cast(0)[:1].replicate(8 * (shape.lanes - shape.width)))
+        row = rotate_bytes(m, padded, turn).replicate(shape.words)
+        strobes = Signal(shape.burst_bytes)
+        m.d.comb += strobes.eq(_word_strobes(shape, place, valid))
+        parts = []
+        for number, (first, size) in enumerate(columns(shape)):
+            layout = data.ArrayLayout(8, size)
+            column = memory.Memory(shape=layout, depth=1 << shape.ring_bits, init=[])
+            m.submodules[f"column_{number}"] = column
+            write, read = column.write_port(granularity=1), column.read_port()
+            m.d.comb += [
+                write.en.eq(strobes[first : first + size]),
+                write.addr.eq(place.rows[number]),
+                write.data.as_value().eq(row[8 * first : 8 * (first + size)]),
+                read.addr.eq(send_slot),
+                read.en.eq(reads),
+            ]
+            parts.append(read.data.as_value())
+        return Cat(*parts)
+
+    def _send(self, m: Module, about: Any, content: Value, send_slot: Signal, reads: Signal) -> None:
         """Send what was requested, in order; address and data are taken each in its own time."""
         shape, bus = self._shape, self.bus
         waits, sends = Signal(range(shape.outstanding + 1)), Signal()
-        requested = Signal()
         address_taken, data_taken, free = Signal(), Signal(), Signal()
-        odd = Signal()
-        number, strobes = Signal(shape.number_bits), Signal(shape.burst_bytes)
-        shown = shape.address_bits - shape.offset_bits
-        m.d.sync += [requested.eq(self.request), waits.eq(waits + requested - reads)]
-        (even_row, even_about), (odd_row, odd_about) = banks
-        beyond = Signal()
+        whole: Value = self.piece.completes
+        for stage in range(MEMORY_READ_CYCLES):
+            here, whole = whole, Signal(name=f"whole_{stage}")
+            m.d.sync += whole.eq(here)
         m.d.comb += [
             free.eq(~sends | ((address_taken | bus.awready) & (data_taken | bus.wready))),
-            reads.eq(free & (waits != 0)),
-            number.eq(Mux(odd, odd_about.number, even_about.number)),
-            strobes.eq(Mux(odd, odd_about.strobes, even_about.strobes)),
-            beyond.eq(number[shown:].any()),
-            self.address_fault.eq(sends & beyond),
+            reads.eq(free & waits.any()),
             bus.awvalid.eq(sends & ~address_taken),
-            bus.awaddr.eq(number[:shown] << shape.offset_bits),
+            bus.awaddr.eq(about.number << shape.offset_bits),
             bus.wvalid.eq(sends & ~data_taken),
-            bus.wdata.eq(Mux(odd, odd_row.as_value(), even_row.as_value())),
-            bus.wstrb.eq(Mux(beyond, 0, strobes)),
+            bus.wdata.eq(content),
+            bus.wstrb.eq(Mux(about.beyond, 0, about.strobes)),
             bus.wlast.eq(1),
             bus.bready.eq(1),
         ]
         set_one_transfer(m, bus, "aw", shape.burst_bytes)
+        m.d.sync += [waits.eq(waits + whole - reads), self.address_fault.eq(sends & about.beyond)]
         with m.If(free):
             m.d.sync += [sends.eq(reads), address_taken.eq(0), data_taken.eq(0)]
         with m.Else():
@@ -133,4 +149,12 @@ class StoreBuffer(wiring.Component):
                 data_taken.eq(data_taken | bus.wready),
             ]
         with m.If(reads):
-            m.d.sync += [send_slot.eq(send_slot + 1), odd.eq(send_slot[0])]
+            m.d.sync += send_slot.eq(send_slot + 1)
+
+
+def _word_strobes(shape: DmaShape, place: Any, valid: Value) -> Value:
+    """Return the bytes of a slot that are written: of each lane the one in its word."""
+    return Cat(
+        Cat(valid[lane] & (place.words[lane] == word) for lane in range(shape.lanes))
+        for word in range(shape.words)
+    )

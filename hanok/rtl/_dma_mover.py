@@ -6,20 +6,22 @@ from typing import Any
 
 from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import wiring
-from amaranth.lib.fifo import SyncFIFOBuffered
+from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
+from hanok.rtl._dma_beats import BeatWalker
 from hanok.rtl._dma_buffer import beat_layout
+from hanok.rtl._dma_lanes import place_layout, place_of
 from hanok.rtl._dma_shape import DmaShape
-from hanok.rtl._dma_walk import RunWalker
 
 
 class LoadMover(wiring.Component):
-    """Decides beats of transfers in the order of their `put`; `beat` shows a decision a cycle later.
+    """Decides beats of transfers in the order of their `put`; `beat` and `place` show a decision.
 
-    A beat goes when its burst is there, and the next one too if it lies in both. A burst leaves its slot with
-    the last of its bytes; a rest that is less than a beat counts as gone to a beat register. (It stays where
-    it is: the slot is used anew only after the next one has left.)
+    A beat goes two cycles after its burst arrived, and the next one too if it lies in both. A burst leaves
+    its slot with the last of its bytes; a rest that is less than a beat counts as gone to a beat register.
+    (It stays where it is: the slot is used anew only after the next one has left.) What a beat needs is in
+    registers: a beat waits in `_waiting` until the one before it has gone.
     """
 
     def __init__(self, shape: DmaShape) -> None:
@@ -31,137 +33,106 @@ class LoadMover(wiring.Component):
                 "arrives": In(1),
                 "arriving_slot": In(shape.ring_bits),
                 "beat": Out(beat_layout(shape)),
+                "place": Out(place_layout(shape)),
             }
         )
-        bits = shape.offset_bits
-        self._slot = Signal(shape.ring_bits + 1)  # one bit more: how often the ring was gone around
-        self._offset = Signal(bits, reset_less=True)
-        self._number = Signal(shape.number_bits, reset_less=True)
-        self._left = Signal(32, reset_less=True)
-        self._run_bytes = Signal(32, reset_less=True)
-        self._address = Signal(shape.scratchpad_bits, reset_less=True)
-        self._active = Signal()
-        self._absorbed = Signal()  # the burst has left, its rest waits for the next burst
+        ring = 1 << shape.ring_bits
+        self._arrived = Signal(ring)  # turns with each arrival in a slot
+        self._slot = Signal(shape.ring_bits)  # of the beat in `_waiting`
+        self._at, self._turn = Signal(ring, init=1), Signal()  # the same; how often the ring was gone around
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        shape = self._shape
-        m.submodules.walker = walker = RunWalker({"dram": shape.dram_bits, "sram": shape.scratchpad_bits})
-        here, there = self._arrivals(m)
-        stop = Signal(range(2 * shape.burst_bytes))
-        size = Signal(shape.width.bit_length())
-        goes, run_ends, crosses, finishes = Signal(), Signal(), Signal(), Signal()
-        leaving = Signal(2)
-        beat = self.beat
+        shape, ring = self._shape, 1 << self._shape.ring_bits
+        m.submodules.beats = beats = BeatWalker(shape)
+        m.submodules.queue = queue = SyncFIFO(width=shape.transfer.size, depth=shape.outstanding + 2)
+        waiting, waits = Signal(beats.beat.shape()), Signal()
+        valid, goes, found = Signal(), Signal(), Signal()
+        takes, one, two = Signal(), Signal(), Signal()
+        at, turn = Signal(ring, reset_less=True), Signal(reset_less=True)
+        crosses = Signal(reset_less=True)
         m.d.comb += [
-            run_ends.eq(self._left <= shape.width),
-            size.eq(Mux(run_ends, self._left, shape.width)),
-            stop.eq(self._offset + size),
-            crosses.eq(stop > shape.burst_bytes),
-            goes.eq(self._active & here & (there | ~crosses)),
-            finishes.eq(goes & run_ends & ~walker.more),
-            walker.step.eq(goes & run_ends),
+            queue.w_en.eq(self.put),
+            queue.w_data.eq(self.transfer),
+            beats.source.eq(queue.r_data),
+            beats.source_valid.eq(queue.r_rdy),
+            queue.r_en.eq(beats.loads),
+            takes.eq(goes | ~valid),
+            beats.take.eq(takes | ~waits),
+            one.eq(Mux(waiting.run_ends, waiting.crosses ^ waiting.leaves, waiting.reaches)),
+            two.eq(waiting.run_ends & waiting.crosses & waiting.leaves),
         ]
-        m.d.sync += [
-            beat.goes.eq(goes),
-            beat.leaving.eq(leaving),
-            beat.slot.eq(self._slot),
-            beat.offset.eq(self._offset),
-            beat.bytes.eq(size),
-            beat.address.eq(self._address),
-            beat.ends.eq(finishes),
-        ]
-        with m.If(goes & run_ends):
-            self._next_run(m, walker, crosses, leaving)
-        with m.Elif(goes):
-            self._next_beat(m, stop, leaving)
-        with m.Elif(self._active & here & crosses):
-            m.d.comb += leaving.eq(~self._absorbed)
-            m.d.sync += self._absorbed.eq(1)
-        self._next_transfer(m, walker, finishes)
-        return m
-
-    def _arrivals(self, m: Module) -> tuple[Value, Value]:
-        """Whether the burst of the present slot is there, and that of the next.
-
-        A bit for each slot turns with each arrival, so it differs from the ring's turn when one has come.
-        """
-        shape = self._shape
-        turned = Signal(1 << shape.ring_bits)
         with m.If(self.arrives):
-            bit = turned.bit_select(self.arriving_slot, 1)
+            bit = self._arrived.bit_select(self.arriving_slot, 1)
             m.d.sync += bit.eq(~bit)
-        found = []
-        for ahead in range(2):
-            slot = (self._slot + ahead)[: shape.ring_bits + 1]
-            found.append(turned.bit_select(slot[: shape.ring_bits], 1) ^ slot[shape.ring_bits])
-        return found[0], found[1]
-
-    def _next_beat(self, m: Module, stop: Value, leaving: Signal) -> None:
-        """Go on in the run: a whole beat is gone, and some bytes are left."""
-        width, burst = self._shape.width, self._shape.burst_bytes
-        leaves, short, rest = Signal(), Signal(), Signal(range(2 * burst))
-        offset = stop[: self._shape.offset_bits]
-        m.d.comb += [
-            leaves.eq(stop >= burst),
-            rest.eq(burst - offset),
-            short.eq((rest < width) & (self._left > rest + width)),
-            leaving.eq((leaves & ~self._absorbed) + short),
-        ]
-        m.d.sync += [
-            self._slot.eq(self._slot + leaves),
-            self._number.eq(self._number + leaves),
-            self._offset.eq(offset),
-            self._left.eq(self._left - width),
-            self._address.eq(self._address + width),
-            self._absorbed.eq(short),
-        ]
-
-    def _next_run(self, m: Module, walker: Any, crosses: Value, leaving: Signal) -> None:
-        """Go on to the next run, in the burst in which this one ends or in the burst behind it."""
-        bits = self._shape.offset_bits
-        following = walker.following
-        leaves = Signal()
-        m.d.comb += [
-            leaves.eq(
-                ~walker.more | (following.dram[bits:] != (self._number + crosses)[: len(self._number)])
-            ),
-            leaving.eq((crosses & ~self._absorbed) + leaves),
-        ]
-        m.d.sync += [
-            self._slot.eq(self._slot + crosses + leaves),
-            self._number.eq(following.dram[bits:]),
-            self._offset.eq(following.dram[:bits]),
-            self._left.eq(self._run_bytes),
-            self._address.eq(following.sram),
-            self._absorbed.eq(0),
-        ]
-
-    def _next_transfer(self, m: Module, walker: Any, finishes: Value) -> None:
-        """Take the next transfer once the one before has its last beat."""
-        shape = self._shape
-        layout = shape.transfer
-        m.submodules.waiting = waiting = SyncFIFOBuffered(width=layout.size, depth=shape.outstanding + 2)
-        transfer = Signal(layout)
-        takes = Signal()
-        m.d.comb += [
-            waiting.w_en.eq(self.put),
-            waiting.w_data.eq(self.transfer),
-            transfer.as_value().eq(waiting.r_data),
-            takes.eq(waiting.r_rdy & (finishes | ~self._active)),
-            waiting.r_en.eq(takes),
-            walker.load.eq(takes),
-        ]
-        m.d.comb += [walker.runs[name].eq(transfer[name]) for name in ("dram", "sram")]
-        m.d.comb += [walker.runs[f"count_{level}"].eq(transfer[f"count_{level}"]) for level in (1, 2, 3)]
+        with m.If(takes | ~waits):
+            m.d.sync += [waits.eq(beats.valid), waiting.eq(beats.beat)]
+        here, there = self._arrivals(at, turn)
+        next_here, next_there = self._arrivals(self._at, self._turn)
         with m.If(takes):
             m.d.sync += [
-                self._active.eq(1),
-                self._number.eq(transfer.dram.address[shape.offset_bits :]),
-                self._offset.eq(transfer.dram.address[: shape.offset_bits]),
-                self._left.eq(transfer.run_bytes),
-                self._run_bytes.eq(transfer.run_bytes),
-                self._address.eq(transfer.sram.address),
+                valid.eq(waits),
+                at.eq(self._at),
+                turn.eq(self._turn),
+                crosses.eq(waiting.crosses),
+                found.eq(next_here),
+                goes.eq(waits & (waiting.fills | (next_here & (next_there | ~waiting.crosses)))),
             ]
-        with m.Elif(finishes):
-            m.d.sync += self._active.eq(0)
+            with m.If(waits):
+                self._go_on(m, one, two)
+        with m.Else():
+            m.d.sync += [found.eq(here), goes.eq(here & (there | ~crosses))]
+        self._show(m, waiting, beats.beat, takes, one, two, goes, valid & found & crosses & ~goes)
+        return m
+
+    def _arrivals(self, at: Value, turn: Value) -> tuple[Value, Value]:
+        """Whether the burst of a slot is there, and that of the next."""
+        here = (self._arrived & at).any() ^ turn
+        there = (self._arrived & at.rotate_left(1)).any() ^ turn ^ at[-1]
+        return here, there
+
+    def _go_on(self, m: Module, one: Value, two: Value) -> None:
+        """Go on by one or two slots."""
+        at = self._at
+        m.d.sync += self._slot.eq(self._slot + one + (two << 1))
+        with m.If(one):
+            m.d.sync += [at.eq(at.rotate_left(1)), self._turn.eq(self._turn ^ at[-1])]
+        with m.Elif(two):
+            m.d.sync += [at.eq(at.rotate_left(2)), self._turn.eq(self._turn ^ at[-1] ^ at[-2])]
+
+    def _show(
+        self,
+        m: Module,
+        waiting: Any,
+        behind: Any,
+        takes: Value,
+        one: Value,
+        two: Value,
+        goes: Value,
+        is_half_there: Value,
+    ) -> None:
+        """Show the beat, and count the slots that bursts leave."""
+        shape, beat = self._shape, self.beat
+        leaving, first, ends = Signal(2), Signal(), Signal()
+        absorbed, absorbs = Signal(), Signal()
+        with m.If(takes):
+            left_before = waiting.crosses & ~waiting.first
+            m.d.sync += [
+                leaving.eq(one + (two << 1) - left_before + (behind.crosses & ~waiting.run_ends)),
+                first.eq(waiting.first),
+                ends.eq(waiting.ends),
+                absorbed.eq(0),
+                beat.fills.eq(waiting.fills),
+                beat.offset.eq(waiting.offset),
+                beat.bytes.eq(waiting.bytes),
+                beat.address.eq(waiting.sram),
+                self.place.eq(place_of(shape, self._slot, waiting.offset)),
+            ]
+        with m.Elif(absorbs):
+            m.d.sync += absorbed.eq(1)
+        m.d.comb += [
+            absorbs.eq(is_half_there & first & ~absorbed),
+            beat.goes.eq(goes),
+            beat.leaving.eq(Mux(goes, leaving - absorbed, absorbs)),
+            beat.ends.eq(goes & ends),
+        ]

@@ -9,6 +9,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data
 
 from hanok.errors import ChipError
+from hanok.isa.table import Opcode
 from hanok.machine import Dma
 from hanok.rtl.axi import MAX_DATA_BYTES
 
@@ -72,21 +73,32 @@ class DmaShape:
         return 1 << (self.width - 1).bit_length()
 
     @property
+    def words(self) -> int:
+        """Words of `lanes` bytes in a burst."""
+        return self.burst_bytes // self.lanes
+
+    @property
     def ring_bits(self) -> int:
         """Bits of a slot's number.
 
         There is a slot more than may be open, so that the bytes that the cycle engine has in its beat
-        register can stay in the slot; and an even number, so that neighbours lie in different memories.
+        register can stay in the slot.
         """
         return max(2, self.outstanding.bit_length())
+
+    def side_bits(self, side: str) -> int:
+        """Bits of an address of DRAM or SRAM."""
+        return {"dram": self.dram_bits, "sram": self.scratchpad_bits}[side]
 
     @property
     def transfer(self) -> data.StructLayout:
         """A transfer's runs, with addresses and strides cut to what is needed."""
         return data.StructLayout(
             {
-                "run_bytes": 32,
+                "fills": 1,
+                "rest": 32,  # bytes of a run, less one
                 **{f"count_{level}": 32 for level in LEVELS},
+                **{f"repeats_{level}": 1 for level in LEVELS},  # the count is not 1
                 "dram": walk_layout(self.dram_bits),
                 "sram": walk_layout(self.scratchpad_bits),
             }
@@ -94,11 +106,15 @@ class DmaShape:
 
     def connect_transfer(self, m: Module, transfer: Any, record: Any) -> None:
         """Drive a transfer from an instruction's record."""
-        m.d.comb += transfer.run_bytes.eq(record.run_bytes)
+        m.d.comb += [
+            transfer.fills.eq(record.opcode == Opcode.FILL),
+            transfer.rest.eq(record.run_bytes - 1),
+        ]
         for side in ("dram", "sram"):
             m.d.comb += transfer[side].address.eq(record[f"{side}_address"])
         for level in LEVELS:
             m.d.comb += transfer[f"count_{level}"].eq(record[f"count_{level}"])
+            m.d.comb += transfer[f"repeats_{level}"].eq(record[f"count_{level}"] != 1)
             for side in ("dram", "sram"):
                 m.d.comb += transfer[side][f"stride_{level}"].eq(record[f"{side}_stride_{level}"])
 
@@ -114,10 +130,10 @@ def first_bytes(count: Value, width: int) -> Value:
     return Cat(*(count > index for index in range(width)))
 
 
-def rotate_bytes(m: Module, value: Value, count: Value) -> Value:
+def rotate_bytes(m: Module, value: Value, count: Value, bits: int = 8) -> Value:
     """Turn bytes to the right: byte i of the result is byte i + count, modulo their number."""
     for bit in range(len(count)):
         turned = Signal(len(value))
-        m.d.comb += turned.eq(Mux(count[bit], value.rotate_right(8 << bit), value))
+        m.d.comb += turned.eq(Mux(count[bit], value.rotate_right(bits << bit), value))
         value = turned
     return value

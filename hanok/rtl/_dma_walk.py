@@ -1,85 +1,99 @@
-"""Where an instruction's runs lie: a walker that is one run ahead, by addition of strides alone."""
+"""Where an instruction's runs lie: a walker that gives one run a cycle, by addition of strides alone."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Module, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from hanok.rtl._dma_shape import LEVELS, walk_layout
+from hanok.rtl._dma_shape import LEVELS, DmaShape
 
 
 class RunWalker(wiring.Component):
-    """Give the run that follows the one in hand.
+    """Give runs, one behind the other, also over the border of two transfers.
 
-    `sides`: address bits of each memory that is walked. `load` takes the runs, whose first is then the one in
-    hand; `step` goes on to the next. From the cycle after either, `following` has the addresses of the run
-    after the one in hand, `more` says that there is one, and `last` that it is the last.
+    `sides`: the memories that are walked. While `valid`, `run` has the addresses of a run; `first` and `last`
+    say which one of its transfer it is; `rest` and `fills` are those of the transfer. `take` goes on to the
+    next run in the cycle after. `source` is taken in the cycle in which `loads` is 1, which it is only while
+    `source_valid` is; that signal may be late, since it decides about `valid` alone.
     """
 
-    def __init__(self, sides: Mapping[str, int]) -> None:
-        self._sides = dict(sides)
-        layouts = {side: walk_layout(bits) for side, bits in sides.items()}
+    def __init__(self, shape: DmaShape, sides: Sequence[str]) -> None:
+        self._sides = {side: shape.side_bits(side) for side in sides}
         super().__init__(
             {
-                "load": In(1),
-                "step": In(1),
-                "runs": In(data.StructLayout({**{f"count_{level}": 32 for level in LEVELS}, **layouts})),
-                "following": Out(data.StructLayout(self._sides)),
-                "more": Out(1),
+                "source": In(shape.transfer),
+                "source_valid": In(1),
+                "loads": Out(1),
+                "take": In(1),
+                "valid": Out(1),
+                "run": Out(data.StructLayout(self._sides)),
+                "first": Out(1),
                 "last": Out(1),
+                "rest": Out(32),
+                "fills": Out(1),
             }
         )
+        self._advances, self._new = Signal(), Signal()
+        self._more = [Signal(name=f"more_{level}") for level in LEVELS]  # the loop has another run; 0 if idle
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        held = Signal(self.runs.shape(), reset_less=True)
-        runs = Signal(self.runs.shape())
-        left = [Signal(32, name=f"left_{level}", reset_less=True) for level in LEVELS]
-        counts = [runs[f"count_{level}"] for level in LEVELS]
-        now = [Mux(self.load, count, rest) for count, rest in zip(counts, left, strict=True)]
-        more = [Signal(name=f"more_{level}") for level in LEVELS]
-        moves = Signal()
-        m.d.comb += [one.eq(rest != 1) for one, rest in zip(more, now, strict=True)]
+        held = Signal(self.source.shape(), reset_less=True)
+        more = self._more
         m.d.comb += [
-            runs.as_value().eq(Mux(self.load, self.runs.as_value(), held.as_value())),
-            moves.eq(self.load | self.step),
-            self.last.eq((left[0] == 1) & (left[1] == 1) & (left[2] == 1)),
+            self.last.eq(~(more[0] | more[1] | more[2])),
+            self._advances.eq(~self.valid | self.take),
+            self._new.eq(self.last),
+            self.loads.eq(self._advances & self._new & self.source_valid),
+            self.rest.eq(held.rest),
+            self.fills.eq(held.fills),
         ]
-        with m.If(self.load):
-            m.d.sync += held.eq(self.runs)
-        with m.If(moves):
-            m.d.sync += [self.more.eq(more[0] | more[1] | more[2]), Cat(*left).eq(Cat(*now))]
-            with m.If(more[0]):
-                m.d.sync += left[0].eq(now[0] - 1)
-            with m.Elif(more[1]):
-                m.d.sync += [left[0].eq(counts[0]), left[1].eq(now[1] - 1)]
-            with m.Else():
-                m.d.sync += [left[0].eq(counts[0]), left[1].eq(counts[1]), left[2].eq(now[2] - 1)]
+        with m.If(self._advances):
+            m.d.sync += [self.valid.eq(~self._new | self.source_valid), self.first.eq(self._new)]
+            with m.If(self._new):
+                m.d.sync += held.eq(self.source)
+            self._count(m, held)
         for side in self._sides:
-            self._walk(m, side, runs[side], more, moves)
+            self._walk(m, side, held[side])
         return m
 
-    def _walk(self, m: Module, side: str, runs: Any, more: list[Signal], moves: Signal) -> None:
-        """The addresses of one side: of the following run, and of the first run of its loops 2 and 3."""
-        bits = self._sides[side]
-        here = self.following[side]
+    def _count(self, m: Module, held: Any) -> None:
+        """Count the runs of each loop; what is compared is the number of the run behind the next one."""
+        with m.If(self._new):
+            for level, more in zip(LEVELS, self._more, strict=True):
+                m.d.sync += more.eq(self.source[f"repeats_{level}"] & self.source_valid)
+        counting = ~self._new
+        for level, more in zip(LEVELS, self._more, strict=True):
+            behind = Signal(32, name=f"behind_{level}", reset_less=True)
+            with m.If(self._new):
+                m.d.sync += behind.eq(2)
+            with m.Elif(counting & more):
+                m.d.sync += [behind.eq(behind + 1), more.eq(behind != held[f"count_{level}"])]
+            with m.Elif(counting):
+                m.d.sync += [behind.eq(2), more.eq(held[f"repeats_{level}"])]
+            counting &= ~more
+
+    def _walk(self, m: Module, side: str, held: Any) -> None:
+        """The addresses of one side: of the run, and of the first run of its loops 2 and 3."""
+        bits, more = self._sides[side], self._more
+        here = self.run[side]
         starts = [Signal(bits, name=f"{side}_start_{level}", reset_less=True) for level in LEVELS[1:]]
-        places = [Mux(self.load, runs.address, place) for place in (here, *starts)]
-        base, stride, address = Signal(bits), Signal(runs.stride_1.shape()), Signal(bits)
+        base, stride, address = Signal(bits), Signal(held.stride_1.shape()), Signal(bits)
+        m.d.comb += base.eq(self.source[side].address)
         with m.If(more[0]):
-            m.d.comb += [base.eq(places[0]), stride.eq(runs.stride_1)]
+            m.d.comb += [base.eq(here), stride.eq(held.stride_1)]
         with m.Elif(more[1]):
-            m.d.comb += [base.eq(places[1]), stride.eq(runs.stride_2)]
-        with m.Else():
-            m.d.comb += [base.eq(places[2]), stride.eq(runs.stride_3)]
+            m.d.comb += [base.eq(starts[0]), stride.eq(held.stride_2)]
+        with m.Elif(more[2]):
+            m.d.comb += [base.eq(starts[1]), stride.eq(held.stride_3)]
         m.d.comb += address.eq(base + stride)
-        with m.If(moves):
-            m.d.sync += [
-                here.eq(address),
-                starts[0].eq(Mux(more[0], places[1], address)),
-                starts[1].eq(Mux(more[0] | more[1], places[2], address)),
-            ]
+        with m.If(self._advances):
+            m.d.sync += here.eq(address)
+        with m.If(self._advances & ~more[0]):
+            m.d.sync += starts[0].eq(address)
+        with m.If(self._advances & ~(more[0] | more[1])):
+            m.d.sync += starts[1].eq(address)

@@ -33,7 +33,7 @@ class SharedMemory(wiring.Component):
     """Lines of a burst each, of which one is read and one written in a cycle.
 
     `fetch` and `load` take turns; each has one read under way, whose line is in a register of its own from
-    the second cycle after the request on. A write is answered in the next cycle. `bytes` goes first.
+    the second cycle after the request on. A write is answered two cycles later. `bytes` goes first.
     An address behind the memory is answered with DECERR.
     """
 
@@ -67,25 +67,36 @@ class SharedMemory(wiring.Component):
         return line, line < self._lines
 
     def _write(self, m: Module, write: Any) -> None:
+        """Hold address and data of a write, so that `ready` is a register, and write when both are there."""
         bus, port = self.store, self.bytes
         takes, pending = Signal(), Signal()
         line, exists = self._line(bus.awaddr)
+        has = {name: Signal(name=f"has_{name}") for name in ("aw", "w")}
+        held_line, is_there = Signal.like(write.addr, reset_less=True), Signal(reset_less=True)
+        held_id = Signal.like(bus.bid, reset_less=True)
+        content = Signal(8 * self._burst_bytes, reset_less=True)
+        strobes = Signal(self._burst_bytes, reset_less=True)
         m.d.comb += [
             pending.eq(port.valid & port.writes),
-            takes.eq(bus.awvalid & bus.wvalid & ~pending & (~bus.bvalid | bus.bready)),
-            bus.awready.eq(takes),
-            bus.wready.eq(takes),
+            takes.eq(has["aw"] & has["w"] & ~pending & (~bus.bvalid | bus.bready)),
         ]
-        with m.If(bus.bready):
-            m.d.sync += bus.bvalid.eq(0)
+        for name, held in has.items():
+            m.d.comb += getattr(bus, f"{name}ready").eq(~held)
+            with m.If(takes):
+                m.d.sync += held.eq(0)
+            with m.Elif(getattr(bus, f"{name}valid")):
+                m.d.sync += held.eq(1)
+        with m.If(~has["aw"]):
+            m.d.sync += [held_line.eq(line), is_there.eq(exists), held_id.eq(bus.awid)]
+        with m.If(~has["w"]):
+            m.d.sync += [content.eq(bus.wdata), strobes.eq(bus.wstrb)]
         with m.If(takes):
-            m.d.sync += [
-                bus.bvalid.eq(1),
-                bus.bid.eq(bus.awid),
-                bus.bresp.eq(Mux(exists, OKAY, DECODE_ERROR)),
-            ]
-        m.d.comb += [write.addr.eq(line), write.data.eq(bus.wdata)]
-        m.d.comb += write.en.eq(bus.wstrb & (takes & exists).replicate(self._burst_bytes))
+            m.d.sync += [bus.bvalid.eq(1), bus.bid.eq(held_id)]
+            m.d.sync += bus.bresp.eq(Mux(is_there, OKAY, DECODE_ERROR))
+        with m.Elif(bus.bready):
+            m.d.sync += bus.bvalid.eq(0)
+        m.d.comb += [write.addr.eq(held_line), write.data.eq(content)]
+        m.d.comb += write.en.eq(strobes & (takes & is_there).replicate(self._burst_bytes))
         with m.If(pending):
             m.d.comb += write.addr.eq(self._line(port.address)[0])
             m.d.comb += write.data.eq(port.data.replicate(self._burst_bytes))

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from amaranth.hdl import Module, Mux, Signal, Value
-from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hanok.isa.table import DMA
 from hanok.machine import Dma
+from hanok.rtl._dma_beats import BeatWalker
 from hanok.rtl._dma_gather import StoreBuffer
 from hanok.rtl._dma_shape import DmaShape
-from hanok.rtl._dma_walk import RunWalker
 from hanok.rtl._refusing import RefusingComponent
 from hanok.rtl.axi import OKAY, axi_write
 from hanok.rtl.records import record_layout
@@ -22,13 +21,14 @@ from hanok.rtl.scratchpad import read_signature
 class StoreEngine(RefusingComponent):
     """STORE as docs/timing.md has it, with an AXI4 write master.
 
-    From a request to its address and data on an idle bus it takes `STORE_REQUEST_STAGES` cycles
-    (`hanok.isa.timing`); a write is accepted when its response is on the bus.
+    From a start to the first read of SRAM it takes `STORE_START_CYCLES`, from a request to its address and
+    data on an idle bus `STORE_REQUEST_STAGES` (`hanok.isa.timing`); a write is accepted when its response is
+    on the bus.
 
-    The registers hold the last beat that was read. A cycle later they tell which bursts it completes, and
-    where the next beat lies. `address_fault` is 1 while a burst outside of the bus's `address_bits` is on
-    it, without strobes; `bus_fault` where the bus answers with an error. `moves`: a burst is requested or a
-    beat is read in this cycle. Raises ChipError as LoadEngine.
+    The end of a run that lies in another burst than the first bytes of its beat is a step of its own, so that
+    a step completes at most one burst. `address_fault` is 1 in the cycle after one in which a burst outside
+    of the bus's `address_bits` is on it, without strobes; `bus_fault` after a response with an error.
+    `moves`: a burst is requested or a beat is read in this cycle. Raises ChipError as LoadEngine.
     """
 
     def __init__(self, dma: Dma, burst_bytes: int, address_bits: int, scratchpad_bytes: int) -> None:
@@ -46,191 +46,89 @@ class StoreEngine(RefusingComponent):
                 "moves": Out(1),
             }
         )
-        self._slot = Signal(shape.ring_bits)
-        self._offset = Signal(shape.offset_bits)  # with a reset: strobes shifted by unknown bits are unknown
-        self._number = Signal(shape.number_bits, reset_less=True)
-        self._left = Signal(32, reset_less=True)  # of the run, this beat and behind it
-        self._run_bytes = Signal(32, reset_less=True)
-        self._address = Signal(shape.scratchpad_bits, reset_less=True)
-        self._active, self._taken, self._fresh = Signal(), Signal(), Signal()
-        self._has_next_slot = Signal()  # the burst behind this one had a slot in the beat's cycle
-        self._run_ends, self._crosses = Signal(), Signal()
-        self._bytes = Signal(shape.width.bit_length())
-        self._stop = Signal(range(2 * shape.burst_bytes))
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         shape, bus = self._shape, self.bus
-        m.submodules.walker = walker = RunWalker({"dram": shape.dram_bits, "sram": shape.scratchpad_bits})
+        m.submodules.beats = beats = BeatWalker(shape)
         m.submodules.buffer = buffer = StoreBuffer(shape)
         wiring.connect(m, wiring.flipped(self.bus), buffer.bus)
-        transfer = Signal(shape.transfer)
-        shape.connect_transfer(m, transfer, self.record)
-        m.d.comb += [walker.runs[name].eq(transfer[name]) for name in ("dram", "sram")]
-        m.d.comb += [walker.runs[f"count_{level}"].eq(transfer[f"count_{level}"]) for level in (1, 2, 3)]
-        m.d.comb += [
-            self._run_ends.eq(self._left <= shape.width),
-            self._bytes.eq(Mux(self._run_ends, self._left, shape.width)),
-            self._stop.eq(self._offset + self._bytes),
-            self._crosses.eq(self._stop > shape.burst_bytes),
-            walker.load.eq(self.start),
-            self.bus_fault.eq(bus.bvalid & bus.bready & (bus.bresp != OKAY)),
-        ]
-        m.d.sync += buffer.content.eq(self.sram.data)
+        active, requested_last = Signal(), Signal()
+        shape.connect_transfer(m, beats.source, self.record)
+        completes, over = self._step(m, beats, buffer.piece)
         beyond = Value.cast(self.record.dram_address)[shape.dram_bits :].any()
-        m.d.comb += self.address_fault.eq(buffer.address_fault | (self.start & beyond))
-        over, completed, tail, leaves = self._complete(m, walker, buffer)
-        open_now = self._account(m, buffer, over, completed)
-        self._next(m, walker, transfer, over, tail, leaves, open_now, buffer.request)
+        starts_beyond = Signal()
+        m.d.comb += [
+            beats.source_valid.eq(self.start),
+            self.ready.eq(~active | requested_last),
+            self.address_fault.eq(buffer.address_fault | starts_beyond),
+            self.moves.eq(self.sram.en | buffer.piece.completes),
+        ]
+        m.d.sync += [
+            requested_last.eq(completes & over),
+            buffer.content.eq(self.sram.data),
+            starts_beyond.eq(self.start & beyond),
+            self.bus_fault.eq(bus.bvalid & (bus.bresp != OKAY)),
+        ]
+        with m.If(self.start):
+            m.d.sync += active.eq(1)
+        with m.Elif(requested_last):
+            m.d.sync += active.eq(0)
+        self._finish(m, buffer.piece, requested_last)
         return m
 
-    def _complete(self, m: Module, walker: Any, buffer: Any) -> tuple[Signal, Signal, Signal, Signal]:
-        """What the beat in the registers completes.
+    def _step(self, m: Module, beats: Any, piece: Any) -> tuple[Signal, Signal]:
+        """Make a step if its burst has a slot: read a beat, or note the end of a run.
 
-        Return whether it ends the instruction; how many bursts are complete; whether the end of its run lies
-        in a burst that had no slot; and whether the next run lies in another burst.
+        Return whether the step completes a burst, and whether it is the instruction's last.
         """
-        shape = self._shape
-        over, completed, tail, leaves = Signal(), Signal(2), Signal(), Signal()
-        first, second = Signal(), Signal()
-        following, bits = walker.following.dram, shape.offset_bits
-        piece = buffer.piece
+        shape, sram, bus = self._shape, self.sram, self.bus
+        beat = beats.beat
+        free_slots = Signal(range(shape.outstanding + 1), init=shape.outstanding)
+        valid, reads, whole, over = Signal(), Signal(), Signal(), Signal()
+        slot, goes, completes = Signal(shape.ring_bits), Signal(), Signal()
+        number = Signal(shape.number_bits, reset_less=True)
+        offset = Signal(shape.offset_bits, reset_less=True)
+        splits, tail, takes = Signal(), Signal(), Signal()
         m.d.comb += [
-            tail.eq(self._run_ends & self._crosses & ~self._has_next_slot),
-            leaves.eq(
-                ~walker.more | (following[bits:] != (self._number + self._crosses)[: shape.number_bits])
-            ),
-            over.eq(self._taken & self._run_ends & ~tail & ~walker.more),
-            first.eq(
-                self._fresh & Mux(self._run_ends, self._crosses | leaves, self._stop >= shape.burst_bytes)
-            ),
-            second.eq(self._fresh & self._run_ends & self._crosses & ~tail & leaves),
-            completed.eq(first + second),
-        ]
-        m.d.sync += [
-            piece.goes.eq(self._fresh),
-            piece.slot.eq(self._slot),
-            piece.number.eq(self._number),
-            piece.offset.eq(self._offset),
-            piece.bytes.eq(self._bytes),
-            piece.completes[0].eq(Mux(self._slot[0], second, first)),
-            piece.completes[1].eq(Mux(self._slot[0], first, second)),
-        ]
-        return over, completed, tail, leaves
-
-    def _account(self, m: Module, buffer: Any, over: Value, completed: Value) -> Value:
-        """Count bursts: request one a cycle, and return how many are complete but not accepted."""
-        shape, bus = self._shape, self.bus
-        most = shape.outstanding
-        open_slots, open_now = Signal(range(most + 1)), Signal(range(most + 1))
-        backlog, backlog_now = Signal(range(most + 1)), Signal(range(most + 1))
-        accepted, ends = Signal(), Signal()
-        gathered_slot, accepted_slot = Signal(shape.ring_bits), Signal(shape.ring_bits)
-        last = Signal(1 << shape.ring_bits)  # of each slot: whether an instruction ends with it
-        m.d.comb += [
-            accepted.eq(bus.bvalid & bus.bready),
-            open_now.eq(open_slots + completed),
-            backlog_now.eq(backlog + completed),
-            buffer.request.eq(backlog_now != 0),
-            self.ready.eq(~self._active | (over & (backlog_now <= 1))),
-        ]
-        m.d.sync += [
-            open_slots.eq(open_now - accepted),
-            backlog.eq(backlog_now - buffer.request),
-            gathered_slot.eq(gathered_slot + completed),
-            self.done.eq(accepted & last.bit_select(accepted_slot, 1)),
-        ]
-        with m.If(accepted):
-            m.d.sync += [accepted_slot.eq(accepted_slot + 1), last.bit_select(accepted_slot, 1).eq(0)]
-        m.d.comb += ends.eq(over & self._fresh)
-        with m.If(ends):
-            slot = (gathered_slot + completed - 1)[: shape.ring_bits]
-            m.d.sync += last.bit_select(slot, 1).eq(1)
-        return open_now
-
-    def _next(
-        self,
-        m: Module,
-        walker: Any,
-        transfer: Any,
-        over: Value,
-        tail: Value,
-        leaves: Value,
-        open_now: Value,
-        requests: Value,
-    ) -> None:
-        """Read the next beat if its burst has a slot; a run's end that waited for one takes a cycle."""
-        shape, sram = self._shape, self.sram
-        goes, has_slot, moves, reads = Signal(), Signal(), Signal(), Signal()
-        address, left = Signal.like(self._address), Signal.like(self._left)
-        m.d.comb += [
-            has_slot.eq(open_now < shape.outstanding),
-            goes.eq((self.start | (self._active & ~over)) & has_slot),
-            moves.eq(goes & self._taken & ~self.start),
-            reads.eq(~self._taken | ~tail | self.start),
-            self.moves.eq(sram.en | requests),
+            splits.eq(beat.run_ends & beat.crosses),
+            takes.eq(~valid | goes),
+            beats.take.eq(takes & (tail | ~splits)),
+            goes.eq(valid & free_slots.any()),
+            completes.eq(goes & whole),
             sram.en.eq(goes & reads),
-            sram.address.eq(address),
-            sram.size.eq(Mux(left < shape.width, left, shape.width)),
         ]
-        self._place(m, walker, transfer, tail, leaves, moves, address, left)
-        m.d.sync += self._fresh.eq(goes)
-        with m.If(self.start | moves):
-            m.d.sync += [self._address.eq(address), self._left.eq(left)]
-        with m.If(self.start):
-            m.d.sync += [self._active.eq(1), self._taken.eq(goes)]
-        with m.Elif(self.ready):
-            m.d.sync += self._active.eq(0)
-        with m.Elif(goes):
-            m.d.sync += self._taken.eq(1)
-        with m.If(self.ready & self._active):
-            m.d.sync += self._slot.eq(self._slot + self._crosses + 1)
-        with m.If(goes):
-            m.d.sync += self._has_next_slot.eq(open_now + 1 < shape.outstanding)
-
-    def _place(
-        self,
-        m: Module,
-        walker: Any,
-        transfer: Any,
-        tail: Value,
-        leaves: Value,
-        moves: Value,
-        address: Signal,
-        left: Signal,
-    ) -> None:
-        """Where the next beat lies: in a new instruction, the next burst, the next run, or farther on."""
-        bits, width = self._shape.offset_bits, self._shape.width
-        slot, number, offset = self._slot, self._number, self._offset
-        with m.If(self.start):
-            m.d.comb += [address.eq(transfer.sram.address), left.eq(transfer.run_bytes)]
+        with m.If(takes):
             m.d.sync += [
-                number.eq(transfer.dram.address[bits:]),
-                offset.eq(transfer.dram.address[:bits]),
-                self._run_bytes.eq(transfer.run_bytes),
+                valid.eq(beats.valid),
+                tail.eq(beats.valid & splits & ~tail),
+                reads.eq(~tail),
+                whole.eq(Mux(beat.run_ends, beat.leaves | (splits & ~tail), beat.reaches)),
+                over.eq(beat.ends & (tail | ~splits)),
+                number.eq(Mux(tail, beat.last_number, beat.number)),
+                offset.eq(beat.offset),
+                sram.address.eq(beat.sram),
+                sram.size.eq(beat.bytes),
             ]
-        with m.Elif(~self._taken):
-            m.d.comb += [address.eq(self._address), left.eq(self._left)]
-        with m.Elif(tail), m.If(moves):
-            m.d.sync += [slot.eq(slot + 1), number.eq(number + 1), offset.eq(0)]
-        with m.Elif(self._run_ends):
-            m.d.comb += [
-                address.eq(walker.following.sram),
-                left.eq(self._run_bytes),
-                walker.step.eq(moves),
-            ]
-            with m.If(moves):
-                m.d.sync += [
-                    slot.eq(slot + self._crosses + leaves),
-                    number.eq(walker.following.dram[bits:]),
-                    offset.eq(walker.following.dram[:bits]),
-                ]
-        with m.Else():
-            crossed = self._stop >= self._shape.burst_bytes
-            m.d.comb += [address.eq(self._address + width), left.eq(self._left - width)]
-            with m.If(moves):
-                m.d.sync += [
-                    slot.eq(slot + crossed),
-                    number.eq(number + crossed),
-                    offset.eq(self._stop[:bits]),
-                ]
+        m.d.sync += [
+            free_slots.eq(free_slots - completes + bus.bvalid),
+            piece.completes.eq(completes),
+            piece.bytes.eq(Mux(sram.en, sram.size, 0)),
+            piece.slot.eq(slot),
+            piece.number.eq(number),
+            piece.offset.eq(offset),
+        ]
+        with m.If(completes):
+            m.d.sync += slot.eq(slot + 1)
+        return completes, over
+
+    def _finish(self, m: Module, piece: Any, is_last: Value) -> None:
+        """An instruction ends when its last burst is accepted."""
+        ring_bits = self._shape.ring_bits
+        accepted_slot = Signal(ring_bits)
+        last = Signal(1 << ring_bits)  # of each slot: whether an instruction ends with it
+        m.d.sync += self.done.eq(self.bus.bvalid & last.bit_select(accepted_slot, 1))
+        with m.If(piece.completes):
+            m.d.sync += last.bit_select(piece.slot, 1).eq(is_last)
+        with m.If(self.bus.bvalid):
+            m.d.sync += accepted_slot.eq(accepted_slot + 1)

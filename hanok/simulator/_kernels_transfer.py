@@ -10,7 +10,14 @@ from hanok.dram._layout import (
     A_ADMITTED,
     A_COMPLETED,
 )
-from hanok.isa.timing import LOAD_ANSWER_STAGES, LOAD_REQUEST_STAGES, STORE_REQUEST_STAGES
+from hanok.isa.timing import (
+    FILL_START_CYCLES,
+    LOAD_ANSWER_STAGES,
+    LOAD_REQUEST_STAGES,
+    LOAD_START_CYCLES,
+    STORE_REQUEST_STAGES,
+    STORE_START_CYCLES,
+)
 from hanok.numerics._kernels_compile import inner, leaf
 from hanok.simulator._kernels_state import (
     ADDRESS,
@@ -113,7 +120,7 @@ def fill(engines: Engines, transfer: Integers, constants: Integers, start: int) 
     width = constants[BYTES_PER_CYCLE]
     runs = transfer[COUNT_1] * transfer[COUNT_2] * transfer[COUNT_3]
     beats = runs * ((transfer[RUN_BYTES] + width - 1) // width)
-    first = max(start, state[MOVER])
+    first = max(start + FILL_START_CYCLES, state[MOVER])
     forget_intervals(engines, LOAD, start)
     state[MOVER] = first + beats
     busy(engines, LOAD, 1, first, first + beats)
@@ -126,7 +133,7 @@ def begin_load(engines: Engines, transfer: Integers, constants: Integers, row: i
     state = engine_of(engines, LOAD)
     state[CURRENT] = row
     _first_run(state, ISSUE_WALK, transfer)
-    state[SOONEST] = start
+    state[SOONEST] = start + LOAD_START_CYCLES
     plan_load(engines, constants)
 
 
@@ -229,13 +236,16 @@ def begin_store(engines: Engines, transfer: Integers, constants: Integers, row: 
     state = engine_of(engines, STORE)
     state[CURRENT], state[LAST], state[PARTIAL] = row, 0, 0
     _first_run(state, ISSUE_WALK, transfer)
-    state[SOONEST] = start
+    state[SOONEST] = start + STORE_START_CYCLES
     gather_burst(engines, transfer, constants)
 
 
 @inner
 def gather_burst(engines: Engines, transfer: Integers, constants: Integers) -> None:
-    """Read from SRAM what the next write burst needs, and set its request's cycle, if its slot is known."""
+    """Read from SRAM what the next write burst needs, and set its request's cycle, if its slot is known.
+
+    The end of a run that is in the beat register takes a cycle, if there is one request in a cycle.
+    """
     state = engine_of(engines, STORE)
     if state[CURRENT] < 0 or state[NEXT] < NEVER:
         return
@@ -256,6 +266,8 @@ def gather_burst(engines: Engines, transfer: Integers, constants: Integers) -> N
             first = max(state[MOVER], earliest)
             state[MOVER] = first + beats
             busy(engines, STORE, 1, first, first + beats)
+        elif constants[REQUESTS_PER_CYCLE] == 1:
+            state[MOVER] = max(state[MOVER], earliest) + 1
         else:
             state[MOVER] = max(state[MOVER], earliest + 1)
         state[PARTIAL] = min(state[PARTIAL] + beats * width, state[ISSUE_WALK + WALK_LEFT]) - piece

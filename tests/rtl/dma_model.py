@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hanok.isa.table import DMA, Opcode
+from hanok.isa.timing import FILL_START_CYCLES, LOAD_START_CYCLES, STORE_START_CYCLES
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -100,6 +101,7 @@ class LoadModel:
     left: list[int] = field(default_factory=list)
     moving: deque[tuple[int, Burst | None, bool, int]] = field(default_factory=deque)
     fill_beats: int = 0
+    fill_at: int = 0
     register: int = 0
     end: dict[int, int] = field(default_factory=dict)
     arrival: dict[int, int] = field(default_factory=dict)
@@ -110,10 +112,11 @@ class LoadModel:
     def begin(self, index: int, transfer: Transfer) -> None:
         if transfer.opcode == Opcode.FILL:
             self.fill_beats = len(transfer.runs()) * -(-transfer.run_bytes // self.width)
+            self.fill_at = self.cycle + FILL_START_CYCLES
             self.moving.append((index, None, True, -1))
         else:
             self.issuing, self.issue = index, bursts_of(transfer, self.burst_bytes)
-            self.issue_at = self.cycle
+            self.issue_at = self.cycle + LOAD_START_CYCLES
 
     def request(self) -> int | None:
         """Make the request of this cycle, if there is one; return its burst."""
@@ -136,7 +139,7 @@ class LoadModel:
         while self.moving:
             index, burst, last, order = self.moving[0]
             if burst is None:
-                if not beaten:
+                if not beaten and self.cycle >= self.fill_at:
                     self.fill_beats -= 1
                     if self.fill_beats == 0:
                         self.moving.popleft()
@@ -189,11 +192,13 @@ class StoreModel:
     open: deque[tuple[int, bool]] = field(default_factory=deque)
     accepted: list[int] = field(default_factory=list)
     begun: int = 0
+    read_at: int = 0
     register: int = 0
     end: dict[int, int] = field(default_factory=dict)
 
     def begin(self, index: int, transfer: Transfer) -> None:
         self.active, self.bursts = index, bursts_of(transfer, self.burst_bytes)
+        self.read_at = self.cycle + STORE_START_CYCLES
         self.run_left = deque([transfer.run_bytes] * len(transfer.runs()))
 
     def accept(self) -> None:
@@ -214,7 +219,8 @@ class StoreModel:
 
     def has_slot(self) -> bool:
         before = self.begun - self.outstanding
-        return before < 0 or (before < len(self.accepted) and self.accepted[before] < self.cycle)
+        is_free = before < 0 or (before < len(self.accepted) and self.accepted[before] < self.cycle)
+        return is_free and self.cycle >= self.read_at
 
     def move(self) -> bool:
         """Read at most one beat; return whether one was read."""
@@ -222,9 +228,9 @@ class StoreModel:
         while self.active >= 0 and self.bursts and self.has_slot():
             burst = self.bursts[0]
             size, run_ends = burst.pieces[0]
+            if beaten and (self.register < size or run_ends):
+                return reads
             if self.register < size:
-                if beaten:
-                    return reads
                 beat = min(self.width, self.run_left[0])
                 self.run_left[0] -= beat
                 self.register += beat

@@ -15,9 +15,12 @@ from hanok.dram.state import answers_of
 from hanok.isa import Opcode
 from hanok.isa.table import FLAG_KEEP_CODE
 from hanok.isa.timing import (
+    FILL_START_CYCLES,
     LOAD_ANSWER_STAGES,
     LOAD_REQUEST_STAGES,
+    LOAD_START_CYCLES,
     STORE_REQUEST_STAGES,
+    STORE_START_CYCLES,
     expand_cycles,
 )
 from hanok.machine import Chip
@@ -149,7 +152,7 @@ class LoadEngine:
         self.moves = False
         self.issue: deque[Burst] = deque()
         self.issuing = -1
-        self.issue_at = self.issued = self.fill_beats = self.register = 0
+        self.issue_at = self.begin_at = self.issued = self.fill_beats = self.register = 0
         self.left: list[int] = []
         self.coming: list[Request] = []
         self.moving: deque[tuple[int, Burst | None, bool]] = deque()
@@ -166,15 +169,17 @@ class LoadEngine:
     def ready(self, cycle: int) -> bool:
         return self.issuing < 0 and cycle >= self.issue_at and not self.fill_beats
 
-    def begin(self, index: int, record: np.void) -> int:
+    def begin(self, index: int, record: np.void, cycle: int) -> int:
         """Take an instruction; return how many bursts it has."""
         if record["opcode"] == Opcode.FILL:
+            self.begin_at = cycle + FILL_START_CYCLES
             self.fill_beats = len(runs_of(record)) * -(-int(record["run_bytes"]) // self.width)
             self.moving.append((index, None, True))
             return 0
         if record["opcode"] == Opcode.EXPAND:
             table = not record["flags"] & FLAG_KEEP_CODE
             self.decoders.append((index, expand_cycles(self.dma, int(record["run_bytes"]), table)))
+        self.begin_at = cycle + LOAD_START_CYCLES
         self.issuing, self.issue = index, bursts_of(record, self.memory.burst_bytes)
         return len(self.issue)
 
@@ -182,7 +187,7 @@ class LoadEngine:
         """Make requests, or pass over a run that the burst requested last holds."""
         self.moves = cycle < self.issue_at
         for _ in range(self.requests):
-            if self.issuing < 0 or cycle < self.issue_at:
+            if self.issuing < 0 or cycle < max(self.begin_at, self.issue_at):
                 return
             before = self.issued - self.dma.outstanding
             if before >= 0 and (len(self.left) <= before or self.left[before] >= cycle):
@@ -250,6 +255,8 @@ class LoadEngine:
             self.finish(index, cycle + 1)
 
     def _fill(self, index: int, cycle: int) -> None:
+        if cycle < self.begin_at:
+            return
         self.fill_beats -= 1
         self.moves = True
         if self.fill_beats == 0:
@@ -285,7 +292,7 @@ class StoreEngine:
         self.gathered: deque[tuple[int, Burst, bool]] = deque()
         self.open: deque[tuple[Request, int, bool]] = deque()
         self.accepted: list[int] = []
-        self.begun = self.register = self.last_end = 0
+        self.begun = self.register = self.last_end = self.begin_at = 0
 
     def accept(self) -> None:
         """Note responses: they come in order, as many in a cycle as there are requests in one."""
@@ -318,15 +325,17 @@ class StoreEngine:
     def ready(self) -> bool:
         return self.active < 0
 
-    def begin(self, index: int, record: np.void) -> int:
+    def begin(self, index: int, record: np.void, cycle: int) -> int:
         """Take an instruction; return how many bursts it has."""
+        self.begin_at = cycle + STORE_START_CYCLES
         self.active, self.bursts = index, bursts_of(record, self.memory.burst_bytes)
         self.run_left = deque([int(record["run_bytes"])] * len(runs_of(record)))
         return len(self.bursts)
 
     def _has_slot(self, cycle: int) -> bool:
         before = self.begun - self.dma.outstanding
-        return before < 0 or (before < len(self.accepted) and self.accepted[before] < cycle)
+        is_free = before < 0 or (before < len(self.accepted) and self.accepted[before] < cycle)
+        return is_free and cycle >= self.begin_at
 
     def move(self, cycle: int) -> None:
         """One beat of up to `width` bytes of one run; its bytes go to bursts that have a slot."""
@@ -334,9 +343,9 @@ class StoreEngine:
         while self.active >= 0 and self.bursts and self._has_slot(cycle):
             burst = self.bursts[0]
             size, run_ends = burst.pieces[0]
+            if beaten and (self.register < size or (run_ends and self.requests == 1)):
+                return
             if self.register < size:
-                if beaten:
-                    return
                 beat = min(self.width, self.run_left[0])
                 self.run_left[0] -= beat
                 self.register += beat

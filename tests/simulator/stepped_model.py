@@ -259,7 +259,7 @@ class SteppedModel:
             self.finish(unit, index, end)
         else:
             engine = self.load if unit == Unit.LOAD else self.store
-            self.bursts[index] = engine.begin(index, record)
+            self.bursts[index] = engine.begin(index, record, self.cycle)
 
     def charge(self, unit: Unit, waits: Unit | None, is_empty: bool) -> None:
         """Give this cycle of the unit its cause."""
