@@ -9,14 +9,19 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hanok.isa.table import FLAG_BIAS, MATRIX, Opcode
+from hanok.isa.timing import MEMORY_READ_CYCLES
 from hanok.machine import Matrix
 from hanok.rtl._matrix_setup import dilation_bits
+from hanok.rtl._memory_shift import delayed
 from hanok.rtl.array import weight_sources
 from hanok.rtl.records import record_layout
 from hanok.units import ceil_div
 
 BIAS_ROWS = 4
 """An int32 bias takes the bytes of four weight rows."""
+
+_LATER = MEMORY_READ_CYCLES - 1
+"""Cycles that answers come after the next tile's first read may go out."""
 
 
 def bias_reads(matrix: Matrix) -> int:
@@ -27,9 +32,10 @@ def bias_reads(matrix: Matrix) -> int:
 class MatrixLoader(wiring.Component):
     """Reads a tile after the other, as `preload_cycles` counts: cycle 0 is that of `start` or `begin`.
 
-    Reads go out from cycle 1 on, weights before biases; memory answers a cycle later, and in the cycle after
-    that the beat goes to the shadow weights (`select`, `used`). `loaded` is 1 from the cycle on in which the
-    tile may begin to stream, two cycles before its weights are swapped. `begin` says that it does.
+    Reads go out from cycle 1 on, weights before biases; memory answers MEMORY_READ_CYCLES later, and in the
+    cycle after that the beat goes to the shadow weights (`select`, `used`). `loaded` is 1 from the cycle on
+    in which the tile may begin to stream, the beats that are still under way come before its weights are
+    swapped. `begin` says that it does.
     """
 
     def __init__(self, matrix: Matrix, address_bits: int) -> None:
@@ -50,7 +56,7 @@ class MatrixLoader(wiring.Component):
                 "select": Out(selects),
                 "used": Out(range(matrix.columns + 1)),
                 "bias_part": Out(bias_reads(matrix)),  # which part of a block's biases memory answers now
-                "bias_ends": Out(1),  # a tile with biases begins to stream
+                "bias_ends": Out(1),  # all biases of a tile that begins to stream have come
             }
         )
 
@@ -60,7 +66,10 @@ class MatrixLoader(wiring.Component):
         busy, counts, settles, last = Signal(), Signal(), Signal(), Signal()
         beat = self._matrix.preload_rows_per_cycle
         m.d.comb += self.ready.eq(~busy | (self.begin & last))
-        m.d.comb += self.bias_ends.eq(self.begin & self._has_bias)
+        m.d.comb += [
+            self.bias_ends.eq(delayed(m, self.begin & self._has_bias, _LATER, "bias_ended")),
+            self.used.eq(delayed(m, self._used, _LATER, "used_before")),
+        ]
         with m.If(counts):
             m.d.sync += self._total_left.eq(self._total_left - beat)
             with m.If(self._total_left <= beat):
@@ -92,6 +101,7 @@ class MatrixLoader(wiring.Component):
             name: register(record[name].shape(), f"{name}_left")
             for name in ("tap_bytes", "taps_x", "taps_y", "blocks")
         }
+        self._used = register(self.used.shape(), "tile_used")
         self._weight_address = register(self._address_bits, "weight_address")
         self._bias_address = register(self._address_bits, "bias_address")
         self._rows_left = Signal(count, name="rows_left")
@@ -106,7 +116,7 @@ class MatrixLoader(wiring.Component):
         """Take the counts of a tile of `rows` rows."""
         beat = self._matrix.preload_rows_per_cycle
         m.d.sync += [
-            self.used.eq(used),
+            self._used.eq(used),
             self._rows_left.eq(rows),
             self._beat_bytes.eq(used * Mux(rows > beat, beat, rows)[: beat.bit_length()]),
             self._total_left.eq(rows + Mux(bias, BIAS_ROWS, 0)),
@@ -175,7 +185,7 @@ class MatrixLoader(wiring.Component):
             m.d.sync += [
                 self._weight_address.eq(self._weight_address + self._beat_bytes),
                 self._rows_left.eq(rest),
-                self._beat_bytes.eq(self.used * Mux(rest > beat, beat, rest)[: beat.bit_length()]),
+                self._beat_bytes.eq(self._used * Mux(rest > beat, beat, rest)[: beat.bit_length()]),
                 self._number.eq(self._number + 1),
             ]
         with m.Elif(self._bias_left != 0):
@@ -190,14 +200,16 @@ class MatrixLoader(wiring.Component):
         m.d.comb += [self.mask[at].eq(size > at) for at in range(width)]
 
     def _answer(self, m: Module) -> None:
-        """A cycle after the read: which array rows take which row of the beat, in the cycle after that."""
+        """When memory answers: which array rows take which row of the beat, in the cycle after that."""
         matrix = self._matrix
         beat, reads = matrix.preload_rows_per_cycle, bias_reads(matrix)
-        number, valid = Signal.like(self._number, name="answered_number"), Signal(beat)
-        m.d.sync += number.eq(self._number)
-        m.d.sync += [valid[source].eq(self._rows_left > source) for source in range(beat)]
         parts = [(self._rows_left == 0) & (self._bias_left == reads - part) for part in range(reads)]
-        m.d.sync += self.bias_part.eq(Cat(parts))
+        taken = (self._rows_left > source for source in range(beat))
+        number, valid, bias_part = (
+            delayed(m, value, MEMORY_READ_CYCLES, f"answered_{name}")
+            for name, value in (("number", self._number), ("rows", Cat(taken)), ("biases", Cat(parts)))
+        )
+        m.d.comb += self.bias_part.eq(bias_part)
         numbers = [number == at for at in range(ceil_div(matrix.rows, beat))]
         dilations = [Value.cast(1), *(self.dilation == at for at in range(1, matrix.rows))]
         selects: list[Value] = []
