@@ -14,6 +14,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from hanok.isa.table import FLAG_ACCUMULATE, FLAG_BIAS, MATRIX, Opcode
 from hanok.isa.timing import (
     FAR_ROW_CYCLES,
+    MATRIX_SETUP_CYCLES,
     MEMORY_READ_CYCLES,
     depthwise_stream_cycles,
     matrix_schedule,
@@ -201,8 +202,7 @@ def scheduled(records: list[np.void], ready: list[int], matrix: Matrix) -> Ended
     loader_free, stream_free, expected = 0, 0, Ended()
     for record, first in zip(records, ready, strict=True):
         preloads, stream = tiles_of(record, matrix)
-        if is_far(record):
-            preloads[0] = max(preloads[0], FAR_ROW_CYCLES)
+        preloads[0] = max(preloads[0], FAR_ROW_CYCLES if is_far(record) else MATRIX_SETUP_CYCLES)
         start, end, loader_free, stream_free = matrix_schedule(
             matrix, first, loader_free, stream_free, preloads, stream
         )
