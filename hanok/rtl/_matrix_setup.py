@@ -103,6 +103,7 @@ class MatrixSetup(wiring.Component):
         m = Module()
         kept = Signal(record_layout(MATRIX), reset_less=True)
         self._formed = Signal(walk_layout(self._matrix, self._address_bits), reset_less=True)
+        self._has_ring = Signal(reset_less=True)
         has, reduces, reduced, far = Signal(), Signal(), Signal(), Signal(reset_less=True)
         settles = Signal(SETTLING_CYCLES)
         dividers = [Remainder() for _ in range(3)]
@@ -124,9 +125,10 @@ class MatrixSetup(wiring.Component):
             m.d.sync += has.eq(0)
         with m.If(self.start):
             m.d.sync += [kept.eq(self.record), has.eq(1), reduced.eq(0), settles.eq(0)]
+            m.d.sync += self._has_ring.eq(self.record.ring_rows != 0)
         m.d.comb += self.pending.eq(has & settles[-1] & (~far | reduced))
         self._plain(m, kept)
-        m.d.sync += far.eq((kept.ring_rows != 0) & self._rows(m, kept, values))
+        m.d.sync += far.eq(self._has_ring & self._rows(m, kept, values))
         self._dilation(m, kept)
         return m
 
@@ -161,7 +163,7 @@ class MatrixSetup(wiring.Component):
         values = [
             Signal(signed(VALUE_BITS), name=name, reset_less=True) for name in ("slot", "stride", "dilation")
         ]
-        start = Mux(kept.ring_rows == 0, 0, kept.ring_start)
+        start = Mux(self._has_ring, kept.ring_start, 0)
         plain = (
             kept.y_start + start,
             Mux(kept.out_height == 1, 0, kept.y_stride),

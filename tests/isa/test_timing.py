@@ -48,10 +48,10 @@ def test_expand():
 
 @pytest.mark.parametrize(
     ("rows", "extra", "depth"),
-    [(4, 0, 4), (8, 0, 5), (8, 3, 8), (9, 0, 6), (16, 0, 6), (128, 0, 9), (512, 0, 11)],
+    [(4, 0, 6), (8, 0, 7), (8, 3, 10), (9, 0, 8), (16, 0, 8), (128, 0, 11), (512, 0, 13)],
 )
 def test_depth_of_the_adder_tree(rows, extra, depth):
-    """Operand and product registers, ceil(log2 rows) levels, and the options."""
+    """Two registers of the scratchpad, operand and product, ceil(log2 rows) levels, and the options."""
     assert matrix(rows=rows, extra=extra).depth_cycles == depth
 
 
@@ -75,7 +75,7 @@ def test_the_next_instruction_preloads_behind_the_present_one():
     _, _, loader_free, stream_free = matrix_schedule(array, 0, 0, 0, [10], 50)
     assert (loader_free, stream_free) == (10, 60)
     start, end, _, _ = matrix_schedule(array, 5, loader_free, stream_free, [10], 20)
-    assert (start, end) == (10, 60 + 20 + 6)
+    assert (start, end) == (10, 60 + 20 + 8)
 
 
 def schedule_by_cycle(

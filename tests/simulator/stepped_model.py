@@ -13,6 +13,7 @@ from hanok.isa.timing import (
     CODE_WORD_BYTES,
     FAR_ROW_CYCLES,
     FETCH_LATENCY_CYCLES,
+    MATRIX_SETUP_CYCLES,
     QUEUE_LATENCY_CYCLES,
     Section,
     chain_cycles,
@@ -60,8 +61,8 @@ def matrix_tiles(record: np.void, chip: Chip) -> tuple[list[int], int]:
             get["pixel_pitch"],
         )
     steps = [get[name] for name in ("out_height", "y_stride", "taps_y", "y_dilation")]
-    if rows_are_far(get["ring_rows"], get["y_start"] + get["ring_start"], *steps):
-        preloads[0] = max(preloads[0], FAR_ROW_CYCLES)
+    far = rows_are_far(get["ring_rows"], get["y_start"] + get["ring_start"], *steps)
+    preloads[0] = max(preloads[0], FAR_ROW_CYCLES if far else MATRIX_SETUP_CYCLES)
     return preloads, stream
 
 
