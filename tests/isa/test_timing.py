@@ -59,7 +59,7 @@ def test_one_tile_takes_preload_then_rows_then_depth():
     """M rows of one tile: the preload, then M + L + 1 cycles."""
     array = matrix()
     start, end, loader_free, stream_free = matrix_schedule(array, 100, 0, 0, [10], 16)
-    assert (start, end) == (100, 100 + 10 + 16 + 5 + 1)
+    assert (start, end) == (100, 100 + 10 + 16 + 7 + 1)
     assert (loader_free, stream_free) == (110, 126)
 
 
