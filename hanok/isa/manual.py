@@ -33,6 +33,7 @@ from hanok.isa.timing import (
     EXPAND_SETUP_CYCLES,
     EXPAND_TABLE_CYCLES,
     FAR_ROW_CYCLES,
+    MATRIX_SETUP_CYCLES,
     PRELOAD_OVERHEAD_CYCLES,
     TABLE_OVERHEAD_CYCLES,
 )
@@ -93,14 +94,15 @@ _TIMING = f"""## Time
 
 Exact, in core cycles, for everything but DRAM (`hanok/isa/timing.py`). `rows`, `columns`, `lanes`,
 `stages`, `preload` (rows a cycle) and the names of `core.vector.pipeline` are the chip's;
-L = 2 + ceil(log2 rows) + extra stages.
+L = 4 + ceil(log2 rows) + extra stages.
 
 | what | cycles |
 |---|---|
 | load a weight tile of R rows (R + 4 with the bias) | ceil(R / preload) + {PRELOAD_OVERHEAD_CYCLES} |
 | stream a tile over M positions | M; the next tile loads meanwhile: the larger of both |
 | stream a depthwise tile | out_height * (((out_width - 1) * x_stride + (taps_x - 1) * x_tap) / pitch + 1) |
-| first stream of a matrix instruction with far rows | {FAR_ROW_CYCLES} after its start, at the earliest |
+| first stream of a matrix instruction | {MATRIX_SETUP_CYCLES} after its start, at the earliest |
+| ... with far rows | {FAR_ROW_CYCLES} after its start, at the earliest |
 | end of a matrix instruction | L + 1 after its last tile has streamed |
 | chain without a reduction | fixed + S(outer * groups) |
 | chain with a reduction | fixed + a batch's cycles for each batch of B results |

@@ -14,7 +14,9 @@ from hanok.units import ceil_div
 
 PRELOAD_OVERHEAD_CYCLES = 2
 """Address setup and swap of the shadow weight registers."""
-FAR_ROW_CYCLES = 38
+MATRIX_SETUP_CYCLES = 9
+"""From the start of a matrix instruction to its first stream, at least: products of rows and pitch."""
+FAR_ROW_CYCLES = 49
 """From the start of a matrix instruction with far rows to its first stream, at least: for remainders."""
 
 CHAIN_SETUP_CYCLES = 12
@@ -142,10 +144,10 @@ def matrix_schedule(
     """Time one matrix instruction; return its start, its end, and the new loader_free and stream_free.
 
     `ready`: cycle at which it is dispatched and its waits are met. `preloads`: preload cycles of each weight
-    tile in order, the first at least FAR_ROW_CYCLES if `rows_are_far`. `stream`: cycles that each tile's
-    activations stream. The loader fills the shadow registers of the next tile (also the next instruction's
-    first) while the present tile streams; it is free again when the tile that it loaded starts to stream. The
-    end is when the last sum is in its accumulator.
+    tile in order, the first at least FAR_ROW_CYCLES if `rows_are_far`, MATRIX_SETUP_CYCLES otherwise.
+    `stream`: cycles that each tile's activations stream. The loader fills the shadow registers of the next
+    tile (also the next instruction's first) while the present tile streams; it is free again when the tile
+    that it loaded starts to stream. The end is when the last sum is in its accumulator.
     """
     start = max(ready, loader_free)
     for preload in preloads:

@@ -42,8 +42,9 @@ class Matrix(Record):
 
     @property
     def depth_cycles(self) -> int:
-        """Pipeline depth L: operand register, product register, ceil(log2 rows) adder levels, options."""
-        return 2 + ceil(log2(self.rows)) + self.extra_stages
+        """Pipeline depth L: two registers of the scratchpad, operand register, product register,
+        ceil(log2 rows) adder levels, options."""
+        return 4 + ceil(log2(self.rows)) + self.extra_stages
 
 
 class Vector(Record):

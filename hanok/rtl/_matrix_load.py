@@ -9,14 +9,19 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hanok.isa.table import FLAG_BIAS, MATRIX, Opcode
+from hanok.isa.timing import MEMORY_READ_CYCLES
 from hanok.machine import Matrix
 from hanok.rtl._matrix_setup import dilation_bits
+from hanok.rtl._memory_shift import delayed
 from hanok.rtl.array import weight_sources
 from hanok.rtl.records import record_layout
 from hanok.units import ceil_div
 
 BIAS_ROWS = 4
 """An int32 bias takes the bytes of four weight rows."""
+
+_LATER = MEMORY_READ_CYCLES - 1
+"""Cycles that answers come after the next tile's first read may go out."""
 
 
 def bias_reads(matrix: Matrix) -> int:
@@ -27,9 +32,10 @@ def bias_reads(matrix: Matrix) -> int:
 class MatrixLoader(wiring.Component):
     """Reads a tile after the other, as `preload_cycles` counts: cycle 0 is that of `start` or `begin`.
 
-    Reads go out from cycle 1 on, weights before biases; memory answers a cycle later, and in the cycle after
-    that the beat goes to the shadow weights (`select`, `used`). `loaded` is 1 from the cycle on in which the
-    tile may begin to stream, two cycles before its weights are swapped. `begin` says that it does.
+    Reads go out from cycle 1 on, weights before biases; memory answers MEMORY_READ_CYCLES later, and in the
+    cycle after that the beat goes to the shadow weights (`select`, `used`). `loaded` is 1 from the cycle on
+    in which the tile may begin to stream, the beats that are still under way come before its weights are
+    swapped. `begin` says that it does.
     """
 
     def __init__(self, matrix: Matrix, address_bits: int) -> None:
@@ -50,17 +56,20 @@ class MatrixLoader(wiring.Component):
                 "select": Out(selects),
                 "used": Out(range(matrix.columns + 1)),
                 "bias_part": Out(bias_reads(matrix)),  # which part of a block's biases memory answers now
-                "bias_ends": Out(1),  # a tile with biases begins to stream
+                "bias_ends": Out(1),  # all biases of a tile that begins to stream have come
             }
         )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         self._registers()
-        busy, counts, settles, last = Signal(), Signal(), Signal(), Signal()
+        busy, counts, settles, last = Signal(), Signal(), Signal(), Signal(reset_less=True)
         beat = self._matrix.preload_rows_per_cycle
         m.d.comb += self.ready.eq(~busy | (self.begin & last))
-        m.d.comb += self.bias_ends.eq(self.begin & self._has_bias)
+        m.d.comb += [
+            self.bias_ends.eq(delayed(m, self.begin & self._has_bias, _LATER, "bias_ended")),
+            self.used.eq(delayed(m, self._used, _LATER, "used_before")),
+        ]
         with m.If(counts):
             m.d.sync += self._total_left.eq(self._total_left - beat)
             with m.If(self._total_left <= beat):
@@ -92,6 +101,7 @@ class MatrixLoader(wiring.Component):
             name: register(record[name].shape(), f"{name}_left")
             for name in ("tap_bytes", "taps_x", "taps_y", "blocks")
         }
+        self._used = register(self.used.shape(), "tile_used")
         self._weight_address = register(self._address_bits, "weight_address")
         self._bias_address = register(self._address_bits, "bias_address")
         self._rows_left = Signal(count, name="rows_left")
@@ -100,14 +110,16 @@ class MatrixLoader(wiring.Component):
         self._bias_bytes = register((4 * matrix.columns).bit_length(), "bias_bytes")
         self._total_left = register(count, "total_left")
         self._has_bias = register(1, "has_bias")
+        self._weights = Signal(name="weights")
         self._number = register(range(ceil_div(matrix.rows, matrix.preload_rows_per_cycle) + 1), "number")
 
     def _tile(self, m: Module, rows: Value, used: Value, bias: Value) -> None:
         """Take the counts of a tile of `rows` rows."""
         beat = self._matrix.preload_rows_per_cycle
         m.d.sync += [
-            self.used.eq(used),
+            self._used.eq(used),
             self._rows_left.eq(rows),
+            self._weights.eq(1),
             self._beat_bytes.eq(used * Mux(rows > beat, beat, rows)[: beat.bit_length()]),
             self._total_left.eq(rows + Mux(bias, BIAS_ROWS, 0)),
             self._bias_left.eq(Mux(bias, bias_reads(self._matrix), 0)),
@@ -119,33 +131,29 @@ class MatrixLoader(wiring.Component):
     def _next(self, m: Module, last: Signal) -> None:
         """Go on to the next tile at `begin`, to the first of a record at `start`."""
         matrix, held, left, record = self._matrix, self._held, self._left, self.record
-        chunk_ends, tap_ends, block_ends = (Signal(name=f"{name}_ends") for name in ("chunk", "tap", "block"))
-        m.d.comb += [
+        chunk_ends, tap_ends, block_ends = (
+            Signal(name=f"{name}_ends", reset_less=True) for name in ("chunk", "tap", "block")
+        )
+        ends = (left["tap_bytes"] <= matrix.rows) & ((left["taps_x"] == 1) | self._depthwise)
+        m.d.sync += [
             chunk_ends.eq(left["tap_bytes"] <= matrix.rows),
-            tap_ends.eq(chunk_ends & ((left["taps_x"] == 1) | self._depthwise)),
-            block_ends.eq(tap_ends & (left["taps_y"] == 1)),
-            last.eq(block_ends & (left["blocks"] == 1)),
+            tap_ends.eq(ends),
+            block_ends.eq(ends & (left["taps_y"] == 1)),
+            last.eq(ends & (left["taps_y"] == 1) & (left["blocks"] == 1)),
         ]
-        bytes_left = Signal.like(left["tap_bytes"], name="next_bytes")
-        m.d.comb += bytes_left.eq(Mux(chunk_ends, held["tap_bytes"], left["tap_bytes"] - matrix.rows))
+        rows, used, bias = self._coming(m, chunk_ends, block_ends)
         with m.If(self.begin):
-            m.d.sync += left["tap_bytes"].eq(bytes_left)
+            less = left["tap_bytes"] - matrix.rows
+            m.d.sync += left["tap_bytes"].eq(Mux(chunk_ends, held["tap_bytes"], less))
             with m.If(chunk_ends):
                 m.d.sync += left["taps_x"].eq(Mux(tap_ends, held["taps_x"], left["taps_x"] - 1))
             with m.If(tap_ends):
                 m.d.sync += left["taps_y"].eq(Mux(block_ends, held["taps_y"], left["taps_y"] - 1))
             with m.If(block_ends):
                 m.d.sync += left["blocks"].eq(left["blocks"] - 1)
-            fits = left["blocks"] - block_ends == 1
-            used = Mux(fits, held["last_columns"], matrix.columns)
-            self._tile(
-                m,
-                Mux(self._depthwise, held["taps_x"], self._chunk(bytes_left)),
-                used,
-                block_ends & self._bias,
-            )
+            self._tile(m, rows, used, bias)
             with m.If(last):
-                m.d.sync += [self._rows_left.eq(0), self._bias_left.eq(0)]
+                m.d.sync += [self._rows_left.eq(0), self._weights.eq(0), self._bias_left.eq(0)]
         with m.If(self.start):
             depthwise, bias = record.opcode == Opcode.DEPTHWISE, (record.flags & FLAG_BIAS) != 0
             m.d.sync += [self._depthwise.eq(depthwise), self._bias.eq(bias)]
@@ -158,6 +166,23 @@ class MatrixLoader(wiring.Component):
             used = Mux(record.blocks == 1, record.last_columns, matrix.columns)
             self._tile(m, Mux(depthwise, record.taps_x, self._chunk(record.tap_bytes)), used, bias)
 
+    def _coming(self, m: Module, chunk_ends: Value, block_ends: Value) -> tuple[Value, Value, Value]:
+        """Rows, columns and bias of the tile behind the present one, three cycles after its counts."""
+        matrix, held, left = self._matrix, self._held, self._left
+        whole = Signal(range(matrix.rows + 1), name="whole_chunk", reset_less=True)
+        rows = Signal(held["taps_x"].shape(), name="coming_rows", reset_less=True)
+        used, bias = Signal.like(self.used, reset_less=True), Signal(reset_less=True)
+        rest = left["tap_bytes"][: (2 * matrix.rows).bit_length()] - matrix.rows
+        chunk = Mux(left["tap_bytes"] > 2 * matrix.rows, matrix.rows, rest[: len(whole)])
+        fits = Mux(block_ends, left["blocks"] == 2, left["blocks"] == 1)
+        m.d.sync += [
+            whole.eq(self._chunk(held["tap_bytes"])),
+            rows.eq(Mux(self._depthwise, held["taps_x"], Mux(chunk_ends, whole, chunk))),
+            used.eq(Mux(fits, held["last_columns"], matrix.columns)),
+            bias.eq(block_ends & self._bias),
+        ]
+        return rows, used, bias
+
     def _chunk(self, tap_bytes: Value) -> Value:
         rows = self._matrix.rows
         return Mux(tap_bytes > rows, rows, tap_bytes)[: rows.bit_length()]
@@ -166,38 +191,48 @@ class MatrixLoader(wiring.Component):
         """A read of the weight port: rows of the tile, then biases."""
         matrix = self._matrix
         beat, width = matrix.preload_rows_per_cycle, len(self.mask)
-        weights, size = Signal(), Signal(range(width + 1))
-        m.d.comb += weights.eq(self._rows_left != 0)
+        biases = Signal()
+        m.d.comb += biases.eq(~self._weights & (self._bias_left != 0))
         rest = Signal.like(self._rows_left, name="rows_rest")
-        m.d.comb += rest.eq(Mux(self._rows_left > beat, self._rows_left - beat, 0))
-        with m.If(weights):
-            m.d.comb += [self.address.eq(self._weight_address), size.eq(self._beat_bytes)]
+        goes_on = self._rows_left > beat
+        low = self._rows_left[: (2 * beat).bit_length()] - beat
+        following = Mux(self._rows_left > 2 * beat, beat, Mux(goes_on, low, 0))[: beat.bit_length()]
+        m.d.comb += rest.eq(Mux(goes_on, self._rows_left - beat, 0))
+        size = Mux(self._bias_bytes > width, width, self._bias_bytes)
+        with m.If(self._weights):
             m.d.sync += [
                 self._weight_address.eq(self._weight_address + self._beat_bytes),
                 self._rows_left.eq(rest),
-                self._beat_bytes.eq(self.used * Mux(rest > beat, beat, rest)[: beat.bit_length()]),
+                self._weights.eq(goes_on),
+                self._beat_bytes.eq(self._used * following),
                 self._number.eq(self._number + 1),
             ]
-        with m.Elif(self._bias_left != 0):
-            m.d.comb += size.eq(Mux(self._bias_bytes > width, width, self._bias_bytes))
-            m.d.comb += self.address.eq(self._bias_address)
+        with m.Elif(biases):
             m.d.sync += [
                 self._bias_address.eq(self._bias_address + size),
                 self._bias_bytes.eq(self._bias_bytes - size),
                 self._bias_left.eq(self._bias_left - 1),
             ]
-        m.d.comb += self.read.eq(size != 0)
-        m.d.comb += [self.mask[at].eq(size > at) for at in range(width)]
+        m.d.comb += [
+            self.read.eq(self._weights | (biases & (self._bias_bytes != 0))),
+            self.address.eq(Mux(self._weights, self._weight_address, self._bias_address)),
+        ]
+        m.d.comb += [
+            self.mask[at].eq(Mux(self._weights, self._beat_bytes > at, biases & (self._bias_bytes > at)))
+            for at in range(width)
+        ]
 
     def _answer(self, m: Module) -> None:
-        """A cycle after the read: which array rows take which row of the beat, in the cycle after that."""
+        """When memory answers: which array rows take which row of the beat, in the cycle after that."""
         matrix = self._matrix
         beat, reads = matrix.preload_rows_per_cycle, bias_reads(matrix)
-        number, valid = Signal.like(self._number, name="answered_number"), Signal(beat)
-        m.d.sync += number.eq(self._number)
-        m.d.sync += [valid[source].eq(self._rows_left > source) for source in range(beat)]
-        parts = [(self._rows_left == 0) & (self._bias_left == reads - part) for part in range(reads)]
-        m.d.sync += self.bias_part.eq(Cat(parts))
+        parts = [~self._weights & (self._bias_left == reads - part) for part in range(reads)]
+        taken = (self._rows_left > source for source in range(beat))
+        number, valid, bias_part = (
+            delayed(m, value, MEMORY_READ_CYCLES, f"answered_{name}")
+            for name, value in (("number", self._number), ("rows", Cat(taken)), ("biases", Cat(parts)))
+        )
+        m.d.comb += self.bias_part.eq(bias_part)
         numbers = [number == at for at in range(ceil_div(matrix.rows, beat))]
         dilations = [Value.cast(1), *(self.dilation == at for at in range(1, matrix.rows))]
         selects: list[Value] = []

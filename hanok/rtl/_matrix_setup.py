@@ -1,10 +1,10 @@
-"""From a matrix record to the strides and first values of the activation walk, in one cycle."""
+"""From a matrix record to the strides and first values of the activation walk."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -15,6 +15,10 @@ from hanok.rtl.records import record_layout
 
 COORDINATE_BITS = 32
 """y and x of every position fit int32, those outside the limits too."""
+
+SETTLING_CYCLES = 5
+"""Until all that is formed of a record stands in registers: values, parts of products, products, sums of two
+terms, offset."""
 
 
 def accumulator_row_bits(matrix: Matrix) -> int:
@@ -55,7 +59,9 @@ def walk_layout(matrix: Matrix, address_bits: int) -> data.StructLayout:
         "x_limit": coordinate,
         "window_taps": dilation_bits(matrix),
         "dilation": dilation_bits(matrix),
+        "entry": dilation_bits(matrix),
         "gap": coordinate,
+        "no_gap": 1,
         "pixel_pitch": coordinate,
         "y_start": coordinate,
         "y_stride": coordinate,
@@ -74,10 +80,10 @@ def walk_layout(matrix: Matrix, address_bits: int) -> data.StructLayout:
 class MatrixSetup(wiring.Component):
     """Products of rows and row_pitch, ring slots, and the dilation in pixels.
 
-    A record is taken at `start`; `first` is there in the next cycle, while `pending`, until `taken`. Where
-    a row of the first position or a step between rows is more than a ring away from the ring, remainders are
-    formed first, which takes VALUE_BITS + 1 cycles more. `dilation` is that of the record taken,
-    from the second cycle on.
+    A record is taken at `start`; what is formed of it passes through registers that never wait, so `first`
+    is there, while `pending`, SETTLING_CYCLES + 1 later, until `taken`. Where a row of the first position or
+    a step between rows is more than a ring away from the ring, remainders are formed first, and all follows
+    once more. `dilation` is that of the record taken, from the fourth cycle on.
     """
 
     def __init__(self, matrix: Matrix, address_bits: int) -> None:
@@ -96,111 +102,135 @@ class MatrixSetup(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         kept = Signal(record_layout(MATRIX), reset_less=True)
-        has, reduces, slow = Signal(), Signal(), Signal()
-        with m.If(self.start):
-            m.d.sync += [kept.eq(self.record), has.eq(1)]
-        with m.Elif(self.taken):
-            m.d.sync += has.eq(0)
-        self._values = [
-            Signal(signed(VALUE_BITS), name=name, reset_less=True) for name in ("slot", "stride", "dilation")
-        ]
-        dividers = [Remainder() for _ in self._values]
-        for number, (divider, value) in enumerate(zip(dividers, self._values, strict=True)):
+        self._formed = Signal(walk_layout(self._matrix, self._address_bits), reset_less=True)
+        self._has_ring = Signal(reset_less=True)
+        has, reduces, reduced, far = Signal(), Signal(), Signal(), Signal(reset_less=True)
+        settles = Signal(SETTLING_CYCLES)
+        dividers = [Remainder() for _ in range(3)]
+        values = self._values(m, kept, reduced, [divider.remainder for divider in dividers])
+        divides = has & settles[-1] & far & ~reduced & ~reduces
+        for number, (divider, value) in enumerate(zip(dividers, values, strict=True)):
             m.submodules[f"remainder_{number}"] = divider
-            m.d.comb += [divider.value.eq(value), divider.modulus.eq(kept.ring_rows)]
-            m.d.comb += divider.start.eq(has & slow & ~reduces)
-        reduced = dividers[0].done
-        m.d.comb += slow.eq(self._rows(m, kept, reduced, [divider.remainder for divider in dividers]))
-        with m.If(reduced):
-            m.d.sync += reduces.eq(0)
-        with m.Elif(has & slow):
+            m.d.comb += [
+                divider.value.eq(value),
+                divider.modulus.eq(kept.ring_rows),
+                divider.start.eq(divides),
+            ]
+        m.d.sync += settles.eq(Cat(1, settles[:-1]))
+        with m.If(divides):
             m.d.sync += reduces.eq(1)
-        m.d.comb += self.pending.eq(has & ~slow)
+        with m.If(dividers[0].done):
+            m.d.sync += [reduces.eq(0), reduced.eq(1), settles.eq(0)]
+        with m.If(self.taken):
+            m.d.sync += has.eq(0)
+        with m.If(self.start):
+            m.d.sync += [kept.eq(self.record), has.eq(1), reduced.eq(0), settles.eq(0)]
+            m.d.sync += self._has_ring.eq(self.record.ring_rows != 0)
+        m.d.comb += self.pending.eq(has & settles[-1] & (~far | reduced))
         self._plain(m, kept)
+        m.d.sync += far.eq(self._has_ring & self._rows(m, kept, values))
         self._dilation(m, kept)
         return m
 
     def _plain(self, m: Module, kept: Any) -> None:
         """Fields that are taken as they are, or depend on the opcode alone."""
-        first, depthwise = self.first, kept.opcode == Opcode.DEPTHWISE
+        formed, depthwise = self._formed, kept.opcode == Opcode.DEPTHWISE
         same = (
             *("pad", "accumulator_row", "out_height", "out_width", "taps_y", "tap_bytes", "blocks"),
             *("last_columns", "x_start", "x_tap", "x_block", "x_limit", "pixel_pitch"),
             *("y_start", "y_stride", "y_dilation", "y_limit"),
         )
-        m.d.comb += [getattr(first, name).eq(getattr(kept, name)) for name in same]
         m.d.comb += [
-            first.depthwise.eq(depthwise),
-            first.bias.eq((kept.flags & FLAG_BIAS) != 0),
-            first.accumulate.eq((kept.flags & FLAG_ACCUMULATE) != 0),
-            first.taps_x.eq(Mux(depthwise, 1, kept.taps_x)),
-            first.x_step.eq(Mux(depthwise, kept.pixel_pitch.as_signed(), kept.x_stride)),
-            first.window_taps.eq(Mux(depthwise, kept.taps_x - 1, 0)),
-            first.gap.eq(Mux(depthwise, kept.x_stride - kept.pixel_pitch.as_signed(), 0)),
+            getattr(self.first, name).eq(getattr(kept if name in same else formed, name))
+            for name in formed.shape().members
+            if name != "dilation"
+        ]
+        m.d.comb += self.first.dilation.eq(self.dilation)
+        m.d.sync += [
+            formed.depthwise.eq(depthwise),
+            formed.bias.eq((kept.flags & FLAG_BIAS) != 0),
+            formed.accumulate.eq((kept.flags & FLAG_ACCUMULATE) != 0),
+            formed.taps_x.eq(Mux(depthwise, 1, kept.taps_x)),
+            formed.x_step.eq(Mux(depthwise, kept.pixel_pitch.as_signed(), kept.x_stride)),
+            formed.window_taps.eq(Mux(depthwise, kept.taps_x - 1, 0)),
+            formed.gap.eq(Mux(depthwise, kept.x_stride - kept.pixel_pitch.as_signed(), 0)),
+            formed.no_gap.eq(formed.gap == 0),
+            formed.entry.eq(formed.window_taps * self.dilation),
         ]
 
-    def _rows(self, m: Module, kept: Any, reduced: Value, remainders: list[Value]) -> Value:
-        """Slots and offsets of rows; return whether remainders have to be formed first."""
-        record, bits = self.record, self._address_bits
-        ring = Signal(signed(VALUE_BITS), reset_less=True)
-        above = Signal(reset_less=True)
-        products = [Signal(bits, name=f"product_{number}", reset_less=True) for number in range(5)]
-        pitch, factors = Signal(bits), [Signal(bits, name=f"factor_{number}") for number in range(5)]
-        start = Mux(record.ring_rows == 0, 0, record.ring_start)
-        sources = (record.y_start, start, record.ring_rows, record.y_stride, record.y_dilation)
-        again = (remainders[0], Const(0), kept.ring_rows, remainders[1], remainders[2])
-        with m.If(self.start):
-            m.d.comb += pitch.eq(record.row_pitch)
-            m.d.comb += [factor.eq(source) for factor, source in zip(factors, sources, strict=True)]
-            m.d.sync += [
-                ring.eq(record.ring_rows),
-                above.eq(record.y_start + start - record.ring_rows >= 0),
-                self._values[0].eq(record.y_start + start),
-                self._values[1].eq(Mux(record.out_height == 1, 0, record.y_stride)),
-                self._values[2].eq(Mux(record.taps_y == 1, 0, record.y_dilation)),
-            ]
-        with m.Else():
-            m.d.comb += pitch.eq(kept.row_pitch)
-            m.d.comb += [factor.eq(source) for factor, source in zip(factors, again, strict=True)]
-            with m.If(reduced):
-                m.d.sync += above.eq(0)
-                m.d.sync += [value.eq(rest) for value, rest in zip(self._values, remainders, strict=True)]
-        with m.If(self.start | reduced):
-            m.d.sync += [
-                product.eq(factor * pitch) for product, factor in zip(products, factors, strict=True)
-            ]
-        self._first_row(m, ring, above, products[:3], kept.activation_address)
-        for name, step, product in zip(("stride", "dilation"), self._values[1:], products[3:], strict=True):
-            self._step(m, name, step, product, ring, products[2])
-        slot = self._values[0]
-        far = (slot + ring < 0) | (slot - 2 * ring >= 0)
-        for step in self._values[1:]:
-            far |= (step - ring >= 0) | (step + ring <= 0)
-        return (ring != 0) & far
-
-    def _first_row(self, m: Module, ring: Value, above: Value, products: list[Signal], base: Value) -> None:
-        """The first row's slot and address; `above` and a sign say that it is a ring too far."""
-        slot, (start, ring_start, whole) = self._values[0], products
-        moved, byte = Signal(signed(VALUE_BITS)), Signal(self._address_bits)
-        with m.If(slot < 0):
-            m.d.comb += [moved.eq(ring), byte.eq(whole)]
-        with m.Elif(above):
-            m.d.comb += [moved.eq(-ring), byte.eq(-whole)]
-        m.d.comb += [
-            self.first.slot.eq(slot + moved),
-            self.first.offset.eq(start + ring_start + byte + base),
+    def _values(self, m: Module, kept: Any, reduced: Value, remainders: list[Value]) -> list[Signal]:
+        """Row of the first position and steps between rows, or their remainders."""
+        values = [
+            Signal(signed(VALUE_BITS), name=name, reset_less=True) for name in ("slot", "stride", "dilation")
         ]
+        start = Mux(self._has_ring, kept.ring_start, 0)
+        plain = (
+            kept.y_start + start,
+            Mux(kept.out_height == 1, 0, kept.y_stride),
+            Mux(kept.taps_y == 1, 0, kept.y_dilation),
+        )
+        m.d.sync += [
+            value.eq(Mux(reduced, rest, given))
+            for value, rest, given in zip(values, remainders, plain, strict=True)
+        ]
+        return values
 
-    def _step(self, m: Module, name: str, step: Value, product: Value, ring: Value, whole: Value) -> None:
-        """Both forms of a step between rows."""
+    def _rows(self, m: Module, kept: Any, values: list[Signal]) -> Value:
+        """Slots and offsets of rows; return whether one is a ring or more away."""
+        ring, formed, bits = Signal(signed(VALUE_BITS)), self._formed, self._address_bits
+        m.d.comb += ring.eq(kept.ring_rows)
+        factors = (values[0], ring, *values[1:])
+        start, whole, *products = (
+            self._product(m, factor[:bits], kept.row_pitch, number) for number, factor in enumerate(factors)
+        )
+        slot = values[0]
+        higher, lower, lowest = (
+            Signal(signed(VALUE_BITS), name=name, reset_less=True) for name in ("higher", "lower", "lowest")
+        )
+        below, above = slot < 0, Signal()
+        base, byte = Signal(bits, reset_less=True), Signal(bits, reset_less=True)
+        m.d.sync += [higher.eq(slot + ring), lower.eq(slot - ring), lowest.eq(slot - 2 * ring)]
+        m.d.comb += above.eq(lower >= 0)
+        m.d.sync += [
+            formed.slot.eq(Mux(below, higher, Mux(above, lower, slot))),
+            base.eq(start + kept.activation_address),
+            byte.eq(Mux(below, whole, Mux(above, -whole, 0))),
+            formed.offset.eq(base + byte),
+        ]
+        far = (higher < 0) | (lowest >= 0)
+        for name, step, product in zip(("stride", "dilation"), values[1:], products, strict=True):
+            far |= self._step(m, name, step, product, ring, whole)
+        return far
+
+    def _step(self, m: Module, name: str, step: Value, product: Value, ring: Value, whole: Value) -> Value:
+        """Form both forms of a step between rows; return whether it is a ring or more."""
         falls = step < 0
-        values = {
-            "slots_low": step - Mux(falls, 0, ring),
-            "slots_high": step + Mux(falls, ring, 0),
-            "offset_low": product - Mux(falls, 0, whole),
-            "offset_high": product + Mux(falls, whole, 0),
-        }
-        m.d.comb += [getattr(self.first, f"{name}_{form}").eq(value) for form, value in values.items()]
+        low, high = (getattr(self._formed, f"{name}_slots_{form}") for form in ("low", "high"))
+        m.d.sync += [
+            low.eq(step - Mux(falls, 0, ring)),
+            high.eq(step + Mux(falls, ring, 0)),
+            getattr(self._formed, f"{name}_offset_low").eq(product - Mux(falls, 0, whole)),
+            getattr(self._formed, f"{name}_offset_high").eq(product + Mux(falls, whole, 0)),
+        ]
+        return Mux(falls, high <= 0, low >= 0)
+
+    def _product(self, m: Module, factor: Value, pitch: Value, number: int) -> Signal:
+        """A product two cycles later, of halves so that multipliers stand between registers."""
+        bits = self._address_bits
+        half = (bits + 1) // 2
+        product = Signal(bits, name=f"product_{number}", reset_less=True)
+        pairs = (
+            (factor[:half], pitch[:half]),
+            (factor[half:], pitch[:half]),
+            (factor[:half], pitch[half:bits]),
+        )
+        low, middle, other = (
+            Signal(bits if part == 0 else bits - half, name=f"product_{number}_{part}", reset_less=True)
+            for part in range(3)
+        )
+        m.d.sync += [part.eq(one * two) for part, (one, two) in zip((low, middle, other), pairs, strict=True)]
+        m.d.sync += product.eq(low + ((middle + other) << half))
+        return product
 
     def _dilation(self, m: Module, kept: Any) -> None:
         """x_tap / pixel_pitch, an exact quotient below `rows`.
@@ -208,19 +238,24 @@ class MatrixSetup(wiring.Component):
         Without the pitch's trailing zeros it is the product with the inverse of the pitch modulo a power of
         two, which a table of odd numbers gives.
         """
-        record, bits = self.record, dilation_bits(self._matrix)
-        odd, tap = (Signal(bits, name=name, reset_less=True) for name in ("odd_pitch", "odd_tap"))
-        with m.If(self.start):
-            pitch, tap_bytes = record.pixel_pitch, record.x_tap.as_unsigned()
-            for zeros in range(COORDINATE_BITS):
-                with m.If(pitch[: zeros + 1] == 1 << zeros):
-                    m.d.sync += [odd.eq(pitch >> zeros), tap.eq(tap_bytes >> zeros)]
+        bits = dilation_bits(self._matrix)
+        pitch, tap = kept.pixel_pitch, kept.x_tap.as_unsigned()
+        for stage in reversed(range((COORDINATE_BITS - 1).bit_length())):
+            step, width = 1 << stage, bits + (1 << stage) - 1
+            even = pitch[:step] == 0
+            shifted = [Signal(width, name=f"{name}_{stage}", reset_less=True) for name in ("pitch", "tap")]
+            now = [
+                new.eq(Mux(even, old[step:], old)[:width])
+                for new, old in zip(shifted, (pitch, tap), strict=True)
+            ]
+            if stage in (3, 0):
+                m.d.sync += now
+            else:
+                m.d.comb += now
+            pitch, tap = shifted
         inverse = Signal(bits)
-        with m.Switch(odd):
+        with m.Switch(pitch):
             for number in range(1, 1 << bits, 2):
                 with m.Case(number):
                     m.d.comb += inverse.eq(pow(number, -1, 1 << bits))
-        quotient = Signal(bits)
-        m.d.comb += quotient.eq(Mux(kept.opcode == Opcode.DEPTHWISE, tap * inverse, 1))
-        m.d.comb += self.first.dilation.eq(quotient)
-        m.d.sync += self.dilation.eq(quotient)
+        m.d.sync += self.dilation.eq(Mux(kept.opcode == Opcode.DEPTHWISE, tap * inverse, 1))

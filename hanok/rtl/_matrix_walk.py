@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -37,9 +37,10 @@ def position_layout(matrix: Matrix, address_bits: int) -> data.StructLayout:
 class MatrixWalk(wiring.Component):
     """Positions in the order of the stream.
 
-    `first` is taken while `pending`, when the positions before it have been made. A position is made a
-    cycle ahead: coordinates move in one cycle, address and mask are formed of them in the next and stand in
-    `position` while `valid`, until `take`.
+    `first` is taken while `pending`, when the positions before it have been made. A position is made two
+    cycles ahead: coordinates move in one cycle, address and distances to the limits are formed of them in
+    the next, the mask in the third; it stands in `position` while `valid`, until `take`. Whether a loop is at
+    its end is found as its count moves.
     """
 
     def __init__(self, matrix: Matrix, address_bits: int) -> None:
@@ -71,18 +72,23 @@ class MatrixWalk(wiring.Component):
         }
         names = ("out_width", "out_height", "tap_bytes", "taps_x", "taps_y", "blocks")
         self._left = {name: Signal.like(held[name], name=f"{name}_left", reset_less=True) for name in names}
+        self._ends = {name: Signal(name=f"{name}_ends", reset_less=True) for name in (*names, "gap")}
+        self._only = {name: Signal(name=f"{name}_only", reset_less=True) for name in names}
         flags = self._flags(m)
+        made, goes = Signal(), Signal()
         m.d.comb += [
-            moves.eq(walks & (~self.valid | self.take)),
+            goes.eq(~self.valid | self.take),
+            moves.eq(walks & (~made | goes)),
             self.taken.eq(self.pending & (~walks | (moves & flags["last"]))),
         ]
+        with m.If(goes):
+            m.d.sync += [self.valid.eq(made), made.eq(0)]
         with m.If(moves):
-            self._emit(m, flags)
+            m.d.sync += made.eq(1)
             self._move(m, flags)
             with m.If(flags["last"]):
                 m.d.sync += walks.eq(0)
-        with m.Elif(self.take):
-            m.d.sync += self.valid.eq(0)
+        self._emit(m, flags, moves, goes)
         with m.If(self.taken):
             m.d.sync += [walks.eq(1), held.eq(self.first)]
             self._begin(m)
@@ -90,7 +96,7 @@ class MatrixWalk(wiring.Component):
 
     def _flags(self, m: Module) -> dict[str, Signal]:
         """Which loops the present position ends."""
-        left, names = self._left, ("writes", "row", "tile", "chunks", "taps_x", "block", "last")
+        ends, names = self._ends, ("writes", "row", "tile", "chunks", "taps_x", "block", "last")
         flags = {name: Signal(name=f"ends_{name}") for name in names}
         self._window_left = Signal(dilation_bits(self._matrix), reset_less=True)
         self._phase = Signal(dilation_bits(self._matrix), reset_less=True)
@@ -99,13 +105,13 @@ class MatrixWalk(wiring.Component):
         self._block_row = Signal.like(self._accumulator_row, reset_less=True)
         self._tile_first, self._block_first = Signal(reset_less=True), Signal(reset_less=True)
         m.d.comb += [
-            flags["writes"].eq((self._window_left == 0) & (self._gap == 0)),
-            flags["row"].eq(flags["writes"] & (left["out_width"] == 1)),
-            flags["tile"].eq(flags["row"] & (left["out_height"] == 1)),
-            flags["chunks"].eq(flags["tile"] & (left["tap_bytes"] <= self._matrix.rows)),
-            flags["taps_x"].eq(flags["chunks"] & (left["taps_x"] == 1)),
-            flags["block"].eq(flags["taps_x"] & (left["taps_y"] == 1)),
-            flags["last"].eq(flags["block"] & (left["blocks"] == 1)),
+            flags["writes"].eq((self._window_left == 0) & ends["gap"]),
+            flags["row"].eq(flags["writes"] & ends["out_width"]),
+            flags["tile"].eq(flags["row"] & ends["out_height"]),
+            flags["chunks"].eq(flags["tile"] & ends["tap_bytes"]),
+            flags["taps_x"].eq(flags["chunks"] & ends["taps_x"]),
+            flags["block"].eq(flags["taps_x"] & ends["taps_y"]),
+            flags["last"].eq(flags["block"] & ends["blocks"]),
         ]
         return flags
 
@@ -115,109 +121,132 @@ class MatrixWalk(wiring.Component):
         for row in self._rows.values():
             m.d.sync += [row.y.eq(first.y_start), row.slot.eq(first.slot), row.offset.eq(first.offset)]
         m.d.sync += [x.eq(first.x_start) for x in self._x.values()]
-        m.d.sync += [left.eq(first[name]) for name, left in self._left.items()]
+        for name, left in self._left.items():
+            only = first[name] <= self._matrix.rows if name == "tap_bytes" else first[name] == 1
+            m.d.sync += [left.eq(first[name]), self._ends[name].eq(only), self._only[name].eq(only)]
         m.d.sync += [
             self._window_left.eq(first.window_taps),
             self._phase.eq(first.dilation),
             self._gap.eq(0),
+            self._ends["gap"].eq(1),
             self._accumulator_row.eq(first.accumulator_row),
             self._block_row.eq(first.accumulator_row),
             self._tile_first.eq(1),
             self._block_first.eq(1),
         ]
 
-    def _emit(self, m: Module, flags: dict[str, Signal]) -> None:
+    def _emit(self, m: Module, flags: dict[str, Signal], moves: Value, goes: Value) -> None:
         """Form the position: address, bytes inside the limits, and where its sums go."""
-        held, position, x, row = self._held, self.position, self._x["now"], self._rows["now"]
-        width, rows = len(position.mask), self._matrix.rows
-        used = Mux(self._left["blocks"] == 1, held.last_columns, self._matrix.columns)
-        chunk = Mux(self._left["tap_bytes"] > rows, rows, self._left["tap_bytes"])
-        size, low, high = (Signal(range(width + 1), name=name) for name in ("size", "low", "high"))
-        rest = held.x_limit - x
-        m.d.comb += [
-            size.eq(Mux(held.depthwise, used, chunk)),
-            low.eq(Mux(x >= 0, 0, Mux(x < -width, width, -x))),
-            high.eq(Mux(rest < 0, 0, Mux(rest > size, size, rest))),
-        ]
-        inside = (row.y >= 0) & (row.y < held.y_limit)
-        m.d.sync += [position.mask[at].eq(inside & (low <= at) & (high > at)) for at in range(width)]
-        m.d.sync += [
-            self.valid.eq(1),
-            position.address.eq(row.offset + x),
-            position.pad.eq(held.pad),
-            position.depthwise.eq(held.depthwise),
-            position.entry.eq(held.window_taps * held.dilation),
-            position.writes.eq(flags["writes"]),
-            position.row.eq(self._accumulator_row),
-            position.used.eq(used),
-            position.adds.eq(~self._block_first | held.accumulate),
-            position.bias.eq(self._block_first & held.bias),
-            position.tile_first.eq(self._tile_first),
-            position.tile_last.eq(flags["tile"]),
-            position.last.eq(flags["last"]),
-        ]
+        held, x, row = self._held, self._x["now"], self._rows["now"]
+        made = Signal.like(self.position, reset_less=True)
+        width, rows = len(made.mask), self._matrix.rows
+        used = Mux(self._ends["blocks"], held.last_columns, self._matrix.columns)
+        chunk = Mux(self._ends["tap_bytes"], self._left["tap_bytes"][: rows.bit_length()], rows)
+        size, low = (Signal(range(width + 1), name=name, reset_less=True) for name in ("size", "low"))
+        rest = Signal(signed(COORDINATE_BITS + 1), reset_less=True)
+        inside = Signal(reset_less=True)
+        with m.If(moves):
+            m.d.sync += [
+                size.eq(Mux(held.depthwise, used, chunk)),
+                low.eq(Mux(x >= 0, 0, Mux(x < -width, width, -x))),
+                rest.eq(held.x_limit - x),
+                inside.eq((row.y >= 0) & (row.y < held.y_limit)),
+                made.address.eq(row.offset + x),
+                made.pad.eq(held.pad),
+                made.depthwise.eq(held.depthwise),
+                made.entry.eq(held.entry),
+                made.writes.eq(flags["writes"]),
+                made.row.eq(self._accumulator_row),
+                made.used.eq(used),
+                made.adds.eq(~self._block_first | held.accumulate),
+                made.bias.eq(self._block_first & held.bias),
+                made.tile_first.eq(self._tile_first),
+                made.tile_last.eq(flags["tile"]),
+                made.last.eq(flags["last"]),
+            ]
+        small = rest[: len(size)]
+        beyond = rest[len(size) : -1].any()
+        mask = Cat(
+            inside & (low <= at) & (size > at) & ~rest[-1] & (beyond | (small > at)) for at in range(width)
+        )
+        with m.If(goes):
+            m.d.sync += [self.position.eq(made), self.position.mask.eq(mask)]
+
+    def _count(self, m: Module, name: str, step: int = 1) -> None:
+        """Count a loop down by a step."""
+        left = self._left[name]
+        m.d.sync += left.eq(left - step)
+        m.d.sync += self._ends[name].eq(left == 2 if step == 1 and name != "tap_bytes" else left <= 2 * step)
+
+    def _recount(self, m: Module, name: str) -> None:
+        """Let a loop begin anew."""
+        m.d.sync += [self._left[name].eq(self._held[name]), self._ends[name].eq(self._only[name])]
 
     def _move(self, m: Module, flags: dict[str, Signal]) -> None:
         """To the next position: the innermost loop that goes on moves, those inside it begin anew."""
-        held, left, x, rows = self._held, self._left, self._x, self._rows
+        held, x, rows = self._held, self._x, self._rows
         m.d.sync += self._tile_first.eq(0)
         self._pixel(m, flags)
         with m.If(~flags["row"]):
             m.d.sync += x["now"].eq(x["now"] + held.x_step)
         with m.Elif(~flags["tile"]):
-            m.d.sync += [x["now"].eq(x["tile"]), left["out_height"].eq(left["out_height"] - 1)]
+            m.d.sync += x["now"].eq(x["tile"])
+            self._count(m, "out_height")
             m.d.sync += rows["now"].eq(self._stepped(m, rows["now"], held.y_stride, "stride"))
         with m.Else():
+            self._recount(m, "out_height")
             m.d.sync += [
                 self._tile_first.eq(1),
                 self._block_first.eq(0),
-                left["out_height"].eq(held.out_height),
+                self._accumulator_row.eq(self._block_row),
             ]
-            m.d.sync += self._accumulator_row.eq(self._block_row)
             self._tile(m, flags)
 
     def _pixel(self, m: Module, flags: dict[str, Signal]) -> None:
         """Columns of a row; DEPTHWISE counts the pixels until the window is whole, then those between."""
-        held, out_width, gap = self._held, self._left["out_width"], self._gap
+        held, gap, no_gap = self._held, self._gap, self._ends["gap"]
         with m.If(flags["writes"]):
-            m.d.sync += [out_width.eq(out_width - 1), gap.eq(held.gap)]
+            self._count(m, "out_width")
+            m.d.sync += [gap.eq(held.gap), no_gap.eq(held.no_gap)]
             m.d.sync += self._accumulator_row.eq(self._accumulator_row + 1)
         with m.Elif(self._window_left == 0):
-            m.d.sync += gap.eq(gap - held.pixel_pitch)
+            m.d.sync += [gap.eq(gap - held.pixel_pitch), no_gap.eq(gap == held.pixel_pitch)]
         with m.Elif(self._phase == 1):
             m.d.sync += [self._window_left.eq(self._window_left - 1), self._phase.eq(held.dilation)]
         with m.Else():
             m.d.sync += self._phase.eq(self._phase - 1)
         with m.If(flags["row"]):
-            m.d.sync += [out_width.eq(held.out_width), gap.eq(0), self._window_left.eq(held.window_taps)]
+            self._recount(m, "out_width")
+            m.d.sync += [gap.eq(0), no_gap.eq(1), self._window_left.eq(held.window_taps)]
 
     def _tile(self, m: Module, flags: dict[str, Signal]) -> None:
         """The next tile: chunk, horizontal tap, vertical tap or block."""
-        held, left, x, rows = self._held, self._left, self._x, self._rows
+        held, x, rows = self._held, self._x, self._rows
 
         def restart(number: int, to: Value) -> None:
             """Positions begin at `to`, for the loops inside loop `number` too."""
             m.d.sync += [x[name].eq(to) for name in ("now", "tile", "tap", "block")[: number + 1]]
 
         with m.If(flags["chunks"]):
-            m.d.sync += left["tap_bytes"].eq(held.tap_bytes)
+            self._recount(m, "tap_bytes")
         with m.Else():
-            m.d.sync += left["tap_bytes"].eq(left["tap_bytes"] - self._matrix.rows)
+            self._count(m, "tap_bytes", self._matrix.rows)
             restart(1, x["tile"] + self._matrix.rows)
         with m.If(~flags["taps_x"]):
             m.d.sync += rows["now"].eq(rows["tap"])
             with m.If(flags["chunks"]):
-                m.d.sync += left["taps_x"].eq(left["taps_x"] - 1)
+                self._count(m, "taps_x")
                 restart(2, x["tap"] + held.x_tap)
         with m.Else():
-            m.d.sync += left["taps_x"].eq(held.taps_x)
+            self._recount(m, "taps_x")
             with m.If(~flags["block"]):
                 lower = self._stepped(m, rows["tap"], held.y_dilation, "dilation")
-                m.d.sync += [left["taps_y"].eq(left["taps_y"] - 1)]
+                self._count(m, "taps_y")
                 m.d.sync += [rows["now"].eq(lower), rows["tap"].eq(lower)]
                 restart(2, x["block"])
             with m.Else():
-                m.d.sync += [left["taps_y"].eq(held.taps_y), left["blocks"].eq(left["blocks"] - 1)]
+                self._recount(m, "taps_y")
+                self._count(m, "blocks")
                 m.d.sync += [rows[name].eq(rows["block"]) for name in ("now", "tap")]
                 m.d.sync += [self._block_first.eq(1), self._block_row.eq(self._accumulator_row + 1)]
                 m.d.sync += self._accumulator_row.eq(self._accumulator_row + 1)
@@ -229,11 +258,11 @@ class MatrixWalk(wiring.Component):
         low = row.slot + held[f"{name}_slots_low"]
         high = row.slot + held[f"{name}_slots_high"]
         wraps = low < 0
-        offset = Mux(wraps, held[f"{name}_offset_high"], held[f"{name}_offset_low"])
+        offsets = [row.offset + held[f"{name}_offset_{form}"] for form in ("high", "low")]
         moved = Signal(row.shape(), name=f"{name}_moved")
         m.d.comb += [
             moved.y.eq(row.y + rows),
             moved.slot.eq(Mux(wraps, high, low)),
-            moved.offset.eq(row.offset + offset),
+            moved.offset.eq(Mux(wraps, *offsets)),
         ]
         return moved

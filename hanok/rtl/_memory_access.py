@@ -2,102 +2,112 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, Value
 
 from hanok.rtl._memory_geometry import Geometry
-from hanok.rtl._memory_shift import ones
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a word lies: `bank` is the number of its bank and `hot` has the bank's bit, if it `exists`."""
-
-    bank: Signal
-    hot: Signal
-    exists: Signal
+from hanok.rtl._memory_shift import delayed, ones
 
 
 class Access(Elaboratable):
     """The access of one port in one cycle.
 
-    Given: `en`, the first `cell` (what is behind the last number, `cell_bits` wide, is 0 again if the access
-    `wraps`, and does not exist otherwise), and `touched`: a bit for each cell of the first cell's word and of
-    the word behind it. Found: `word` and `column` of the first cell, the columns that are `late`, since they
-    take the word behind, where both words lie (`now`, `following`) for each class of columns, the banks that
-    are touched (`hit`), and `fault`, if a touched cell does not exist.
+    Given with the request: `en`, the `address` of the first part of a cell (what is behind the last number,
+    `address_bits` wide, is 0 again if the access `wraps`, and does not exist otherwise), and `touched`: a bit
+    for each cell of the first cell's word and of the word behind it.
+
+    Found in the cycle of the request, or in the next one if the request is `kept` in registers: the `offset`
+    of the first part in its `word`, the word of the first column (`above`), the columns that are `late`,
+    since they take the word behind, the banks of both words (`now`, `following`, a bit for each bank) for
+    each class of columns, the banks that are touched (`hit`), and `fault`, if a touched cell does not exist.
     """
 
-    def __init__(self, geometry: Geometry, name: str, cell_bits: int, wraps: bool = False) -> None:
-        self.geometry, self.name = geometry, name
-        word_bits = cell_bits - geometry.column_bits
+    def __init__(
+        self, geometry: Geometry, name: str, address_bits: int, kept: bool, wraps: bool = False
+    ) -> None:
+        self.geometry, self.name, self.kept = geometry, name, kept
+        word_bits = address_bits - geometry.offset_bits
         assert word_bits > 0 or not wraps, "what wraps has at least a whole word"
+        self._wraps = wraps
         self.en = Signal(name=f"{name}_en")
-        self.cell = Signal(cell_bits, name=f"{name}_cell")
-        self.column = Signal(geometry.column_bits, name=f"{name}_column")
-        self.word = Signal(max(1, word_bits), name=f"{name}_word")
+        self.address = Signal(address_bits, name=f"{name}_address")
         self.touched = Signal(2 * geometry.columns, name=f"{name}_touched")
+        self.offset = Signal(geometry.offset_bits, name=f"{name}_offset")
+        self.word = Signal(max(1, word_bits), name=f"{name}_word")
+        self.above = Signal(max(1, word_bits), name=f"{name}_above")
         self.late = Signal(geometry.columns, name=f"{name}_late")
         self.hit = Signal(geometry.banks, name=f"{name}_hit")
         self.fault = Signal(name=f"{name}_fault")
-        self._after = Signal(len(self.word) + (not wraps), name=f"{name}_after")
-        classes = range(len(geometry.classes))
-        self.now = [self._place(f"{name}_now_{number}") for number in classes]
-        self.following = [self._place(f"{name}_following_{number}") for number in classes]
-
-    def _place(self, name: str) -> Place:
-        banks = self.geometry.banks
-        return Place(
-            Signal(range(banks), name=f"{name}_bank"),
-            Signal(banks, name=f"{name}_hot"),
-            Signal(name=f"{name}_exists"),
+        self.now, self.following = (
+            [
+                Signal(geometry.banks, name=f"{name}_{place}_{number}")
+                for number in range(len(geometry.classes))
+            ]
+            for place in ("now", "following")
         )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         geometry, columns = self.geometry, self.geometry.columns
+        word = Signal.like(self.word, name="word_given")
         m.d.comb += [
-            self.column.eq(self.cell),
-            self.word.eq(self.cell[geometry.column_bits :]),
-            self._after.eq(self.word + 1),
+            word.eq(self.address[geometry.offset_bits :]),
+            self.offset.eq(self._keep(m, self.address[: geometry.offset_bits], "offset")),
+            self.word.eq(self._keep(m, word, "word")),
             self.late.eq(ones(self.column, columns)),
+            self.above.eq(self.word + self.column.any()),
         ]
         hit: Value = Const(0, geometry.banks)
         fault: Value = Const(0, 1)
         for number, firsts in enumerate(geometry.classes):
-            parts = (
-                (self.word, self.now[number], self.touched[:columns]),
-                (self._after, self.following[number], self.touched[columns:]),
-            )
-            for word, place, touched in parts:
-                touches = Signal()
-                m.d.comb += touches.eq((touched & geometry.members(number)).any())
-                self._find(m, word, firsts, place)
-                hit = hit | Mux(touches, place.hot, 0)
-                fault = fault | (touches & ~place.exists)
-        m.d.comb += [self.hit.eq(Mux(self.en, hit, 0)), self.fault.eq(self.en & fault)]
+            now, following = self.now[number], self.following[number]
+            m.d.comb += now.eq(self._keep(m, self._find(m, word, firsts), f"now_{number}"))
+            m.d.comb += following.eq(self._behind(m, word, firsts, now))
+            for place, touched in ((now, self.touched[:columns]), (following, self.touched[columns:])):
+                touches = self._keep(m, self.en & (touched & geometry.members(number)).any(), "touches")
+                hit = hit | (place & touches.replicate(geometry.banks))
+                fault = fault | (touches & ~place.any())
+        m.d.comb += [self.hit.eq(hit), self.fault.eq(fault)]
         return m
 
-    def _find(self, m: Module, word: Value, firsts: tuple[int, ...], place: Place) -> None:
+    @property
+    def column(self) -> Value:
+        """The column of the first cell."""
+        return self.offset[self.geometry.part_bits :]
+
+    def _keep(self, m: Module, value: Value, name: str) -> Value:
+        return delayed(m, value, int(self.kept), f"{name}_kept")
+
+    def _find(self, m: Module, word: Value, firsts: tuple[int, ...]) -> Value:
         """Find a word's bank among the first words of the banks, behind which stands the end."""
-        banks, step = self.geometry.banks, firsts[1]
-        if step.bit_count() == 1 and firsts == tuple(range(0, (banks + 1) * step, step)):
-            bank = word[min(step.bit_length() - 1, len(word)) :]
-            exists = bank < banks if 1 << len(bank) > banks else Const(1, 1)
-            m.d.comb += [place.bank.eq(bank), place.exists.eq(exists)]
-            m.d.comb += place.hot.eq(Mux(place.exists, Const(1, 1) << place.bank, 0))
-            return
+        banks, bits = self.geometry.banks, _bank_bits(firsts)
+        if bits is not None:
+            bank = Signal(max(1, len(word) - bits))
+            m.d.comb += bank.eq(word[min(bits, len(word)) :])
+            return Cat(bank == number for number in range(banks))
         reached = Signal(banks + 1)
-        m.d.comb += [
-            reached.eq(Cat(_at_least(word, first) for first in firsts)),
-            place.hot.eq(reached[:-1] & ~reached[1:]),
-            place.exists.eq(~reached[-1]),
-        ]
-        for bit, _ in enumerate(place.bank):
-            with_bit = sum(1 << bank for bank in range(banks) if bank >> bit & 1)
-            m.d.comb += place.bank[bit].eq((place.hot & with_bit).any())
+        m.d.comb += reached.eq(Cat(_at_least(word, first) for first in firsts))
+        return reached[:-1] & ~reached[1:]
+
+    def _behind(self, m: Module, word: Value, firsts: tuple[int, ...], now: Value) -> Value:
+        """Find the bank of the word behind `word`, which lies in the banks `now`."""
+        bits = _bank_bits(firsts)
+        if bits is None:
+            after = Signal(len(word) + (not self._wraps))
+            m.d.comb += after.eq(self.word + 1)
+            return self._find(m, after, firsts)
+        last = self._keep(m, Cat(Const(1, 1), word[:bits]).all(), "last")
+        first = self._keep(m, word.all(), "first") if self._wraps else Const(0, 1)
+        return Mux(last, Cat(first, now[:-1]), now)
+
+
+def _bank_bits(firsts: tuple[int, ...]) -> int | None:
+    """Return the bits of a word within its bank if the banks have a power of two of words each."""
+    step = firsts[1]
+    if step.bit_count() != 1 or firsts != tuple(range(0, len(firsts) * step, step)):
+        return None
+    return step.bit_length() - 1
 
 
 def _at_least(value: Value, limit: int) -> Value:

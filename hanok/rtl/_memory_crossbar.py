@@ -5,98 +5,77 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Elaboratable, Module, Signal, Value
 
-from hanok.rtl._memory_access import Access, Place
-from hanok.rtl._memory_bank import Bank, Grant, Write
+from hanok.rtl._memory_access import Access
+from hanok.rtl._memory_bank import Bank, Write, late_parts, owned
 from hanok.rtl._memory_geometry import Geometry
-from hanok.rtl._memory_shift import choose
+from hanok.rtl._memory_shift import any_of, delayed
 
 
 class Crossbar(Elaboratable):
     """The first read port in order that touches a bank in a cycle has it, and so among write ports.
 
-    `data[port][column]` is what a read port has read in the cycle before: from the bank of its word, zero
-    where another port had that bank or there is none. `conflict`: two ports of a kind touch a bank.
+    `data[port]` is the ring that a read port gets, in the cycle after the access, and one later if its
+    requests are kept: from the bank of each word, zero where another port had that bank or there is none.
+    `conflict`: two ports of a kind touch a bank; a bit for each bank.
     """
 
     def __init__(self, geometry: Geometry, reads: Sequence[Access], writes: Sequence[Write]) -> None:
         self.geometry, self.reads, self.writes = geometry, reads, writes
-        self.conflict = Signal()
-        self.data = [
-            [
-                Signal(geometry.cell_bits, name=f"{read.name}_column_{column}")
-                for column in range(geometry.columns)
-            ]
-            for read in reads
-        ]
+        self.conflict = Signal(geometry.banks)
+        self.data = [Signal(geometry.ring_bits, name=f"{read.name}_ring") for read in reads]
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        writers = [write.access for write in self.writes]
-        read_grants, read_conflict = self._share(m, self.reads)
-        write_grants, write_conflict = self._share(m, writers)
+        granted_reads, read_conflict = self._share(m, self.reads)
+        granted_writes, write_conflict = self._share(m, [write.access for write in self.writes])
         m.d.comb += self.conflict.eq(read_conflict | write_conflict)
-        reads = list(zip(self.reads, read_grants, strict=True))
-        writes = list(zip(self.writes, write_grants, strict=True))
-        banks = [Bank(self.geometry, number, reads, writes) for number in range(self.geometry.banks)]
-        for bank in banks:
-            m.submodules[f"bank_{bank.number}"] = bank
-        for (access, grant), data in zip(reads, self.data, strict=True):
-            self._gather(m, banks, access, grant, data)
+        banks = []
+        for number in range(self.geometry.banks):
+            reads = [(read, bits[number]) for read, bits in zip(self.reads, granted_reads, strict=True)]
+            writes = [(write, bits[number]) for write, bits in zip(self.writes, granted_writes, strict=True)]
+            banks.append(Bank(self.geometry, number, reads, writes))
+            m.submodules[f"bank_{number}"] = banks[-1]
+        for access, granted, found in zip(self.reads, granted_reads, self.data, strict=True):
+            had = self._had(m, access, granted)
+            ring = any_of(bank.data & mask for bank, mask in zip(banks, had, strict=True))
+            m.d.comb += found.eq(delayed(m, ring, int(access.kept), f"{access.name}_found"))
         return m
 
-    def _share(self, m: Module, ports: Sequence[Access]) -> tuple[list[Grant], Value]:
-        """Return which banks each port has, and whether another wants one of them too."""
-        grants = []
+    def _share(self, m: Module, ports: Sequence[Access]) -> tuple[list[list[Signal]], Value]:
+        """Return which banks each port has, and where another wants one too.
+
+        Each bank has a signal of its own: bits of a wide one, taken apart over the banks, would look like a
+        loop of gates to CXXRTL.
+        """
+        granted: list[list[Signal]] = []
         taken: Value = Const(0, self.geometry.banks)
-        conflict: Value = Const(0, 1)
+        conflict: Value = Const(0, self.geometry.banks)
         for port in ports:
-            free = Signal(self.geometry.banks, name=f"{port.name}_free")
-            m.d.comb += free.eq(~taken)
-            grants.append(
-                Grant(
-                    self._held(m, f"{port.name}_has", port.hit & free),
-                    [self._held(m, f"{port.name}_has_now", place.hot & free) for place in port.now],
-                    [
-                        self._held(m, f"{port.name}_has_following", place.hot & free)
-                        for place in port.following
-                    ],
-                )
-            )
-            conflict = conflict | (port.hit & taken).any()
-            taken = ~free | port.hit
-        return grants, conflict
+            has = [Signal(name=f"{port.name}_has_{bank}") for bank in range(self.geometry.banks)]
+            m.d.comb += Cat(has).eq(port.hit & ~taken)
+            granted.append(has)
+            conflict = conflict | (port.hit & taken)
+            taken = taken | port.hit
+        return granted, conflict
 
-    def _held(self, m: Module, name: str, value: Value) -> list[Signal]:
-        held = [Signal(name=f"{name}_{bank}") for bank in range(self.geometry.banks)]
-        m.d.comb += Cat(held).eq(value)
-        return held
+    def _had(self, m: Module, access: Access, granted: Sequence[Signal]) -> list[Value]:
+        """Return for each bank a mask of what the port has read there in the cycle before.
 
-    def _gather(
-        self, m: Module, banks: Sequence[Bank], access: Access, grant: Grant, data: Sequence[Signal]
-    ) -> None:
-        """Take each column from its bank."""
+        Where a ring is half a word, the bank has left out the columns of other banks.
+        """
         geometry, name = self.geometry, access.name
-        late = Signal(geometry.columns, name=f"{name}_late_before", reset_less=True)
-        m.d.sync += late.eq(access.late)
-        now = [
-            self._before(m, place, has, f"{name}_now")
-            for place, has in zip(access.now, grant.now, strict=True)
+        if geometry.halves:
+            return [bit.replicate(geometry.ring_bits) for bit in delayed(m, Cat(granted), 1, f"{name}_had")]
+        column = delayed(m, access.column, 1, f"{name}_column_before")
+        now, following = (
+            [delayed(m, Cat(granted) & hot, 1, f"{name}_had_{number}") for number, hot in enumerate(place)]
+            for place in (access.now, access.following)
+        )
+        late = Signal(geometry.ring_bits, name=f"{name}_late_bits")
+        m.d.comb += late.eq(late_parts(geometry, column, geometry.cell_bits))
+        return [
+            owned(geometry, late, Cat(hot[bank] for hot in now), Cat(hot[bank] for hot in following))
+            for bank in range(geometry.banks)
         ]
-        following = [
-            self._before(m, place, has, f"{name}_following")
-            for place, has in zip(access.following, grant.following, strict=True)
-        ]
-        for column, number in enumerate(geometry.class_of):
-            bank, has = Signal.like(now[number][0], name=f"{name}_bank_{column}"), Signal()
-            m.d.comb += bank.eq(Mux(late[column], following[number][0], now[number][0]))
-            m.d.comb += has.eq(Mux(late[column], following[number][1], now[number][1]))
-            m.d.comb += data[column].eq(Mux(has, choose([bank.data[column] for bank in banks], bank), 0))
-
-    def _before(self, m: Module, place: Place, has: Sequence[Signal], name: str) -> tuple[Signal, Signal]:
-        """Return the bank of the cycle before, and whether the port had it."""
-        bank = Signal.like(place.bank, name=f"{name}_bank_before", reset_less=True)
-        had = Signal(name=f"{name}_had", reset_less=True)
-        m.d.sync += [bank.eq(place.bank), had.eq(Cat(has).any())]
-        return bank, had

@@ -23,7 +23,34 @@ class Geometry:
     columns: int
     cell_bits: int
     cell_masks: int
-    """Parts of a cell that are written on their own."""
+    """Parts of a cell that are written on their own, a power of two."""
+    ring_parts: int
+    """A word's parts or half of them, at least those of an access: place p is for parts p modulo these."""
+
+    @property
+    def part_bits(self) -> int:
+        """Bits of a part's number that are its place in a cell."""
+        return self.cell_masks.bit_length() - 1
+
+    @property
+    def offset_bits(self) -> int:
+        """Bits of a part's number that are its place in a word."""
+        return self.part_bits + self.column_bits
+
+    @property
+    def word_parts(self) -> int:
+        """Parts of a word."""
+        return self.columns * self.cell_masks
+
+    @property
+    def halves(self) -> bool:
+        """Whether a ring is half a word, so that each of its places has one of two parts."""
+        return self.ring_parts < self.word_parts
+
+    @property
+    def ring_bits(self) -> int:
+        """Bits of a ring."""
+        return self.ring_parts * self.cell_bits // self.cell_masks
 
     @property
     def cells(self) -> int:

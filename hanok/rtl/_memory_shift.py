@@ -1,10 +1,10 @@
-"""Shifts, and rotations of lists in stages of powers of two, without the parts that nothing needs."""
+"""Shifts, selections, and rotations in stages of powers of two, without the parts that nothing needs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from amaranth.hdl import Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 
 
 def split(value: Value, bits: int) -> list[Value]:
@@ -22,49 +22,52 @@ def ones(count: Value, most: int) -> Value:
     return ~shift_up(Const((1 << most) - 1, most), count)[:most]
 
 
-def choose(values: Sequence[Value], number: Value) -> Value:
-    """Return the value of a number as a tree of pairs; any, if there are not so many."""
-    if len(values) == 1:
-        return values[0]
-    bit = (len(values) - 1).bit_length() - 1
-    half = 1 << bit
-    return Mux(number[bit], choose(values[half:], number), choose(values[:half], number))
+def delayed(m: Module, value: Value, cycles: int, name: str) -> Value:
+    """Return a value so many cycles later."""
+    for _ in range(cycles):
+        register = Signal(len(value), name=name, reset_less=True)
+        m.d.sync += register.eq(value)
+        value = register
+    return value
 
 
-def rotate_down(m: Module, ring: Sequence[Value], amount: Value, wanted: int, name: str) -> list[Value]:
+def any_of(values: Iterable[Value]) -> Value:
+    """Return the OR of values as a tree of pairs."""
+    level = list(values)
+    while len(level) > 1:
+        level = [
+            level[at] | level[at + 1] if at + 1 < len(level) else level[at] for at in range(0, len(level), 2)
+        ]
+    return level[0]
+
+
+def select(hot: Sequence[Value], values: Sequence[Value]) -> Value:
+    """Return the value whose bit is set, which at most one is; zero if none is."""
+    return any_of(value & bit.replicate(len(value)) for bit, value in zip(hot, values, strict=True))
+
+
+def rotate_down(m: Module, ring: Value, part: int, amount: Value, wanted: int, name: str) -> Value:
     """Return parts `amount`, `amount` + 1 ... of a ring, `wanted` of them; `amount` is within the ring.
 
     Long steps come first: behind a step of s only `wanted` + s - 1 parts are still of use.
     """
-    parts = list(ring)
+    parts = len(ring) // part
     for stage in reversed(range(len(amount))):
         step = 1 << stage
-        turned: list[Value] = []
-        for place in range(min(len(ring), wanted + step - 1)):
-            part = Signal(len(ring[0]), name=f"{name}_{stage}_{place}")
-            m.d.comb += part.eq(Mux(amount[stage], parts[(place + step) % len(parts)], parts[place]))
-            turned.append(part)
-        parts = turned
-    return parts[:wanted]
-
-
-def rotate_up(m: Module, parts: Sequence[Value], amount: Value, size: int, name: str) -> list[Value]:
-    """Return a ring of `size` parts with the given ones from part `amount` on, the others whatever.
-
-    Short steps come first: as long as few parts are in use, the rest needs no gates.
-    """
-    ring: list[Value | None] = [*parts, *[None] * (size - len(parts))]
-    for stage in range(len(amount)):
-        step = 1 << stage
-        moved = [ring[(place - step) % size] for place in range(size)]
-        turned: list[Value | None] = []
-        for place, (one, other) in enumerate(zip(moved, ring, strict=True)):
-            if one is None or other is None:
-                turned.append(one if other is None else other)
-                continue
-            part = Signal(len(parts[0]), name=f"{name}_{stage}_{place}")
-            m.d.comb += part.eq(Mux(amount[stage], one, other))
-            turned.append(part)
+        left = min(parts, wanted + step - 1) * part
+        turned = Signal(left, name=f"{name}_{stage}")
+        moved = Cat(ring[step * part :], ring[: step * part])
+        m.d.comb += turned.eq(Mux(amount[stage], moved[:left], ring[:left]))
         ring = turned
-    assert all(part is not None for part in ring), "the steps together pass over the whole ring"
-    return [part for part in ring if part is not None]
+    return ring[: wanted * part]
+
+
+def rotate_up(m: Module, value: Value, part: int, amount: Value, size: int, name: str) -> Value:
+    """Return a ring of `size` parts with those of a value from part `amount` on, the others zero."""
+    ring: Value = Signal(size * part, name=f"{name}_given")
+    m.d.comb += ring.eq(value)
+    for stage in range(len(amount)):
+        turned = Signal(size * part, name=f"{name}_{stage}")
+        m.d.comb += turned.eq(Mux(amount[stage], ring.rotate_left(part << stage), ring))
+        ring = turned
+    return ring

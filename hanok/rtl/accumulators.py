@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -15,7 +14,7 @@ from hanok.rtl._memory_access import Access
 from hanok.rtl._memory_bank import Write
 from hanok.rtl._memory_crossbar import Crossbar
 from hanok.rtl._memory_geometry import Geometry
-from hanok.rtl._memory_shift import ones, rotate_down, rotate_up, split
+from hanok.rtl._memory_shift import any_of, delayed, ones, rotate_down, rotate_up, split
 
 ACCUMULATOR_BITS = 32
 
@@ -47,26 +46,30 @@ class Accumulators(wiring.Component):
     """Rows and elements are numbered over all banks: element = row * columns + column.
 
     The matrix unit reads and writes rows by `read` and `write`; the vector unit reads `vector_size` elements,
-    at most `lanes`, from `vector_element` on, whatever the ends of rows and banks. Data come in the cycle
-    after the request, with zeros where there is no such row or element; elements behind `vector_size` may be
-    anything. A read sees the elements as they were before its cycle's write.
+    at most `lanes`, from `vector_element` on, whatever the ends of rows and banks. Rows come in the cycle
+    after the request, as they were before that cycle's write; elements come three cycles after theirs, which
+    is kept in registers first, so that they have the write of its cycle. There are zeros where there is no
+    such row or element; elements behind `vector_size` may be anything.
 
     Elements follow one another in memories of a power of two of columns, so that the vector unit's address
     needs no division by `columns`; a row begins at its product with `columns`, a sum of few terms.
 
-    `conflict`: both sides touch one bank in this cycle; if both read, the matrix unit has the bank and the
-    vector unit reads zeros there. `fault`: an access in this cycle touches what does not exist.
+    `conflict`: the matrix unit touched a bank in the cycle after the vector unit's request for it; if both
+    read, the matrix unit had the bank and the vector unit reads zeros there. `fault`: an access touched what
+    does not exist. Both come with the vector unit's data.
     """
 
     def __init__(self, matrix: Matrix, lanes: int) -> None:
         self.columns, self.lanes = matrix.columns, lanes
         rows = matrix.accumulator_banks * matrix.accumulator_rows
+        words = 1 << (max(lanes, matrix.columns) - 1).bit_length()
         self.geometry = Geometry(
             banks=matrix.accumulator_banks,
             bank_cells=matrix.accumulator_rows * matrix.columns,
-            columns=1 << (max(lanes, matrix.columns) - 1).bit_length(),
+            columns=words,
             cell_bits=ACCUMULATOR_BITS,
             cell_masks=1,
+            ring_parts=words,
         )
         self.element_bits = (rows * matrix.columns - 1).bit_length()
         super().__init__(
@@ -95,35 +98,45 @@ class Accumulators(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
+        geometry = self.geometry
         m.submodules.read = read = self._row_access(m, "read", self.read)
         m.d.comb += read.touched.eq(Const((1 << self.columns) - 1) << read.column)
-        m.submodules.vector = vector = Access(self.geometry, "vector", self.element_bits)
-        m.d.comb += [vector.en.eq(self.vector_en), vector.cell.eq(self.vector_element)]
-        m.d.comb += vector.touched.eq(ones(self.vector_size, self.lanes) << vector.column)
+        m.submodules.vector = vector = Access(geometry, "vector", self.element_bits, kept=True)
+        m.d.comb += [vector.en.eq(self.vector_en), vector.address.eq(self.vector_element)]
+        first = self.vector_element[: geometry.offset_bits]
+        m.d.comb += vector.touched.eq(ones(self.vector_size, self.lanes) << first)
         m.submodules.write = write = self._row_access(m, "write", self.write)
-        mask = Signal(2 * self.geometry.columns)
-        m.d.comb += mask.eq(Mux(self.write.en, self.write.mask << write.column, 0))
-        m.d.comb += write.touched.eq(mask)
-        values = split(self.write.data.as_value(), ACCUMULATOR_BITS)
-        turned = rotate_up(m, values, write.column, self.geometry.columns, "write_turned")
-        crossbar = Crossbar(self.geometry, [read, vector], [Write(write, turned, mask)])
+        touched = Signal(2 * geometry.columns)
+        m.d.comb += [touched.eq(self.write.mask << write.column), write.touched.eq(touched)]
+        turned = rotate_up(
+            m,
+            self.write.data.as_value(),
+            ACCUMULATOR_BITS,
+            write.column,
+            geometry.columns,
+            "write_turned",
+        )
+        mask = any_of(split(touched, geometry.columns))
+        crossbar = Crossbar(geometry, [read, vector], [Write(write, turned, mask)])
         m.submodules.crossbar = crossbar
-        self._data(m, crossbar.data[0], read, self.read.data.as_value())
-        self._data(m, crossbar.data[1], vector, self.vector_data)
-        m.d.comb += self.conflict.eq((vector.hit & (read.hit | write.hit)).any())
-        m.d.comb += self.fault.eq(read.fault | vector.fault | write.fault)
+        self._data(m, crossbar.data[0], read, 1, self.read.data.as_value())
+        self._data(m, crossbar.data[1], vector, 2, self.vector_data)
+        conflicts = vector.hit & (read.hit | write.hit)
+        faults = Cat(read.fault, vector.fault, write.fault)
+        for flag, causes in ((self.conflict, conflicts), (self.fault, faults)):
+            m.d.comb += flag.eq(delayed(m, delayed(m, causes, 1, "causes").any(), 1, "flag"))
         return m
 
     def _row_access(self, m: Module, name: str, port: Any) -> Access:
-        access = Access(self.geometry, name, self.geometry.cell_number_bits)
-        m.d.comb += [access.en.eq(port.en), access.cell.eq(_product(port.row, self.columns))]
+        access = Access(self.geometry, name, self.geometry.cell_number_bits, kept=False)
+        m.d.comb += [access.en.eq(port.en), access.address.eq(_product(port.row, self.columns))]
         return access
 
-    def _data(self, m: Module, found: Sequence[Value], access: Access, given: Value) -> None:
-        amount = Signal(self.geometry.column_bits, name=f"{access.name}_amount", reset_less=True)
-        m.d.sync += amount.eq(access.column)
+    def _data(self, m: Module, found: Value, access: Access, cycles: int, given: Value) -> None:
+        """Turn what comes `cycles` after its access."""
+        amount = delayed(m, access.offset, cycles, f"{access.name}_amount")
         wanted = len(given) // ACCUMULATOR_BITS
-        m.d.comb += given.eq(Cat(rotate_down(m, found, amount, wanted, f"{access.name}_turned")))
+        m.d.comb += given.eq(rotate_down(m, found, ACCUMULATOR_BITS, amount, wanted, f"{access.name}_turned"))
 
 
 def _product(value: Value, factor: int) -> Value:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hanok.isa.table import MATRIX
+from hanok.isa.timing import MEMORY_READ_CYCLES
 from hanok.machine import Matrix
 from hanok.rtl._matrix_accumulate import Accumulate
 from hanok.rtl._matrix_load import MatrixLoader
 from hanok.rtl._matrix_setup import MatrixSetup
 from hanok.rtl._matrix_walk import MatrixWalk
+from hanok.rtl._memory_shift import delayed
 from hanok.rtl.accumulators import accumulator_read_signature, accumulator_write_signature
 from hanok.rtl.array import Array
 from hanok.rtl.records import record_layout
@@ -23,8 +25,8 @@ from hanok.rtl.scratchpad import ADDRESS_BITS, read_signature
 class MatrixUnit(wiring.Component):
     """Cycles of a position that streams in cycle t, as `hanok.isa.timing.matrix_schedule` counts.
 
-    t: address to the scratchpad; t + 1: its answer, limits, to the operand registers; t + 2: products, with
-    the weights that were swapped at the end of t + 1 of a tile's first position; then the adder tree and
+    t: address to the scratchpad; t + 3: its answer, limits, to the operand registers; t + 4: products, with
+    the weights that were swapped at the end of t + 3 of a tile's first position; then the adder tree and
     extra stages; t + depth_cycles + 1: sums are added and written; one later they can be used.
     """
 
@@ -73,7 +75,7 @@ class MatrixUnit(wiring.Component):
         ]
         self._weights(m, loader, array)
         self._operands(m, walk.position, streams, array)
-        m.d.sync += array.swap.eq(begins)
+        m.d.comb += array.swap.eq(delayed(m, begins, MEMORY_READ_CYCLES, "begins_before"))
         self._accumulators(m, walk.position, streams, loader, array, accumulate)
         return m
 
@@ -95,13 +97,20 @@ class MatrixUnit(wiring.Component):
             self.activations.address.eq(position.address),
             self.activations.mask.eq(position.mask),
         ]
-        mask, pad = Signal.like(position.mask, reset_less=True), Signal(8, reset_less=True)
-        m.d.sync += [
-            mask.eq(position.mask),
-            pad.eq(position.pad),
-            array.moves.eq(streams),
-            array.depthwise.eq(position.depthwise),
-            *(array.entry[row].eq(position.entry == row) for row in range(self._matrix.rows)),
+        entry = Cat(position.entry == row for row in range(self._matrix.rows))
+        mask, pad, depthwise, entry = (
+            delayed(m, value, MEMORY_READ_CYCLES, f"{name}_before")
+            for name, value in (
+                ("mask", position.mask),
+                ("pad", position.pad),
+                ("depthwise", position.depthwise),
+                ("entry", entry),
+            )
+        )
+        m.d.comb += [
+            array.moves.eq(delayed(m, streams, MEMORY_READ_CYCLES, "streams_before")),
+            array.depthwise.eq(depthwise),
+            array.entry.eq(entry),
         ]
         for at in range(len(mask)):
             byte = self.activations.data[8 * at : 8 * at + 8]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -15,7 +15,7 @@ from hanok.rtl._memory_access import Access
 from hanok.rtl._memory_bank import Write
 from hanok.rtl._memory_crossbar import Crossbar
 from hanok.rtl._memory_geometry import Geometry
-from hanok.rtl._memory_shift import ones, rotate_down, rotate_up, shift_up, split
+from hanok.rtl._memory_shift import delayed, ones, rotate_down, rotate_up, shift_up
 from hanok.units import ceil_div
 
 ADDRESS_BITS = 31
@@ -105,9 +105,12 @@ class Scratchpad(wiring.Component):
     no others can meet another port or miss the memory. Bytes of `data` that are not wanted may be anything.
     A read sees the bytes as they were before the writes of its cycle.
 
-    `conflict`: two read ports, or two write ports, touch one bank in this cycle; the one of the lowest number
-    has the bank, another one reads zeros there, and writes nothing. `fault`: an access in this cycle touches
-    bytes that do not exist, which read as zeros, or more bytes than a word has.
+    `conflict`: two read ports, or two write ports, touched one bank in the same cycle; the one of the lowest
+    number had the bank, another one reads zeros there, and wrote nothing. `fault`: an access touched bytes
+    that do not exist, which read as zeros, or more bytes than a word has. Both come with the data.
+
+    Requests are kept in registers, so that logic may stand before the ports; the cycle behind them is for the
+    banks that an access touches, the next for the bytes of its ring, the third for turning the ring.
 
     A bank is `word_bytes` wide, in columns of `column_bytes` with an address each: both powers of two, the
     latter a divisor of a bank. An access that begins b bytes within a column may have `word_bytes` - b bytes.
@@ -135,6 +138,7 @@ class Scratchpad(wiring.Component):
             columns=self.word_bytes // column_bytes,
             cell_bits=8 * column_bytes,
             cell_masks=column_bytes,
+            ring_parts=max(word_bytes // 2, 1 << (widest - 1).bit_length()),
         )
         self._skipped = column_bytes.bit_length() - 1
         members: dict[str, Any] = {"conflict": Out(1), "fault": Out(1)}
@@ -165,17 +169,36 @@ class Scratchpad(wiring.Component):
         for access in accesses:
             m.submodules[access.name] = access
         m.submodules.crossbar = crossbar = Crossbar(self.geometry, reads, writes)
-        for number, columns in enumerate(crossbar.data):
-            self._read_data(m, number, columns)
-        m.d.comb += self.conflict.eq(crossbar.conflict)
-        m.d.comb += self.fault.eq(Cat(*(access.fault for access in accesses), *too_long).any())
+        for number, (access, ring) in enumerate(zip(reads, crossbar.data, strict=True)):
+            port, name = getattr(self, access.name), f"{access.name}_turned"
+            amount = delayed(m, access.offset, 2, f"{access.name}_offset_before")[: self._ring_bits]
+            wanted = self.read_ports[number].port_bytes
+            m.d.comb += port.data.eq(rotate_down(m, ring, 8, amount, wanted, name))
+        faults = Cat(delayed(m, Cat(too_long), 1, "too_long"), *(access.fault for access in accesses))
+        for flag, causes in ((self.conflict, crossbar.conflict), (self.fault, faults)):
+            m.d.comb += flag.eq(delayed(m, delayed(m, causes, 1, "causes").any(), 1, "flag"))
         return m
 
-    def _access(self, m: Module, port: Any, name: str, wraps: bool = False) -> tuple[Access, Value]:
-        """Return the access and the first byte's place in its column."""
-        access = Access(self.geometry, name, len(port.address) - self._skipped, wraps)
-        m.d.comb += [access.en.eq(port.en), access.cell.eq(port.address[self._skipped :])]
-        return access, port.address[: self._skipped]
+    @property
+    def _ring_bits(self) -> int:
+        return self.geometry.ring_parts.bit_length() - 1
+
+    def _access(self, m: Module, port: Any, name: str, mask: Value, wraps: bool = False) -> Access:
+        """Return the access to the bytes of a mask."""
+        access = Access(self.geometry, name, len(port.address), kept=True, wraps=wraps)
+        m.d.comb += [access.en.eq(port.en), access.address.eq(port.address)]
+        wanted = Signal(self._columns(len(mask)), name=f"{name}_wanted")
+        size = self.column_bytes
+        for column, wants in enumerate(wanted):
+            bytes_of_column = Const(((1 << size) - 1) << column * size, len(mask) + size - 1)
+            m.d.comb += wants.eq((mask & (bytes_of_column >> self._within(port))).any())
+        column = port.address[self._skipped : self.geometry.offset_bits]
+        m.d.comb += access.touched.eq(shift_up(wanted, column))
+        return access
+
+    def _within(self, port: Any) -> Value:
+        """The first byte's place in its column."""
+        return port.address[: self._skipped]
 
     def _columns(self, port_bytes: int) -> int:
         """Return how many columns an access touches at most."""
@@ -184,50 +207,29 @@ class Scratchpad(wiring.Component):
     def _read_access(self, m: Module, number: int, too_long: list[Value]) -> Access:
         port, name = getattr(self, f"read_{number}"), f"read_{number}"
         masked, width = self.read_ports[number].masked, self.read_ports[number].port_bytes
-        access, within = self._access(m, port, name, masked)
-        if masked:
-            cells = [
-                part.any() for part in split(self._mask(m, port, within, name, too_long), self.column_bytes)
-            ]
-            wanted = Signal(len(cells), name=f"{name}_wanted")
-            m.d.comb += wanted.eq(Cat(cells))
-        else:
-            end, reach = (
-                Signal(range(width + self.column_bytes)),
-                Signal(range(width + 2 * self.column_bytes)),
-            )
-            m.d.comb += [end.eq(within + port.size), reach.eq(end + self.column_bytes - 1)]
-            too_long.append(port.en & (end > self.word_bytes))
-            wanted = Signal(self._columns(width), name=f"{name}_wanted")
-            m.d.comb += wanted.eq(Mux(port.size.any(), ones(reach[self._skipped :], len(wanted)), 0))
-        m.d.comb += access.touched.eq(shift_up(wanted, access.column))
-        return access
+        mask = Signal(width, name=f"{name}_bytes")
+        m.d.comb += mask.eq(port.mask if masked else ones(port.size, width))
+        too_long.append(self._too_long(port, mask))
+        return self._access(m, port, name, mask, wraps=masked)
 
-    def _mask(self, m: Module, port: Any, within: Value, name: str, too_long: list[Value]) -> Signal:
-        """Return the mask from the first byte of the column on, without what is behind a word."""
-        masks = Signal(self._columns(len(port.mask)) * self.column_bytes, name=f"{name}_bytes")
-        whole = Signal(len(port.mask) + self.column_bytes - 1)
-        m.d.comb += [whole.eq(shift_up(port.mask, within)), masks.eq(whole)]
-        too_long.append(port.en & whole[self.word_bytes :].any())
-        return masks
+    def _too_long(self, port: Any, mask: Value) -> Value:
+        """Whether bytes of a mask lie behind a word that begins with the first byte's column."""
+        most = len(mask) + self.column_bytes - 1
+        if most <= self.word_bytes:
+            return Const(0, 1)
+        behind = Const(((1 << most) - 1) >> self.word_bytes << self.word_bytes, most) >> self._within(port)
+        return port.en & (mask & behind).any()
 
     def _write_access(self, m: Module, number: int, too_long: list[Value]) -> Write:
         port, name = getattr(self, f"write_{number}"), f"write_{number}"
-        access, within = self._access(m, port, name)
-        masks, mask = self._mask(m, port, within, name, too_long), Signal(2 * self.word_bytes)
-        place = Cat(Const(0, self._skipped), access.column)
-        m.d.comb += mask.eq(Mux(port.en, masks << place, 0))
-        data = Signal(8 * len(masks), name=f"{name}_data")
-        m.d.comb += data.eq(port.data << Cat(Const(0, 3), within))
-        columns = split(data, 8 * self.column_bytes)
-        turned = rotate_up(m, columns, access.column, self.geometry.columns, f"{name}_turned")
-        m.d.comb += access.touched.eq(Cat(part.any() for part in split(mask, self.column_bytes)))
-        return Write(access, turned, mask)
-
-    def _read_data(self, m: Module, number: int, columns: Sequence[Value]) -> None:
-        port, name = getattr(self, f"read_{number}"), f"read_{number}"
-        address = Signal(self.word_bytes.bit_length() - 1, name=f"{name}_address_before", reset_less=True)
-        m.d.sync += address.eq(port.address)
-        wanted = self._columns(self.read_ports[number].port_bytes)
-        found = rotate_down(m, columns, address[self._skipped :], wanted, f"{name}_turned")
-        m.d.comb += port.data.eq(Cat(found) >> Cat(Const(0, 3), address[: self._skipped]))
+        too_long.append(self._too_long(port, port.mask))
+        access = self._access(m, port, name, port.mask)
+        mask = delayed(m, port.mask, 1, f"{name}_mask")
+        offset, within = access.offset, access.offset[: self._skipped]
+        reached = shift_up(mask, within)[: self.word_bytes]
+        ring_mask = rotate_up(
+            m, reached, self.column_bytes, access.column, self.geometry.columns, f"{name}_mask_turned"
+        )
+        content = delayed(m, port.data, 1, f"{name}_data")
+        ring = rotate_up(m, content, 8, offset[: self._ring_bits], self.geometry.ring_parts, f"{name}_turned")
+        return Write(access, ring, ring_mask)

@@ -17,6 +17,7 @@ from hanok.isa.timing import (
     EXPAND_SETUP_CYCLES,
     EXPAND_TABLE_CYCLES,
     FAR_ROW_CYCLES,
+    MATRIX_SETUP_CYCLES,
     PRELOAD_OVERHEAD_CYCLES,
     table_cycles,
 )
@@ -99,7 +100,7 @@ def matrix_work(decoded: Decoded, matrix: Matrix) -> tuple[Integers, Integers, I
     per_block = (taps * (chunks - 1) - (chunks > 1)) * np.maximum(full, stream)
     per_block += (taps - (chunks == 1)) * np.maximum(tail, stream)
     steady = blocks * per_block + (blocks - 1) * np.maximum(first, stream)
-    first = np.where(_rows_are_far(records), np.maximum(first, FAR_ROW_CYCLES), first)
+    first = np.maximum(first, np.where(_rows_are_far(records), FAR_ROW_CYCLES, MATRIX_SETUP_CYCLES))
     columns = (blocks - 1) * matrix.columns + _column(records, "last_columns")
     macs = height * width * taps_y * taps_x * tap_bytes * columns
     tiles = taps * chunks * blocks

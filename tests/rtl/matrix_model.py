@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,8 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from hanok.isa.table import FLAG_ACCUMULATE, FLAG_BIAS, MATRIX, Opcode
 from hanok.isa.timing import (
     FAR_ROW_CYCLES,
+    MATRIX_SETUP_CYCLES,
+    MEMORY_READ_CYCLES,
     depthwise_stream_cycles,
     matrix_schedule,
     preload_cycles,
@@ -90,7 +93,7 @@ class Ended:
 
 
 class Bench:
-    """The unit, and memories in Python that answer a cycle later; bytes outside a mask are garbage."""
+    """The unit, and memories in Python that answer as late as they do; bytes outside a mask are garbage."""
 
     def __init__(self, matrix: Matrix) -> None:
         self.matrix, self.design = matrix, Simulation(Offered(matrix))
@@ -98,6 +101,7 @@ class Bench:
             "activations": max(matrix.rows, matrix.columns),
             "weights": matrix.columns * matrix.preload_rows_per_cycle,
         }
+        self.answers: dict[str, deque[bytes]] = {}
 
     def run(
         self,
@@ -111,6 +115,8 @@ class Bench:
         design, ended = self.design, Ended()
         design.reset()
         design.set(offer=0)
+        empty = [bytes(1)] * (MEMORY_READ_CYCLES - 1)
+        self.answers = {name: deque(empty) for name in self.sizes}
         last_cycle = 0
         while len(ended.ends) < len(records):
             at, cycle = len(ended.starts), design.cycle
@@ -144,7 +150,8 @@ class Bench:
                 filled = np.frombuffer(data, np.uint8).copy()
                 filled[places] = sram[where]
                 data = filled.tobytes()
-            design.set(**{f"{name}__data": int.from_bytes(data, "little")})
+            self.answers[name].append(data)
+            design.set(**{f"{name}__data": int.from_bytes(self.answers[name].popleft(), "little")})
         row = garbage.bytes(4 * self.matrix.columns)
         if design.get("accumulator_read__en"):
             row = accumulators[design.get("accumulator_read__row")].astype("<i4").tobytes()
@@ -195,8 +202,7 @@ def scheduled(records: list[np.void], ready: list[int], matrix: Matrix) -> Ended
     loader_free, stream_free, expected = 0, 0, Ended()
     for record, first in zip(records, ready, strict=True):
         preloads, stream = tiles_of(record, matrix)
-        if is_far(record):
-            preloads[0] = max(preloads[0], FAR_ROW_CYCLES)
+        preloads[0] = max(preloads[0], FAR_ROW_CYCLES if is_far(record) else MATRIX_SETUP_CYCLES)
         start, end, loader_free, stream_free = matrix_schedule(
             matrix, first, loader_free, stream_free, preloads, stream
         )

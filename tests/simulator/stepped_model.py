@@ -14,6 +14,7 @@ from hanok.isa.timing import (
     FAR_ROW_CYCLES,
     FETCH_LATENCY_CYCLES,
     FETCH_REQUEST_STAGES,
+    MATRIX_SETUP_CYCLES,
     POST_LATENCY_CYCLES,
     QUEUE_LATENCY_CYCLES,
     START_SPACING_CYCLES,
@@ -63,8 +64,8 @@ def matrix_tiles(record: np.void, chip: Chip) -> tuple[list[int], int]:
             get["pixel_pitch"],
         )
     steps = [get[name] for name in ("out_height", "y_stride", "taps_y", "y_dilation")]
-    if rows_are_far(get["ring_rows"], get["y_start"] + get["ring_start"], *steps):
-        preloads[0] = max(preloads[0], FAR_ROW_CYCLES)
+    far = rows_are_far(get["ring_rows"], get["y_start"] + get["ring_start"], *steps)
+    preloads[0] = max(preloads[0], FAR_ROW_CYCLES if far else MATRIX_SETUP_CYCLES)
     return preloads, stream
 
 
