@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Mux
+from amaranth.hdl import Mux
 
 from hanok.rtl._float_parts import EXPONENT_TOP, FRACTION_BITS
 
@@ -17,10 +17,21 @@ def is_nan(value: Any) -> Any:
     return value[:31] > _INFINITY
 
 
+def comparison(left: Any, right: Any) -> tuple[Any, Any]:
+    """Return whether a float32 is less than another, and whether it is greater; with NaN neither."""
+    less, equal = left[:31] < right[:31], left[:31] == right[:31]
+    ordered = ~is_nan(left) & ~is_nan(right)
+    differs = ordered & ~(equal & (left[:31] == 0))
+    opposed, same = differs & (left[31] ^ right[31]), ordered & ~(left[31] ^ right[31]) & ~equal
+    return (
+        (opposed & left[31]) | (same & (less ^ left[31])),
+        (opposed & right[31]) | (same & ~(less ^ left[31])),
+    )
+
+
 def greater(left: Any, right: Any) -> Any:
     """Whether one float32 is greater than another; NaN is not, and zeros are equal."""
-    both_zero = (left[:31] == 0) & (right[:31] == 0)
-    return (_order(left) > _order(right)) & ~both_zero & ~is_nan(left) & ~is_nan(right)
+    return comparison(left, right)[1]
 
 
 def step_max(value: Any, operand: Any) -> Any:
@@ -36,8 +47,3 @@ def step_min(value: Any, operand: Any) -> Any:
 def step_greater(value: Any, operand: Any) -> Any:
     """Step GREATER: 1.0 if the value is greater than the operand, else 0.0."""
     return Mux(greater(value, operand), ONE, 0)
-
-
-def _order(value: Any) -> Any:
-    """An unsigned integer that orders float32: negative numbers inverted, below the others."""
-    return Cat(value[:31] ^ value[31].replicate(31), ~value[31])

@@ -39,11 +39,10 @@ def alignment(m: Module, exponent: Any, zeros: Any) -> tuple[Any, Any]:
     by_zeros = SIGNIFICAND_BITS - zeros
     by_exponent = Signal(signed(len(exponent) + 1))
     m.d.comb += by_exponent.eq(SIGNIFICAND_BITS + 1 - exponent)
-    is_least = named(m, normal < 1, "is_least")
-    amount = Signal(signed(len(exponent) + 1))
-    m.d.comb += amount.eq(Mux(is_least, by_exponent, by_zeros))
+    is_least = named(m, normal[-1] | ~normal.any(), "is_least")
+    least = at_most(m, by_exponent, _AMOUNT_BITS, "amount_clamped")
     after = named(m, Mux(is_least, 1, normal[: len(exponent) - 1]), "after")
-    return at_most(m, amount, _AMOUNT_BITS, "amount_clamped"), after
+    return named(m, Mux(is_least, least, by_zeros)[:_AMOUNT_BITS], "amount"), after
 
 
 class FloatMultiply(wiring.Component):
