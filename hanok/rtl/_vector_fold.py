@@ -14,12 +14,12 @@ from hanok.rtl._float_parts import Pipeline
 from hanok.rtl._vector_delay import delayed
 from hanok.rtl._vector_ring import token_layout
 from hanok.rtl.float_add import FloatAdd
-from hanok.rtl.float_compare import comparison
+from hanok.rtl.float_compare import Comparison
 
 LOWEST, HIGHEST = 0xFF800000, 0x7F800000
 """Minus and plus infinity."""
-_COMPARE_DELAYS = (6, 1)
-"""Compare, choose."""
+_COMPARE_DELAYS = (4.5, 4)
+"""Compare magnitudes, choose."""
 
 
 class VectorFold(wiring.Component):
@@ -93,11 +93,10 @@ class VectorFold(wiring.Component):
         m.d.sync += [old.eq(total), new.eq(value)]
         m.d.comb += [unit.a.eq(old), unit.b.eq(new), unit.subtract.eq(0)]
         takes = delayed(m, takes, 1, f"takes_{lane}")
-        less, greater = comparison(old, new)
         pipeline = Pipeline(m, add, _COMPARE_DELAYS)
-        replaces = takes & Mux(self.reduction == Reduction.MAX, less, greater)
-        sums = takes & (self.reduction == Reduction.SUM)
-        replaces, sums, old, new = pipeline.cut(replaces, sums, old, new)
-        sums, other = pipeline.cut(sums, Mux(replaces, new, old))
+        takes, old, new, *parts = pipeline.cut(takes, old, new, *Comparison.of(old, new).parts)
+        order = Comparison(*parts)
+        replaces = takes & Mux(self.reduction == Reduction.MAX, order.less, order.greater)
+        sums, other = pipeline.cut(takes & (self.reduction == Reduction.SUM), Mux(replaces, new, old))
         pipeline.end()
         return Mux(sums, unit.o, other)

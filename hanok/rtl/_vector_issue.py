@@ -59,15 +59,15 @@ class Turns(wiring.Component):
 
 @dataclass(frozen=True)
 class _Batch:
-    """The registers of a batch: where it is, its size once that is known, and what is still to come.
+    """The registers of a batch: where it is, its `top` result once that is known, and what is still to come.
 
     `full`, `padded`, `through` and `within` say of `count` whether it is the last that fits, whether the sums
     of the first result are there again in the next cycle, whether it is the last or behind it, and whether it
-    is one of the batch. (`through` and `within` need the size, and are 0 before.)
+    is one of the batch. (`through` and `within` need the top, and are 0 before.)
     """
 
     count: Signal
-    size: Signal
+    top: Signal
     sized: Signal
     finished: Signal
     waits: Signal
@@ -168,7 +168,7 @@ class VectorIssue(wiring.Component):
         names = ("sized", "finished", "waits", "issued_all", "over", "full", "padded", "through", "within")
         batch = _Batch(
             count=count,
-            size=Signal.like(count, name="size"),
+            top=Signal.like(count, name="top"),
             timer=Signal(range(longest), name="timer"),
             **{name: Signal(name=name) for name in names},
         )
@@ -185,14 +185,16 @@ class VectorIssue(wiring.Component):
 
     def _count(self, m: Module, batch: _Batch, first: bool = False) -> None:
         """Go on to the next result of the batch, or back to the first one."""
-        count, size = batch.count, batch.size
+        count, top, following = batch.count, batch.top, Signal.like(batch.count)
+        m.d.comb += following.eq(count + 1)
         if first:
             m.d.sync += [count.eq(0), batch.full.eq(0), batch.padded.eq(0)]
-            m.d.sync += [batch.through.eq(size == 1), batch.within.eq(1)]
+            m.d.sync += [batch.through.eq(top == 0), batch.within.eq(1)]
         else:
-            m.d.sync += [count.eq(count + 1), batch.full.eq(count == self.pipeline.batch - 2)]
-            m.d.sync += batch.padded.eq(count >= self.pipeline.fold_cycles - 2)
-            m.d.sync += [batch.through.eq(count + 2 >= size), batch.within.eq(count + 1 < size)]
+            m.d.sync += [count.eq(following), batch.full.eq(count == self.pipeline.batch - 2)]
+            m.d.sync += batch.padded.eq(batch.padded | (count == self.pipeline.fold_cycles - 2))
+            m.d.sync += batch.through.eq(batch.through | (following == top))
+            m.d.sync += batch.within.eq(batch.within & (count != top))
 
     def _elements(self, m: Module, turns: Turns, batch: _Batch) -> None:
         """A period is a pass through the batch's results, long enough for their sums to be there again."""
@@ -213,7 +215,7 @@ class VectorIssue(wiring.Component):
                 with m.If(sizes):
                     m.d.sync += batch.through.eq(0)
         with m.If(sizes):
-            m.d.sync += [batch.size.eq(batch.count + 1), batch.sized.eq(1)]
+            m.d.sync += [batch.top.eq(batch.count), batch.sized.eq(1)]
             m.d.sync += batch.finished.eq(self.last_result)
 
     def _fold(self, m: Module, batch: _Batch) -> None:

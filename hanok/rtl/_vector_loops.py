@@ -111,14 +111,15 @@ class AddressLoop(wiring.Component):
         return m
 
 
-def ring_step(m: Module, place: Any, slots: tuple[Any, Any], rows: tuple[Any, Any], has_ring: Any) -> None:
-    """Move `slot` and `row` by the first of both, or by the second, a ring less, where the slot wraps."""
+def ring_step(
+    m: Module, place: Any, slots: tuple[Any, Any], rows: tuple[Any, Any], has_ring: Any
+) -> tuple[Any, Any]:
+    """Return `slot` and `row` moved by the first of both; where the slot wraps by the second, a ring less."""
     moved, back = Signal(33), Signal(signed(34))
     wraps = Signal()
     m.d.comb += [moved.eq(place.slot + slots[0]), back.eq(place.slot + slots[1])]
     m.d.comb += wraps.eq(has_ring & ~back[-1])
-    m.d.sync += place.slot.eq(Mux(wraps, back, moved))
-    m.d.sync += place.row.eq(Mux(wraps, place.row + rows[1], place.row + rows[0]))
+    return Mux(wraps, back, moved), Mux(wraps, place.row + rows[1], place.row + rows[0])
 
 
 class ResultLoop(wiring.Component):
@@ -162,17 +163,15 @@ class ResultLoop(wiring.Component):
         rows, plan = self.rows, self.plan
         place = _held_rows(m, self.place)
         begins = ahead.wraps | ahead.moves[0]
-        with m.If(ahead.advance & begins):
-            m.d.sync += place.y.eq(rows.y_start)
-            m.d.sync += [place.slot.eq(plan.slot_start), place.row.eq(plan.row_start)]
-        with m.Elif(ahead.advance & ahead.moves[1]):
-            m.d.sync += place.y.eq(place.y + rows.y_stride)
-            slots, parts = (plan.slot_stride, plan.slot_stride_back), (plan.row_stride, plan.row_stride_back)
-            ring_step(m, place, slots, parts, plan.has_ring)
+        slots, parts = (plan.slot_stride, plan.slot_stride_back), (plan.row_stride, plan.row_stride_back)
         with m.If(ahead.advance & (begins | ahead.moves[1])):
-            m.d.sync += place.x.eq(rows.x_start)
-        with m.Elif(ahead.advance & ahead.moves[2]):
-            m.d.sync += place.x.eq(place.x + rows.x_stride)
+            m.d.sync += place.y.eq(Mux(begins, rows.y_start, place.y + rows.y_stride))
+            slot, row = ring_step(m, place, slots, parts, plan.has_ring)
+            m.d.sync += place.slot.eq(Mux(begins, plan.slot_start, slot))
+            m.d.sync += place.row.eq(Mux(begins, plan.row_start, row))
+        begins = begins | ahead.moves[1]
+        with m.If(ahead.advance & (begins | ahead.moves[2])):
+            m.d.sync += place.x.eq(Mux(begins, rows.x_start, place.x + rows.x_stride))
 
 
 class ReduceLoop(wiring.Component):
@@ -217,22 +216,23 @@ class ReduceLoop(wiring.Component):
             if number == 0:
                 m.d.comb += loop.strides[0].eq(self.plan.x_dilation)
             m.d.comb += self.place[f"address_{number}"].eq(loop.address)
-        self._rows(m, ahead)
+        self._rows(m, ahead, rows, pixels)
         return m
 
-    def _rows(self, m: Module, ahead: _Ahead) -> None:
+    def _rows(self, m: Module, ahead: _Ahead, rows: Any, pixels: Any) -> None:
         plan = self.plan
         place = _held_rows(m, self.place)
-        with m.If(ahead.advance & ahead.wraps):
-            m.d.sync += [place.y.eq(0), place.slot.eq(0), place.row.eq(0)]
-        with m.Elif(ahead.advance & ahead.moves[0]):
-            m.d.sync += place.y.eq(place.y + self.dilations.y)
-            slots = (plan.slot_dilation, plan.slot_dilation_back)
-            ring_step(m, place, slots, (plan.row_dilation, plan.row_dilation_back), plan.has_ring)
-        with m.If(ahead.advance & (ahead.wraps | ahead.moves[0])):
-            m.d.sync += place.x.eq(0)
-        with m.Elif(ahead.advance & ahead.moves[1]):
-            m.d.sync += place.x.eq(place.x + self.dilations.x)
+        slots, parts = (
+            (plan.slot_dilation, plan.slot_dilation_back),
+            (plan.row_dilation, plan.row_dilation_back),
+        )
+        with m.If(ahead.advance & rows):
+            m.d.sync += place.y.eq(Mux(ahead.wraps, 0, place.y + self.dilations.y))
+            slot, row = ring_step(m, place, slots, parts, plan.has_ring)
+            m.d.sync += place.slot.eq(Mux(ahead.wraps, 0, slot))
+            m.d.sync += place.row.eq(Mux(ahead.wraps, 0, row))
+        with m.If(ahead.advance & pixels):
+            m.d.sync += place.x.eq(Mux(rows, 0, place.x + self.dilations.x))
 
 
 def _held_rows(m: Module, place: Any) -> Any:

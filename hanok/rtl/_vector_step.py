@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -13,7 +13,7 @@ from hanok.isa.table import TABLE_ENTRIES
 from hanok.machine import VectorPipeline
 from hanok.rtl._vector_delay import delayed
 from hanok.rtl._vector_program import STEP
-from hanok.rtl.float_compare import comparison
+from hanok.rtl.float_compare import Comparison
 from hanok.rtl.float_convert import FloatToInteger, IntegerToFloat
 from hanok.rtl.float_fused import FloatFusedMultiplyAdd
 
@@ -116,24 +116,25 @@ class VectorStep(wiring.Component):
 
     def _compared(self, m: Module, held: Any, operand: Any, step: Any) -> Any:
         """The value, or what a comparison or a move makes of it, a cycle later."""
-        less, greater = comparison(held.value, operand)
-        takes, saves, clears, one = (Signal(name=name) for name in ("takes", "saves", "clears", "one"))
-        value, saved, other = (
-            delayed(m, given, 1, name)
-            for given, name in ((held.value, "value"), (held.saved, "kept"), (operand, "other"))
+        value, saved, other, step = (
+            delayed(m, given, 1, f"compared_{name}")
+            for given, name in (
+                (held.value, "value"),
+                (held.saved, "saved"),
+                (operand, "other"),
+                (step, "step"),
+            )
         )
-        m.d.sync += [
-            takes.eq(
-                (step == Step.TAKE)
-                | ((step == Step.MAX) & less)
-                | ((step == Step.MIN) & greater)
-                | ((step == Step.SELECT) & (held.value[:31] != 0))
-            ),
-            saves.eq(step == Step.SELECT),
-            clears.eq(step == Step.GREATER),
-            one.eq(greater),
-        ]
-        return Mux(takes, other, Mux(clears, Mux(one, ONE, 0), Mux(saves, saved, value)))
+        parts = Comparison.of(held.value, operand).parts
+        found = Comparison(*(delayed(m, Value.cast(part), 1, f"part_{n}") for n, part in enumerate(parts)))
+        takes = (
+            (step == Step.TAKE)
+            | ((step == Step.MAX) & found.less)
+            | ((step == Step.MIN) & found.greater)
+            | ((step == Step.SELECT) & ~found.zero)
+        )
+        kept = Mux(step == Step.SELECT, saved, value)
+        return Mux(takes, other, Mux(step == Step.GREATER, Mux(found.greater, ONE, 0), kept))
 
     def _looked_up(self, m: Module, index: Any) -> Any:
         """The table's entry, one cycle after its index from -128 on."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-from amaranth.hdl import Mux
+from amaranth.hdl import Cat, Mux
 
 from hanok.rtl._float_parts import EXPONENT_TOP, FRACTION_BITS
 
@@ -17,21 +18,54 @@ def is_nan(value: Any) -> Any:
     return value[:31] > _INFINITY
 
 
-def comparison(left: Any, right: Any) -> tuple[Any, Any]:
-    """Return whether a float32 is less than another, and whether it is greater; with NaN neither."""
-    less, equal = left[:31] < right[:31], left[:31] == right[:31]
-    ordered = ~is_nan(left) & ~is_nan(right)
-    differs = ordered & ~(equal & (left[:31] == 0))
-    opposed, same = differs & (left[31] ^ right[31]), ordered & ~(left[31] ^ right[31]) & ~equal
-    return (
-        (opposed & left[31]) | (same & (less ^ left[31])),
-        (opposed & right[31]) | (same & ~(less ^ left[31])),
-    )
+@dataclass(frozen=True)
+class Comparison:
+    """What is found out of two float32 side by side; `less` and `greater` follow in a few gates."""
+
+    signs: Any
+    smaller: Any
+    """Whether the left magnitude is smaller, of magnitudes that are not equal."""
+    equal: Any
+    zero: Any
+    """Whether the left magnitude is 0."""
+    nan: Any
+
+    @classmethod
+    def of(cls, left: Any, right: Any) -> Comparison:
+        """Compare."""
+        magnitudes = left[:31], right[:31]
+        return cls(
+            signs=Cat(left[31], right[31]),
+            smaller=magnitudes[0] < magnitudes[1],
+            equal=magnitudes[0] == magnitudes[1],
+            zero=magnitudes[0] == 0,
+            nan=is_nan(left) | is_nan(right),
+        )
+
+    @property
+    def parts(self) -> tuple[Any, ...]:
+        """What `Comparison` is made from, for registers between."""
+        return self.signs, self.smaller, self.equal, self.zero, self.nan
+
+    @property
+    def less(self) -> Any:
+        """Whether the left is less; NaN is not, and zeros are equal."""
+        return self._ordered(self.signs[0], self.smaller ^ self.signs[0])
+
+    @property
+    def greater(self) -> Any:
+        """Whether the left is greater."""
+        return self._ordered(self.signs[1], ~(self.smaller ^ self.signs[0]))
+
+    def _ordered(self, by_sign: Any, by_magnitude: Any) -> Any:
+        """Choose what signs say that differ, or magnitudes of one sign."""
+        differ, same = self.signs[0] ^ self.signs[1], self.equal & self.zero
+        return ~self.nan & Mux(differ, by_sign & ~same, by_magnitude & ~self.equal)
 
 
 def greater(left: Any, right: Any) -> Any:
     """Whether one float32 is greater than another; NaN is not, and zeros are equal."""
-    return comparison(left, right)[1]
+    return Comparison.of(left, right).greater
 
 
 def step_max(value: Any, operand: Any) -> Any:

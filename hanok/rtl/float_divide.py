@@ -34,7 +34,7 @@ from hanok.units import ceil_div
 assert QUOTIENT_BITS == SIGNIFICAND_BITS + 2, "one bit before the point, and one to round by"
 _START_DELAYS = (3, 6, 6)
 """Unpack, count zeros, normalise."""
-_FINISH_DELAYS = (6, 2.5, 4, 2)
+_FINISH_DELAYS = (6, 3, 5, 3.5)
 """Align, normalise by a bit, round, pack."""
 _AMOUNT_BITS = 5
 

@@ -24,7 +24,7 @@ from hanok.rtl._float_parts import (
 )
 from hanok.rtl._float_product import joined_products, partial_products, product_exponent
 
-DELAYS = (5.5, 6, 3.5, 3.5, 2.5, 4, 2)
+DELAYS = (7, 6, 5, 4.5, 3, 5, 3.5)
 """Multiply halves, add them, align (2), normalise by a bit, round, pack."""
 _AMOUNT_BITS = 6
 
