@@ -19,11 +19,11 @@ MATRIX_SETUP_CYCLES = 9
 FAR_ROW_CYCLES = 49
 """From the start of a matrix instruction with far rows to its first stream, at least: for remainders."""
 
-CHAIN_SETUP_CYCLES = 12
+CHAIN_SETUP_CYCLES = 13
 """Products of strides and pitches, while the steps are sorted into rows."""
 CHAIN_RING_CYCLES = 35
 """Rows modulo ring_rows, a bit a cycle, before the products."""
-TABLE_OVERHEAD_CYCLES = 3
+TABLE_OVERHEAD_CYCLES = 6
 """From the start of a TABLE to its first read, and from its last read to the end."""
 
 EXPAND_SETUP_CYCLES = 32

@@ -11,15 +11,15 @@ from hanok.units import ceil_div
 
 QUOTIENT_BITS = 26
 """Of a float32 division: 24, one before the point (a quotient is between 1/2 and 2), one to round by."""
-DIVISION_FINISH_CYCLES = 2
-_DIVISION_START_CYCLES = 2
-_FRONT_CYCLES = 6
+DIVISION_START_CYCLES = 4
+DIVISION_FINISH_CYCLES = 4
+_FRONT_CYCLES = 11
 """From the issue of a group to the ring, without conversion and scaling: addresses, memory, zero."""
 
 
 def division_cycles(bits_per_cycle: int) -> int:
     """Cycles of a divider: count zeros, normalise, the quotient's bits, align and round."""
-    return _DIVISION_START_CYCLES + ceil_div(QUOTIENT_BITS, bits_per_cycle) + DIVISION_FINISH_CYCLES
+    return DIVISION_START_CYCLES + ceil_div(QUOTIENT_BITS, bits_per_cycle) + DIVISION_FINISH_CYCLES
 
 
 class VectorPipeline(Record):
@@ -67,7 +67,7 @@ class VectorPipeline(Record):
     @property
     def fold_cycles(self) -> int:
         """Between two elements that are folded into the same accumulator."""
-        return self.add + 3
+        return self.add + 4
 
     @property
     def write_cycles(self) -> int:
@@ -76,4 +76,4 @@ class VectorPipeline(Record):
 
     def division_rounds(self, stages: int) -> int:
         """Times that a group goes round while it is divided."""
-        return ceil_div(division_cycles(self.division_bits) + 2, self.depth(stages))
+        return ceil_div(division_cycles(self.division_bits) + 3, self.depth(stages))

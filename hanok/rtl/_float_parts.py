@@ -99,10 +99,25 @@ def unpack(m: Module, value: Any, name: str) -> Fields:
 
 def leading_zeros(m: Module, value: Any, name: str) -> tuple[Any, Any]:
     """Return the zeros above the highest 1, and whether there is no 1 (then the count says nothing)."""
+    groups = zeros_of_groups(m, value, 1, name)
+    return joined_zeros(m, groups, name)
+
+
+def zeros_of_groups(m: Module, value: Any, size: int, name: str) -> list[tuple[Any, Any]]:
+    """Return what `leading_zeros` does of each group of `size` bits, the lowest first: see `joined_zeros`."""
     width = 1 << (len(value) - 1).bit_length()
     padded = Cat(Const(0, width - len(value)), value)
-    level: list[tuple[Any, Any]] = [(None, ~padded[bit]) for bit in range(width)]
-    while len(level) > 1:
+    groups: list[tuple[Any, Any]] = [(None, ~padded[bit]) for bit in range(width)]
+    return _joined(m, groups, width // size, name)
+
+
+def joined_zeros(m: Module, groups: list[tuple[Any, Any]], name: str) -> tuple[Any, Any]:
+    """Return the leading zeros of all groups together."""
+    return _joined(m, groups, 1, name)[0]
+
+
+def _joined(m: Module, level: list[tuple[Any, Any]], wanted: int, name: str) -> list[tuple[Any, Any]]:
+    while len(level) > wanted:
         joined: list[tuple[Any, Any]] = []
         for low, high in zip(level[::2], level[1::2], strict=True):
             place = f"{name}_{len(level)}_{len(joined)}"
@@ -110,7 +125,7 @@ def leading_zeros(m: Module, value: Any, name: str) -> tuple[Any, Any]:
             count = high[1] if low[0] is None else Cat(Mux(high[1], low[0], high[0]), high[1])
             joined.append((named(m, count, f"{place}_count"), empty))
         level = joined
-    return level[0]
+    return level
 
 
 def shift_left(m: Module, value: Any, amount: Any, bits: Sequence[int], name: str) -> Any:

@@ -10,24 +10,26 @@ from amaranth.lib.wiring import In, Out
 
 from hanok.machine import VectorPipeline
 from hanok.rtl._vector_delay import delayed
-from hanok.rtl._vector_loops import place_layout, ring_step
+from hanok.rtl._vector_loops import place_layout, position_bits
 from hanok.rtl._vector_ring import token_layout
 
-ADDRESS_CYCLES = 3
+ADDRESS_CYCLES = 5
 """From an issue to the cycle in which its reads are at the ports."""
+_NAMES = ("y", "x", "address_0", "address_1", "address_2")
 
 
 class VectorAddress(wiring.Component):
     """Adds the reduce loops' offsets to a result's place, which it keeps for the batch.
 
     `new`: the issue is the first about its result, whose place is `place`; the kept one is taken otherwise.
-    `reads` are in the ports' registers ADDRESS_CYCLES after the issue; `token`, with `inside`, beside them.
+    `reads` are in the ports' registers ADDRESS_CYCLES after the issue; `token`, with `inside` and the address
+    of the result, beside them.
     """
 
     def __init__(self, address_bits: int, lanes: int, pipeline: VectorPipeline) -> None:
         self.address_bits = address_bits
         self.pipeline = pipeline
-        place, token = place_layout(address_bits), token_layout(lanes, pipeline)
+        place, token = place_layout(address_bits), token_layout(address_bits, lanes, pipeline)
         self.token_shape = token
         limits = data.StructLayout({"y": signed(32), "x": signed(32)})
         super().__init__(
@@ -37,6 +39,7 @@ class VectorAddress(wiring.Component):
                 "reduces_inner": In(1),
                 "place": In(place),
                 "offset": In(place),
+                "has_ring": In(1),
                 "ring": In(32),
                 "ring_bytes": In(unsigned(address_bits)),
                 "limits": In(limits),
@@ -47,37 +50,49 @@ class VectorAddress(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        kept = data.StructLayout({"place": place_layout(self.address_bits), "tail": 1})
+        address, position = unsigned(self.address_bits), signed(position_bits(self.address_bits))
+        sums = {"y": position, "x": position, **{f"address_{number}": address for number in range(3)}}
+        kept = data.StructLayout({**sums, "slot": unsigned(32), "address_out": address, "tail": 1})
+        fresh = Signal(kept, reset_less=True)
+        offset = Signal(data.StructLayout({**sums, "slot": signed(33)}), reset_less=True)
+        m.d.sync += [fresh[name].eq(self.place[name]) for name in (*_NAMES, "slot", "address_out")]
+        m.d.sync += [offset[name].eq(self.offset[name]) for name in _NAMES]
+        m.d.sync += [fresh.tail.eq(self.issue.tail), offset.slot.eq(self.offset.slot - self.ring)]
+        for held, given in ((fresh, self.place), (offset, self.offset)):
+            m.d.sync += held.address_0.eq(given.address_0 + given.row)
+        token, new = delayed(m, self.issue, 1, "token", reset_less=False), delayed(m, self.new, 1, "new")
+        found = self._kept(m, kept, token, new, fresh)
+        place = Signal(kept, reset_less=True)
+        m.d.sync += place.eq(Mux(delayed(m, new, 1, "newer"), delayed(m, fresh, 1, "fresh"), found))
+        later = Signal.like(offset, reset_less=True)
+        m.d.sync += later.eq(offset)
+        with m.If(token.after):
+            m.d.sync += later.eq(0)
+        later = delayed(m, later, 1, "later")
+        self._add(m, place, later, delayed(m, token, 2, "at_place", reset_less=False))
+        return m
+
+    def _kept(self, m: Module, kept: Any, token: Any, new: Any, fresh: Any) -> Any:
+        """Keep a new place; return the one that is kept of the token's result, a cycle later."""
         m.submodules.places = store = memory.Memory(shape=kept, depth=self.pipeline.batch, init=[])
         read, write = store.read_port(), store.write_port()
-        m.d.comb += [read.addr.eq(self.issue.result), write.addr.eq(self.issue.result), write.en.eq(self.new)]
-        m.d.comb += [write.data.place.eq(self.place), write.data.tail.eq(self.issue.tail)]
-        fresh = Signal(kept, reset_less=True)
-        m.d.sync += [fresh.place.eq(self.place), fresh.tail.eq(self.issue.tail)]
-        place = Signal(kept)
-        m.d.comb += place.eq(Mux(delayed(m, self.new, 1, "new"), fresh.as_value(), read.data.as_value()))
-        offset = Signal.like(self.offset, name="offset_held", reset_less=True)
-        m.d.sync += offset.eq(self.offset)
-        with m.If(self.issue.after):
-            m.d.sync += offset.eq(0)
-        token = Signal(self.token_shape)
-        m.d.sync += token.eq(self.issue)
-        moved = Signal(self.token_shape)
-        m.d.sync += moved.eq(token)
-        with m.If(~self.reduces_inner):
-            m.d.sync += moved.tail.eq(place.tail)
-        self._add(m, place.place, offset, moved)
-        return m
+        m.d.comb += [read.addr.eq(token.result), write.addr.eq(token.result)]
+        m.d.comb += [write.en.eq(new), write.data.eq(fresh)]
+        return read.data
 
     def _add(self, m: Module, place: Any, offset: Any, token: Any) -> None:
         """Two registers: sums and the wrap of the ring, then the address and whether it is inside."""
-        y, x = (Signal.like(place[name], name=f"moved_{name}", reset_less=True) for name in ("y", "x"))
-        _, row = ring_step(m, place.slot, place.row, offset.slot, offset.row, self.ring, self.ring_bytes)
-        row_held = Signal.like(row, name="row_held", reset_less=True)
-        sums = Signal.like(self.addresses, name="sums", reset_less=True)
-        m.d.sync += [y.eq(place.y + offset.y), x.eq(place.x + offset.x), row_held.eq(row)]
-        for number in range(3):
-            m.d.sync += sums[number].eq(place[f"address_{number}"] + offset[f"address_{number}"])
+        sums = {name: Signal.like(place[name], name=f"moved_{name}", reset_less=True) for name in _NAMES}
+        m.d.sync += [held.eq(place[name] + offset[name]) for name, held in sums.items()]
+        slot, wraps = Signal(signed(34)), Signal()
+        m.d.comb += slot.eq(place.slot + offset.slot)
+        m.d.sync += wraps.eq(self.has_ring & ~slot[-1])
+        moved = Signal(self.token_shape)
+        m.d.sync += [moved.eq(token), moved.address.eq(place.address_out)]
+        with m.If(~self.reduces_inner):
+            m.d.sync += moved.tail.eq(place.tail)
+        y, x = sums["y"], sums["x"]
         inside = (y >= 0) & (y < self.limits.y) & (x >= 0) & (x < self.limits.x)
-        m.d.sync += [self.addresses.eq(sums), self.addresses[0].eq(sums[0] + row_held)]
-        m.d.sync += [self.token.eq(token), self.token.inside.eq(inside)]
+        m.d.sync += [self.addresses[number].eq(sums[f"address_{number}"]) for number in range(3)]
+        m.d.sync += self.addresses[0].eq(sums["address_0"] - Mux(wraps, self.ring_bytes, 0))
+        m.d.sync += [self.token.eq(moved), self.token.inside.eq(inside)]

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hanok.rtl._vector_plan import plan_layout
 
 COUNT_BITS = 32
+REDUCE_BITS = 16
+"""Of the counts of the reduce loops in a record."""
 
 
 def position_bits(address_bits: int) -> int:
@@ -20,50 +22,60 @@ def position_bits(address_bits: int) -> int:
 
 
 def place_layout(address_bits: int) -> data.StructLayout:
-    """Where a result's operands lie before the reduce loops move them.
+    """Where a result's operands and the result lie before the reduce loops move them.
 
     `row` is the part of operand 0's address that rows make, `slot` the row's slot in the ring.
     """
     position, address = signed(position_bits(address_bits)), unsigned(address_bits)
-    members = {"y": position, "x": position, "slot": unsigned(32), "row": address}
+    members = {"y": position, "x": position, "slot": unsigned(32), "row": address, "address_out": address}
     return data.StructLayout({**members, **{f"address_{number}": address for number in range(3)}})
 
 
-def ring_step(
-    m: Module, slot: Any, row: Any, slot_step: Any, row_step: Any, ring: Any, ring_bytes: Any
-) -> tuple[Any, Any]:
-    """Return slot and row after a step, where the slot wraps at `ring` (0: it does not)."""
-    sum_ = Signal(33)
-    wraps = Signal()
-    m.d.comb += [sum_.eq(slot + slot_step), wraps.eq((ring != 0) & (sum_ >= ring))]
-    slot_next, row_next = Signal(32), Signal(len(row))
-    m.d.comb += slot_next.eq(sum_ - Mux(wraps, ring, 0))
-    m.d.comb += row_next.eq(row + row_step - Mux(wraps, ring_bytes, 0))
-    return slot_next, row_next
-
-
 class Levels:
-    """Nested counters: which level a step moves, the outermost first, and whether the loop is at its end."""
+    """Nested counters that count down from `lasts`, the counts less 1; they wrap.
 
-    def __init__(self, m: Module, counts: Sequence[Any], load: Any, step: Any) -> None:
+    `moves`: which level the next step moves, the outermost first; `last`: the step wraps all of them.
+    """
+
+    def __init__(self, m: Module, lasts: Sequence[Any], load: Any, step: Any) -> None:
         self.at_end: list[Any] = []
-        self.index: list[Any] = []
         self.moves: list[Any] = []
         inner_end: Any = 1
-        for count in reversed(counts):
-            index, ends = Signal(COUNT_BITS), Signal()
-            m.d.comb += ends.eq(index == count - 1)
-            moves = Signal()
-            m.d.comb += moves.eq(step & inner_end & ~ends)
-            with m.If(load | (step & inner_end & ends)):
-                m.d.sync += index.eq(0)
-            with m.Elif(moves):
-                m.d.sync += index.eq(index + 1)
-            self.moves.insert(0, moves)
+        for number, last in reversed(list(enumerate(lasts))):
+            left = Signal.like(last, name=f"left_{number}", reset_less=True)
+            ends = Signal(name=f"ends_{number}")
+            again = load | ends
+            with m.If(load | (step & inner_end)):
+                m.d.sync += [left.eq(Mux(again, last, left - 1)), ends.eq(Mux(again, last == 0, left == 1))]
+            self.moves.insert(0, inner_end & ~ends)
             self.at_end.insert(0, ends)
-            self.index.insert(0, index)
             inner_end = inner_end & ends
         self.last = inner_end
+
+
+class _Ahead:
+    """Counters that are a step ahead of the place at the output, so that what a step does is in registers.
+
+    Two cycles after `load` the place is the first one; from then on `step` goes on to the next. `advance`:
+    the place changes, by a step of the level in `moves`, or to the first one with `wraps`.
+    """
+
+    def __init__(
+        self, m: Module, lasts: Sequence[Any], load: Any, step: Any, last: Any, last_group: Any
+    ) -> None:
+        fills = Signal()
+        m.d.sync += fills.eq(load)
+        self.advance = Signal()
+        m.d.comb += self.advance.eq(fills | step)
+        levels = Levels(m, lasts, load, self.advance)
+        self.wraps = Signal()
+        self.moves = Signal(len(lasts))
+        with m.If(load):
+            m.d.sync += self.wraps.eq(1)
+        with m.Elif(self.advance):
+            m.d.sync += [self.wraps.eq(levels.last), self.moves.eq(Cat(levels.moves))]
+        with m.If(self.advance):
+            m.d.sync += [last.eq(levels.last), last_group.eq(levels.at_end[-1])]
 
 
 class AddressLoop(wiring.Component):
@@ -74,9 +86,10 @@ class AddressLoop(wiring.Component):
         address = unsigned(address_bits)
         super().__init__(
             {
-                "load": In(1),
-                "base": In(address),
+                "advance": In(1),
+                "wraps": In(1),
                 "moves": In(levels),
+                "base": In(address),
                 "strides": In(data.ArrayLayout(address, levels)),
                 "address": Out(address),
             }
@@ -85,18 +98,35 @@ class AddressLoop(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         at = [Signal.like(self.base, name=f"at_{level}", reset_less=True) for level in range(self.levels)]
+        begin, stride = at[-1], self.strides[self.levels - 1]
+        for level in reversed(range(self.levels - 1)):
+            begin = Mux(self.moves[level], at[level], begin)
+            stride = Mux(self.moves[level], self.strides[level], stride)
+        moved = Signal.like(self.base)
+        m.d.comb += moved.eq(Mux(self.wraps, self.base, begin + stride))
         for level in range(self.levels):
-            with m.If(self.load):
-                m.d.sync += at[level].eq(self.base)
-            for outer in range(level + 1):
-                with m.If(self.moves[outer]):
-                    m.d.sync += at[level].eq(at[outer] + self.strides[outer])
+            with m.If(self.advance & (self.wraps | self.moves[: level + 1].any())):
+                m.d.sync += at[level].eq(moved)
         m.d.comb += self.address.eq(at[-1])
         return m
 
 
+def ring_step(
+    m: Module, place: Any, slots: tuple[Any, Any], rows: tuple[Any, Any], has_ring: Any
+) -> tuple[Any, Any]:
+    """Return `slot` and `row` moved by the first of both; where the slot wraps by the second, a ring less."""
+    moved, back = Signal(33), Signal(signed(34))
+    wraps = Signal()
+    m.d.comb += [moved.eq(place.slot + slots[0]), back.eq(place.slot + slots[1])]
+    m.d.comb += wraps.eq(has_ring & ~back[-1])
+    return Mux(wraps, back, moved), Mux(wraps, place.row + rows[1], place.row + rows[0])
+
+
 class ResultLoop(wiring.Component):
-    """Results in the order outer_2, outer_1, outer_0, group; `step` goes on to the next."""
+    """Results in the order outer_2, outer_1, outer_0, group; `step` goes on to the next.
+
+    The first one is there two cycles after `load`.
+    """
 
     def __init__(self, address_bits: int) -> None:
         self.address_bits = address_bits
@@ -106,12 +136,11 @@ class ResultLoop(wiring.Component):
             {
                 "load": In(1),
                 "step": In(1),
-                "counts": In(data.ArrayLayout(COUNT_BITS, 4)),
+                "lasts": In(data.ArrayLayout(COUNT_BITS, 4)),
                 "plan": In(plan_layout(address_bits)),
-                "ring": In(32),
                 "rows": In(data.StructLayout(limits)),
-                "bases": In(data.ArrayLayout(address, 3)),
-                "strides": In(data.ArrayLayout(data.ArrayLayout(address, 4), 3)),
+                "bases": In(data.ArrayLayout(address, 4)),
+                "strides": In(data.ArrayLayout(data.ArrayLayout(address, 4), 4)),
                 "place": Out(place_layout(address_bits)),
                 "last_group": Out(1),
                 "last": Out(1),
@@ -120,40 +149,38 @@ class ResultLoop(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        levels = Levels(m, [self.counts[level] for level in range(4)], self.load, self.step)
-        m.d.comb += [self.last.eq(levels.last), self.last_group.eq(levels.at_end[3])]
-        for number in range(3):
-            m.submodules[f"address_{number}"] = loop = AddressLoop(4, self.address_bits)
-            m.d.comb += [loop.load.eq(self.load), loop.base.eq(self.bases[number])]
-            m.d.comb += loop.strides.eq(self.strides[number])
-            for level in range(4):
-                m.d.comb += loop.moves[level].eq(levels.moves[level])
-            m.d.comb += self.place[f"address_{number}"].eq(loop.address)
-        self._rows(m, levels)
+        lasts = [self.lasts[level] for level in range(4)]
+        ahead = _Ahead(m, lasts, self.load, self.step, self.last, self.last_group)
+        for number, name in enumerate(("address_0", "address_1", "address_2", "address_out")):
+            m.submodules[name] = loop = AddressLoop(4, self.address_bits)
+            m.d.comb += [loop.advance.eq(ahead.advance), loop.wraps.eq(ahead.wraps)]
+            m.d.comb += [loop.moves.eq(ahead.moves), loop.base.eq(self.bases[number])]
+            m.d.comb += [loop.strides.eq(self.strides[number]), self.place[name].eq(loop.address)]
+        self._rows(m, ahead)
         return m
 
-    def _rows(self, m: Module, levels: Levels) -> None:
-        place, rows, plan = self.place, self.rows, self.plan
-        y, x = (Signal.like(place[name], name=name, reset_less=True) for name in ("y", "x"))
-        slot, row = (Signal.like(place[name], name=name, reset_less=True) for name in ("slot", "row"))
-        m.d.comb += [place.y.eq(y), place.x.eq(x), place.slot.eq(slot), place.row.eq(row)]
-        slot_next, row_next = ring_step(
-            m, slot, row, plan.slot_stride, plan.row_stride, self.ring, plan.row_ring
-        )
-        with m.If(self.load | levels.moves[0]):
-            m.d.sync += [y.eq(rows.y_start), slot.eq(plan.slot_start), row.eq(plan.row_start)]
-        with m.Elif(levels.moves[1]):
-            m.d.sync += [y.eq(y + rows.y_stride), slot.eq(slot_next), row.eq(row_next)]
-        with m.If(self.load | levels.moves[0] | levels.moves[1]):
-            m.d.sync += x.eq(rows.x_start)
-        with m.Elif(levels.moves[2]):
-            m.d.sync += x.eq(x + rows.x_stride)
+    def _rows(self, m: Module, ahead: _Ahead) -> None:
+        rows, plan = self.rows, self.plan
+        place = _held_rows(m, self.place)
+        begins = ahead.wraps | ahead.moves[0]
+        slots, parts = (plan.slot_stride, plan.slot_stride_back), (plan.row_stride, plan.row_stride_back)
+        with m.If(ahead.advance & (begins | ahead.moves[1])):
+            m.d.sync += place.y.eq(Mux(begins, rows.y_start, place.y + rows.y_stride))
+            slot, row = ring_step(m, place, slots, parts, plan.has_ring)
+            m.d.sync += place.slot.eq(Mux(begins, plan.slot_start, slot))
+            m.d.sync += place.row.eq(Mux(begins, plan.row_start, row))
+        begins = begins | ahead.moves[1]
+        with m.If(ahead.advance & (begins | ahead.moves[2])):
+            m.d.sync += place.x.eq(Mux(begins, rows.x_start, place.x + rows.x_stride))
 
 
 class ReduceLoop(wiring.Component):
-    """Offsets of reduce_1, reduce_0 and, folded, the inner groups; all results of a batch share them."""
+    """Offsets of reduce_1, reduce_0 and, folded, the inner groups; all results of a batch share them.
 
-    def __init__(self, address_bits: int) -> None:
+    The first one is there two cycles after `load`, and again behind the last one. `lane` counts the groups.
+    """
+
+    def __init__(self, address_bits: int, lanes: int) -> None:
         self.address_bits = address_bits
         address = unsigned(address_bits)
         dilations = {name: signed(32) for name in ("y", "x")}
@@ -161,13 +188,12 @@ class ReduceLoop(wiring.Component):
             {
                 "load": In(1),
                 "step": In(1),
-                "counts": In(data.ArrayLayout(COUNT_BITS, 3)),
+                "lasts": In(data.ArrayLayout(COUNT_BITS, 3)),
                 "plan": In(plan_layout(address_bits)),
-                "ring": In(32),
                 "dilations": In(data.StructLayout(dilations)),
                 "strides": In(data.ArrayLayout(address, 3)),
                 "place": Out(place_layout(address_bits)),
-                "group": Out(COUNT_BITS),
+                "lane": Out(range(lanes)),
                 "last_group": Out(1),
                 "first": Out(1),
                 "last": Out(1),
@@ -176,37 +202,42 @@ class ReduceLoop(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        levels = Levels(m, [self.counts[level] for level in range(3)], self.load, self.step)
-        m.d.comb += [self.last.eq(levels.last), self.last_group.eq(levels.at_end[2])]
-        m.d.comb += self.group.eq(levels.index[2])
-        first = Signal()
-        with m.If(self.load | self.step):
-            m.d.sync += first.eq(self.load)
-        m.d.comb += self.first.eq(first)
+        lasts = [self.lasts[0][:REDUCE_BITS], self.lasts[1][:REDUCE_BITS], self.lasts[2]]
+        ahead = _Ahead(m, lasts, self.load, self.step, self.last, self.last_group)
+        rows, pixels = ahead.wraps | ahead.moves[0], ahead.wraps | ahead.moves[:2].any()
+        with m.If(ahead.advance):
+            m.d.sync += [self.first.eq(ahead.wraps), self.lane.eq(Mux(pixels, 0, self.lane + 1))]
         for number in range(3):
-            m.submodules[f"address_{number}"] = loop = AddressLoop(3, self.address_bits)
-            pixels = self.plan.x_dilation if number == 0 else 0
-            m.d.comb += [loop.load.eq(self.load), loop.base.eq(0), loop.strides[0].eq(0)]
-            m.d.comb += [loop.strides[1].eq(pixels), loop.strides[2].eq(self.strides[number])]
-            for level in range(3):
-                m.d.comb += loop.moves[level].eq(levels.moves[level])
+            levels = 1 if number else 2
+            m.submodules[f"address_{number}"] = loop = AddressLoop(levels, self.address_bits)
+            m.d.comb += [loop.advance.eq(ahead.advance), loop.base.eq(0)]
+            m.d.comb += [loop.wraps.eq(pixels if number else rows), loop.moves.eq(ahead.moves[3 - levels :])]
+            m.d.comb += loop.strides[levels - 1].eq(self.strides[number])
+            if number == 0:
+                m.d.comb += loop.strides[0].eq(self.plan.x_dilation)
             m.d.comb += self.place[f"address_{number}"].eq(loop.address)
-        self._rows(m, levels)
+        self._rows(m, ahead, rows, pixels)
         return m
 
-    def _rows(self, m: Module, levels: Levels) -> None:
-        place, plan = self.place, self.plan
-        y, x = (Signal.like(place[name], name=name, reset_less=True) for name in ("y", "x"))
-        slot, row = (Signal.like(place[name], name=name, reset_less=True) for name in ("slot", "row"))
-        m.d.comb += [place.y.eq(y), place.x.eq(x), place.slot.eq(slot), place.row.eq(row)]
-        slot_next, row_next = ring_step(
-            m, slot, row, plan.slot_dilation, plan.row_dilation, self.ring, plan.row_ring
+    def _rows(self, m: Module, ahead: _Ahead, rows: Any, pixels: Any) -> None:
+        plan = self.plan
+        place = _held_rows(m, self.place)
+        slots, parts = (
+            (plan.slot_dilation, plan.slot_dilation_back),
+            (plan.row_dilation, plan.row_dilation_back),
         )
-        with m.If(self.load):
-            m.d.sync += [y.eq(0), slot.eq(0), row.eq(0)]
-        with m.Elif(levels.moves[0]):
-            m.d.sync += [y.eq(y + self.dilations.y), slot.eq(slot_next), row.eq(row_next)]
-        with m.If(self.load | levels.moves[0]):
-            m.d.sync += x.eq(0)
-        with m.Elif(levels.moves[1]):
-            m.d.sync += x.eq(x + self.dilations.x)
+        with m.If(ahead.advance & rows):
+            m.d.sync += place.y.eq(Mux(ahead.wraps, 0, place.y + self.dilations.y))
+            slot, row = ring_step(m, place, slots, parts, plan.has_ring)
+            m.d.sync += place.slot.eq(Mux(ahead.wraps, 0, slot))
+            m.d.sync += place.row.eq(Mux(ahead.wraps, 0, row))
+        with m.If(ahead.advance & pixels):
+            m.d.sync += place.x.eq(Mux(rows, 0, place.x + self.dilations.x))
+
+
+def _held_rows(m: Module, place: Any) -> Any:
+    """Registers for what rows and columns make of a place."""
+    names = ("y", "x", "slot", "row")
+    held = Signal(data.StructLayout({name: place.shape()[name].shape for name in names}), reset_less=True)
+    m.d.comb += [place[name].eq(held[name]) for name in names]
+    return held

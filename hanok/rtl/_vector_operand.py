@@ -16,10 +16,12 @@ from hanok.rtl.float_multiply import FloatMultiply
 
 DIFFERENCE_BITS = 33
 """An int32 less an int16."""
+OPERAND_CYCLES = 3
+"""Element, difference, and the factor that either of them gives."""
 
 
 class VectorOperand(wiring.Component):
-    """Elements float32(element - zero) * scale, 2 + convert + multiply cycles after the bytes.
+    """Elements float32(element - zero) * scale, OPERAND_CYCLES + convert + multiply cycles after the bytes.
 
     `broadcast`: each lane takes the first element. `words` are the bytes as 32-bit words, of which int8
     elements take the first quarter.
@@ -60,6 +62,7 @@ class VectorOperand(wiring.Component):
         multiply = FloatMultiply(pipeline.multiply)
         m.submodules[f"convert_{lane}"], m.submodules[f"multiply_{lane}"] = convert, multiply
         plain = delayed(m, element.as_unsigned(), 1 + pipeline.convert, f"plain_{lane}")
-        m.d.comb += [convert.a.eq(difference), multiply.b.eq(self.scale)]
-        m.d.comb += multiply.a.eq(Mux(is_float, plain, convert.o))
+        factor = Signal(32, name=f"factor_{lane}", reset_less=True)
+        m.d.sync += factor.eq(Mux(is_float, plain, convert.o))
+        m.d.comb += [convert.a.eq(difference), multiply.a.eq(factor), multiply.b.eq(self.scale)]
         return multiply.o

@@ -9,6 +9,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hanok.isa.table import VECTOR
+from hanok.rtl._vector_delay import delayed
 from hanok.rtl.records import record_layout
 
 SPLIT_STEPS = 34
@@ -19,12 +20,15 @@ PRODUCTS = ("start", "stride", "dilation", "ring", "x_start", "x_stride", "x_dil
 def plan_layout(address_bits: int) -> data.StructLayout:
     """Slots of the ring for y_start, y_stride and y_dilation, and addresses of rows and pixels.
 
-    Without a ring the slots are not used, and rows count from y = 0.
+    Without a ring the slots are not used, and rows count from y = 0. `back`: less a whole ring.
     """
-    slots = {f"slot_{name}": unsigned(32) for name in ("start", "stride", "dilation")}
+    slots: dict[str, Any] = {f"slot_{name}": unsigned(32) for name in PRODUCTS[:3]}
     rows = {f"row_{name}": unsigned(address_bits) for name in PRODUCTS[:4]}
     pixels = {name: unsigned(address_bits) for name in PRODUCTS[4:]}
-    return data.StructLayout({**slots, **rows, **pixels})
+    for name in PRODUCTS[1:3]:
+        slots[f"slot_{name}_back"] = signed(33)
+        rows[f"row_{name}_back"] = unsigned(address_bits)
+    return data.StructLayout({"has_ring": 1, **slots, **rows, **pixels})
 
 
 class Modulo(wiring.Component):
@@ -52,7 +56,9 @@ class Modulo(wiring.Component):
 
 
 class VectorPlan(wiring.Component):
-    """Makes the plan of the record that is held at its input: `ready` for one cycle, some time after `start`.
+    """Makes the plan of the record that is held at its input, some time after `start`.
+
+    `ready` for one cycle: all of it is there in the next.
 
     Addresses are modulo 2 ** address_bits, so one multiplier of that width makes the products in turn.
     """
@@ -73,31 +79,37 @@ class VectorPlan(wiring.Component):
         record = self.record
         splitting, multiplying = Signal(), Signal()
         count = Signal(range(SPLIT_STEPS + 1))
-        has_ring = record.ring_rows != 0
-        with m.If(self.start):
+        has_ring = self.plan.has_ring
+        m.d.sync += has_ring.eq(record.ring_rows != 0)
+        begins = delayed(m, self.start, 1, "begins", reset_less=False)
+        with m.If(begins):
             m.d.sync += [splitting.eq(has_ring), multiplying.eq(~has_ring), count.eq(0)]
         with m.If(splitting):
             m.d.sync += count.eq(count + 1)
             with m.If(count == SPLIT_STEPS):
                 m.d.sync += [splitting.eq(0), multiplying.eq(1), count.eq(0)]
-        last = len(PRODUCTS) + 2
+        last = len(PRODUCTS) + 1
         with m.If(multiplying):
             m.d.sync += count.eq(count + 1)
             m.d.comb += self.ready.eq(count == last)
             with m.If(count == last):
                 m.d.sync += multiplying.eq(0)
-        self._slots(m, splitting & (count != SPLIT_STEPS))
+        self._slots(m, begins, splitting & (count != SPLIT_STEPS))
         self._products(m, has_ring, multiplying, count)
         return m
 
-    def _slots(self, m: Module, step: Any) -> None:
-        record = self.record
-        numbers = (record.y_start + record.ring_start, record.y_stride, record.y_dilation)
-        for name, number in zip(("start", "stride", "dilation"), numbers, strict=True):
+    def _slots(self, m: Module, begins: Any, step: Any) -> None:
+        record, plan = self.record, self.plan
+        start = Signal(signed(34), reset_less=True)
+        m.d.sync += start.eq(record.y_start + record.ring_start)
+        for name, number in zip(PRODUCTS, (start, record.y_stride, record.y_dilation), strict=False):
             m.submodules[f"modulo_{name}"] = modulo = Modulo()
-            m.d.comb += [modulo.start.eq(self.start), modulo.step.eq(step), modulo.number.eq(number)]
+            m.d.comb += [modulo.start.eq(begins), modulo.step.eq(step), modulo.number.eq(number)]
             m.d.comb += modulo.divisor.eq(record.ring_rows)
-            m.d.comb += self.plan[f"slot_{name}"].eq(modulo.remainder)
+            m.d.sync += plan[f"slot_{name}"].eq(modulo.remainder)
+        for name in PRODUCTS[1:3]:
+            m.d.sync += plan[f"slot_{name}_back"].eq(plan[f"slot_{name}"] - record.ring_rows)
+            m.d.sync += plan[f"row_{name}_back"].eq(plan[f"row_{name}"] - plan.row_ring)
 
     def _products(self, m: Module, has_ring: Any, multiplying: Any, count: Any) -> None:
         """One product a cycle: operands, product, result registers; the last comes in two cycles later."""

@@ -13,11 +13,12 @@ from hanok.isa.table import VECTOR_STEPS
 
 ROWS = 16
 """At most a row for each step, and one for each section without steps."""
-SORT_CYCLES = VECTOR_STEPS + 2
-"""A cycle for each step and for the end of each section."""
+SORT_CYCLES = VECTOR_STEPS + 3
+"""A cycle for each step and for the end of each section, and one to begin."""
 
 STEP = data.StructLayout({"code": 4, "operand": 2, "immediate": 32})
-SECTION = data.StructLayout({"first_row": 4, "last_row": 4, "rounds": 8, "divides": 1})
+SECTION = data.StructLayout({"first_row": 4, "last_row": 4, "turns": 8, "divides": 1})
+"""`turns`: rounds less 1."""
 
 
 class VectorProgram(wiring.Component):
@@ -42,65 +43,69 @@ class VectorProgram(wiring.Component):
                 "sections": Out(data.ArrayLayout(SECTION, 2)),
                 "rows": In(data.ArrayLayout(unsigned(4), stages)),
                 "found": Out(data.ArrayLayout(STEP, stages)),
-                "division_row": In(4),
-                "divides": Out(1),
             }
         )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        division_rows = Signal(ROWS)
-        m.d.comb += self.divides.eq(division_rows.bit_select(self.division_row, 1))
-        row, column = Signal(4), Signal(range(self.stages))
-        stores = self._stores(m)
-        number, section, sorting = Signal(range(VECTOR_STEPS + 1)), Signal(), Signal()
+        sorting, section, closes, step = self._next(m)
+        row, column, opened = Signal(4), Signal(range(self.stages)), Signal()
+        ports = self._stores(m)
         now = self.sections[section]
-        code, last_column = self.step[number[:3]], column == self.stages - 1
-        divides = (code == Step.DIV) | (code == Step.REVERSE_DIV)
-        at = Mux(divides & (column != 0), row + 1, row)
-        places = Mux(divides, 1, 1 << column)
-        closes = (~section & self.reduces & (number == self.steps_before)) | (number == self.steps)
+        last_column = column == self.stages - 1
+        divides = (step.code == Step.DIV) | (step.code == Step.REVERSE_DIV)
+        at, place = Mux(divides & (column != 0), row + 1, row), Mux(divides, 0, column)
+        steps = step.code != Step.NONE
         with m.If(self.start):
-            m.d.sync += [sorting.eq(1), number.eq(0), section.eq(0), row.eq(0), column.eq(0)]
-            m.d.sync += [division_rows.eq(0), self.sections.eq(0)]
-            for _, used in stores:
-                m.d.sync += used.eq(0)
+            m.d.sync += [row.eq(0), column.eq(0), opened.eq(0)]
+            for part in self.sections:
+                m.d.sync += [part.first_row.eq(0), part.turns.eq(-1), part.divides.eq(0)]
         with m.Elif(sorting & closes):
-            m.d.sync += [now.last_row.eq(Mux(now.rounds == 0, row, row - (column == 0)))]
-            m.d.sync += [now.rounds.eq(Mux(now.rounds == 0, 1, now.rounds)), column.eq(0)]
-            next_row = row + ((now.rounds == 0) | (column != 0))
-            m.d.sync += [row.eq(next_row), section.eq(1)]
+            m.d.sync += [now.last_row.eq(row - (opened & (column == 0))), column.eq(0), opened.eq(0)]
+            next_row = row + (~opened | (column != 0))
+            m.d.sync += row.eq(next_row)
+            with m.If(~opened):
+                m.d.sync += now.turns.eq(0)
             with m.If(~section):
                 m.d.sync += self.sections[1].first_row.eq(next_row)
-            m.d.sync += sorting.eq(self.reduces & ~section)
-        with m.Elif(sorting):
-            m.d.sync += number.eq(number + 1)
+        with m.Elif(sorting & steps):
+            m.d.sync += opened.eq(1)
             with m.If(divides):
                 m.d.sync += [row.eq(at + 1), column.eq(0), now.divides.eq(1)]
-                m.d.sync += [now.rounds.eq(now.rounds + self.division_rounds)]
-                m.d.sync += division_rows.bit_select(at[:4], 1).eq(1)
-            with m.Elif(code != Step.NONE):
-                m.d.sync += [now.rounds.eq(now.rounds + (column == 0))]
+                m.d.sync += now.turns.eq(now.turns + self.division_rounds)
+            with m.Else():
+                m.d.sync += now.turns.eq(now.turns + (column == 0))
                 m.d.sync += [column.eq(Mux(last_column, 0, column + 1)), row.eq(row + last_column)]
-            for stage, (port, used) in enumerate(stores):
-                m.d.comb += [port.en.eq(places[stage] & (code != Step.NONE)), port.addr.eq(at)]
-                m.d.comb += [port.data.code.eq(code), port.data.operand.eq(self.operand[number[:3]])]
-                m.d.comb += port.data.immediate.eq(self.immediate[number[:3]])
-                with m.If(port.en):
-                    m.d.sync += used.bit_select(at[:4], 1).eq(1)
+        for stage, port in enumerate(ports):
+            m.d.comb += [port.addr.eq(at), port.data.eq(step)]
+            with m.If(closes | (place != stage)):
+                m.d.comb += port.data.code.eq(Step.NONE)
+            m.d.comb += port.en.eq(sorting & Mux(closes, ~opened, steps & (place <= stage)))
         return m
 
-    def _stores(self, m: Module) -> list[tuple[Any, Signal]]:
-        """A small memory for each step unit, and which of its rows hold a step."""
-        stores = []
+    def _next(self, m: Module) -> tuple[Any, Any, Any, Any]:
+        """Bring a step a cycle to registers: if there is one, its section, if that ends, and the step."""
+        number, ahead, goes = Signal(range(VECTOR_STEPS + 1)), Signal(), Signal()
+        ends = (~ahead & self.reduces & (number == self.steps_before)) | (number == self.steps)
+        with m.If(self.start):
+            m.d.sync += [goes.eq(1), number.eq(0), ahead.eq(0)]
+        with m.Elif(goes & ends):
+            m.d.sync += [ahead.eq(1), goes.eq(self.reduces & ~ahead)]
+        with m.Elif(goes):
+            m.d.sync += number.eq(number + 1)
+        sorting, section, closes = Signal(), Signal(), Signal()
+        step = Signal(STEP, reset_less=True)
+        m.d.sync += [sorting.eq(goes), section.eq(ahead), closes.eq(ends)]
+        m.d.sync += [step[name].eq(getattr(self, name)[number[:3]]) for name in ("operand", "immediate")]
+        m.d.sync += step.code.eq(self.step[number[:3]])
+        return sorting, section, closes, step
+
+    def _stores(self, m: Module) -> list[Any]:
+        """A small memory for each step unit; return what writes to it."""
+        ports = []
         for stage in range(self.stages):
             m.submodules[f"steps_{stage}"] = store = memory.Memory(shape=STEP, depth=ROWS, init=[])
-            used = Signal(ROWS, name=f"used_{stage}")
             read = store.read_port(domain="comb")
-            found = self.found[stage]
-            m.d.comb += [read.addr.eq(self.rows[stage]), found.eq(read.data)]
-            m.d.comb += found.code.eq(
-                Mux(used.bit_select(self.rows[stage], 1), read.data.code, int(Step.NONE))
-            )
-            stores.append((store.write_port(), used))
-        return stores
+            m.d.comb += [read.addr.eq(self.rows[stage]), self.found[stage].eq(read.data)]
+            ports.append(store.write_port())
+        return ports

@@ -16,7 +16,10 @@ from hanok.rtl.records import record_layout
 
 
 class VectorShape(wiring.Component):
-    """All outputs are registers that follow the record within three cycles, long before its first group."""
+    """All outputs are registers that follow the record within four cycles, long before its first group.
+
+    `lasts`: counts less 1. `bases` and `strides` are of the operands and the result.
+    """
 
     def __init__(self, address_bits: int, lanes: int) -> None:
         self.address_bits = address_bits
@@ -30,12 +33,11 @@ class VectorShape(wiring.Component):
                 "reduce_inner": Out(1),
                 "contiguous": Out(1),
                 "broadcast": Out(3),
-                "result_counts": Out(data.ArrayLayout(COUNT_BITS, 4)),
-                "reduce_counts": Out(data.ArrayLayout(COUNT_BITS, 3)),
-                "bases": Out(data.ArrayLayout(address, 3)),
-                "strides": Out(data.ArrayLayout(data.ArrayLayout(address, 4), 3)),
-                "group_strides": Out(data.ArrayLayout(address, 3)),
-                "result_strides": Out(data.ArrayLayout(address, 4)),
+                "result_lasts": Out(data.ArrayLayout(COUNT_BITS, 4)),
+                "reduce_lasts": Out(data.ArrayLayout(COUNT_BITS, 3)),
+                "bases": Out(data.ArrayLayout(address, 4)),
+                "strides": Out(data.ArrayLayout(data.ArrayLayout(address, 4), 4)),
+                "group_strides": Out(data.ArrayLayout(address, 4)),
                 "tail_mask": Out(lanes),
             }
         )
@@ -54,13 +56,14 @@ class VectorShape(wiring.Component):
         size = Mux(record.kind_out == Destination.INT8, 1, 4)
         m.d.sync += plain[3].eq((record.strides_out[3] == size) | self.reduce_inner)
         m.d.comb += self.contiguous.eq(plain.all())
-        rest, groups = record.inner[:low], Signal(COUNT_BITS)
-        m.d.sync += groups.eq(Mux(self.contiguous, record.inner[low:] + (rest != 0), record.inner))
+        rest, last, groups = record.inner[:low], Signal(COUNT_BITS), Signal(COUNT_BITS)
+        m.d.sync += [last.eq(record.inner - 1), groups.eq(Mux(self.contiguous, last >> low, last))]
         m.d.sync += self.tail_mask.eq(Cat((lane < rest) | (rest == 0) for lane in range(self.lanes)))
-        outer = [record.outer_2, record.outer_1, record.outer_0, Mux(self.reduce_inner, 1, groups)]
-        m.d.sync += [place.eq(count) for place, count in zip(self.result_counts, outer, strict=True)]
-        reduce = [record.reduce_1, record.reduce_0, Mux(self.reduce_inner, groups, 1)]
-        m.d.sync += [place.eq(count) for place, count in zip(self.reduce_counts, reduce, strict=True)]
+        outer = [record[f"outer_{level}"] - 1 for level in (2, 1, 0)]
+        outer.append(Mux(self.reduce_inner, 0, groups))
+        m.d.sync += [place.eq(last) for place, last in zip(self.result_lasts, outer, strict=True)]
+        reduce = [record.reduce_1 - 1, record.reduce_0 - 1, Mux(self.reduce_inner, groups, 0)]
+        m.d.sync += [place.eq(last) for place, last in zip(self.reduce_lasts, reduce, strict=True)]
         self._strides(m, [*strides, record.strides_out[3]], low)
         return m
 
@@ -69,17 +72,15 @@ class VectorShape(wiring.Component):
         steps = [Mux(self.contiguous, stride << low, stride) for stride in inner]
         pixels = [record.stride_2, 0, plan.x_stride]
         m.d.comb += [self.bases[0].eq(record.address_0 + plan.x_start)]
-        for number in (1, 2):
-            m.d.comb += self.bases[number].eq(record[f"address_{number}"])
-        outer = [pixels, *([record[f"strides_{name}"][level] for level in range(3)] for name in "12")]
-        for number in range(3):
+        names = ("1", "2", "out")
+        for number, name in enumerate(names, 1):
+            m.d.comb += self.bases[number].eq(record[f"address_{name}"])
+        outer = [pixels, *([record[f"strides_{name}"][level] for level in range(3)] for name in names)]
+        for number in range(4):
             m.d.sync += self.group_strides[number].eq(steps[number])
             for level in range(3):
                 m.d.comb += self.strides[number][level].eq(outer[number][level])
             m.d.comb += self.strides[number][3].eq(self.group_strides[number])
-        for level in range(3):
-            m.d.comb += self.result_strides[level].eq(record.strides_out[level])
-        m.d.sync += self.result_strides[3].eq(steps[3])
 
     def _step(self, kind: Any) -> Any:
         """Address units of an element: accumulators count elements, the scratchpad bytes."""

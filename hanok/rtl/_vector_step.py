@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -13,7 +13,7 @@ from hanok.isa.table import TABLE_ENTRIES
 from hanok.machine import VectorPipeline
 from hanok.rtl._vector_delay import delayed
 from hanok.rtl._vector_program import STEP
-from hanok.rtl.float_compare import greater, step_max, step_min
+from hanok.rtl.float_compare import Comparison
 from hanok.rtl.float_convert import FloatToInteger, IntegerToFloat
 from hanok.rtl.float_fused import FloatFusedMultiplyAdd
 
@@ -107,7 +107,7 @@ class VectorStep(wiring.Component):
         ]
         entry = self._looked_up(m, to_integer.o)
         path = max(pipeline.convert, 1)
-        value = delayed(m, self._compared(m, held, operand, step), pipeline.to_integer + path, "compared")
+        value = delayed(m, self._compared(m, held, operand, step), pipeline.to_integer + path - 1, "compared")
         late = delayed(m, step, pipeline.to_integer + path, "step", reset_less=False)
         rounded = delayed(m, to_float.o, path - pipeline.convert, "rounded")
         value = Mux(late == Step.ROUND, rounded, value)
@@ -115,20 +115,26 @@ class VectorStep(wiring.Component):
         return delayed(m, value, pipeline.step_cycles - 1 - pipeline.to_integer - path, "other")
 
     def _compared(self, m: Module, held: Any, operand: Any, step: Any) -> Any:
-        value, result = held.value, Signal(32)
-        m.d.comb += result.eq(value)
-        with m.Switch(step):
-            with m.Case(Step.MAX):
-                m.d.comb += result.eq(step_max(value, operand))
-            with m.Case(Step.MIN):
-                m.d.comb += result.eq(step_min(value, operand))
-            with m.Case(Step.GREATER):
-                m.d.comb += result.eq(Mux(greater(value, operand), ONE, 0))
-            with m.Case(Step.SELECT):
-                m.d.comb += result.eq(Mux(value[:31] != 0, operand, held.saved))
-            with m.Case(Step.TAKE):
-                m.d.comb += result.eq(operand)
-        return result
+        """The value, or what a comparison or a move makes of it, a cycle later."""
+        value, saved, other, step = (
+            delayed(m, given, 1, f"compared_{name}")
+            for given, name in (
+                (held.value, "value"),
+                (held.saved, "saved"),
+                (operand, "other"),
+                (step, "step"),
+            )
+        )
+        parts = Comparison.of(held.value, operand).parts
+        found = Comparison(*(delayed(m, Value.cast(part), 1, f"part_{n}") for n, part in enumerate(parts)))
+        takes = (
+            (step == Step.TAKE)
+            | ((step == Step.MAX) & found.less)
+            | ((step == Step.MIN) & found.greater)
+            | ((step == Step.SELECT) & ~found.zero)
+        )
+        kept = Mux(step == Step.SELECT, saved, value)
+        return Mux(takes, other, Mux(step == Step.GREATER, Mux(found.greater, ONE, 0), kept))
 
     def _looked_up(self, m: Module, index: Any) -> Any:
         """The table's entry, one cycle after its index from -128 on."""

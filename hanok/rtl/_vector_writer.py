@@ -12,7 +12,6 @@ from hanok.isa import Destination
 from hanok.machine import VectorPipeline
 from hanok.numerics.rounding import CANONICAL_NAN_BITS
 from hanok.rtl._vector_delay import delayed
-from hanok.rtl._vector_loops import COUNT_BITS, AddressLoop, Levels
 from hanok.rtl.float_compare import is_nan
 from hanok.rtl.float_convert import FloatToInt32, FloatToInteger
 
@@ -20,10 +19,7 @@ LIMITS = data.StructLayout({name: signed(16) for name in ("zero", "low", "high")
 
 
 class VectorWriter(wiring.Component):
-    """A group that is `valid` is written write_cycles later, its lanes of `mask` side by side.
-
-    Groups come in the order of the loops, which begin anew with `load`.
-    """
+    """A group that is `valid` is written write_cycles later, its lanes of `mask` side by side."""
 
     def __init__(self, address_bits: int, lanes: int, pipeline: VectorPipeline) -> None:
         self.address_bits = address_bits
@@ -32,10 +28,7 @@ class VectorWriter(wiring.Component):
         address = unsigned(address_bits)
         super().__init__(
             {
-                "load": In(1),
-                "counts": In(data.ArrayLayout(COUNT_BITS, 4)),
-                "base": In(address),
-                "strides": In(data.ArrayLayout(address, 4)),
+                "address": In(address),
                 "kind": In(8),
                 "limits": In(LIMITS),
                 "valid": In(1),
@@ -62,11 +55,7 @@ class VectorWriter(wiring.Component):
         wide_mask = Cat(bit.replicate(4) for bit in mask)
         m.d.sync += [self.write_en.eq(valid), self.write_data.eq(Mux(is_byte, packed, whole))]
         m.d.sync += [self.write_mask.eq(Mux(is_byte, mask, wide_mask))]
-        levels = Levels(m, [self.counts[level] for level in range(4)], self.load, valid)
-        m.submodules.address = loop = AddressLoop(4, self.address_bits)
-        m.d.comb += [loop.load.eq(self.load), loop.base.eq(self.base), loop.strides.eq(self.strides)]
-        m.d.comb += loop.moves.eq(Cat(levels.moves))
-        m.d.sync += self.write_address.eq(loop.address)
+        m.d.sync += self.write_address.eq(delayed(m, self.address, 1 + cycles, "address"))
         return m
 
     def _convert(self, m: Module, lane: int, value: Any) -> tuple[Any, Any]:

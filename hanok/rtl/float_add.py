@@ -21,7 +21,7 @@ from hanok.rtl._float_parts import (
     unpack,
 )
 
-DELAYS = (3.5, 1.5, 3.5, 3, 3.5, 5, 2.5, 3, 3, 3.5, 2)
+DELAYS = (6, 2.5, 4, 4.5, 4, 6.5, 5, 2, 3, 5, 3.5)
 """Compare, swap, align (2), add, count zeros, limit, normalise (2), round, pack."""
 _GUARD_BITS = 3
 

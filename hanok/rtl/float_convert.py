@@ -23,9 +23,9 @@ from hanok.rtl._float_parts import (
     unpack,
 )
 
-TO_FLOAT_DELAYS = (3.5, 6, 3.5, 3.5, 4.5)
-"""Magnitude, count zeros, normalise (2), round."""
-TO_INTEGER_DELAYS = (3, 4, 4, 5, 4)
+TO_FLOAT_DELAYS = (3.5, 4, 6, 3, 5.5)
+"""Magnitude, count bytes of zeros, shift by these and count on, shift, round."""
+TO_INTEGER_DELAYS = (4, 4, 4, 5, 6)
 """Amount, shift (2), round and add zero, clamp."""
 _MOST_BITS = 64
 
@@ -46,13 +46,17 @@ class IntegerToFloat(wiring.Component):
         magnitude = sum_with_carry(self.a ^ sign.replicate(self.bits), Const(0, 1), sign)[: self.bits]
         pad = max(0, SIGNIFICAND_BITS + 2 - self.bits)
         magnitude, sign = pipeline.cut(Cat(Const(0, pad), magnitude), sign)
-        zeros, _ = leading_zeros(m, magnitude, "zeros")
-        exponent = (EXPONENT_BIAS + self.bits - 1 - zeros)[:8]
-        magnitude, zeros, exponent, sign = pipeline.cut(magnitude, zeros, exponent, sign)
-        coarse, fine = tuple(reversed(range(3, len(zeros)))), tuple(reversed(range(3)))
-        magnitude = shift_left(m, magnitude, zeros, coarse, "normalised")
-        magnitude, zeros, exponent, sign = pipeline.cut(magnitude, zeros, exponent, sign)
-        magnitude = shift_left(m, magnitude, zeros, fine, "normalised")
+        padded = Cat(Const(0, -len(magnitude) % 8), magnitude)
+        bytes_ = Cat(padded[at : at + 8].any() for at in range(0, len(padded), 8))
+        empty, _ = leading_zeros(m, bytes_, "bytes")
+        magnitude, empty, sign = pipeline.cut(magnitude, empty, sign)
+        zeros = Cat(Const(0, 3), empty)
+        order = tuple(reversed(range(len(zeros))))
+        magnitude = shift_left(m, magnitude, zeros, order[:-3], "normalised")
+        fine, _ = leading_zeros(m, magnitude[-8:], "zeros")
+        exponent = (EXPONENT_BIAS + self.bits - 1 - Cat(fine, empty))[:8]
+        magnitude, fine, exponent, sign = pipeline.cut(magnitude, fine, exponent, sign)
+        magnitude = shift_left(m, magnitude, fine, order[-3:], "normalised")
         magnitude, exponent, sign = pipeline.cut(magnitude, exponent, sign)
         result = rounded(m, exact_of(m, magnitude, exponent))
         m.d.comb += self.o.eq(pipeline.cut(Cat(result[:31], sign)))

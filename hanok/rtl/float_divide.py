@@ -8,7 +8,12 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hanok.machine.vector_pipeline import DIVISION_FINISH_CYCLES, QUOTIENT_BITS, division_cycles
+from hanok.machine.vector_pipeline import (
+    DIVISION_FINISH_CYCLES,
+    DIVISION_START_CYCLES,
+    QUOTIENT_BITS,
+    division_cycles,
+)
 from hanok.rtl._float_parts import (
     EXPONENT_BIAS,
     SIGNIFICAND_BITS,
@@ -23,10 +28,13 @@ from hanok.rtl._float_parts import (
     shift_right,
     unpack,
 )
+from hanok.rtl._vector_delay import delayed
 from hanok.units import ceil_div
 
 assert QUOTIENT_BITS == SIGNIFICAND_BITS + 2, "one bit before the point, and one to round by"
-_FINISH_DELAYS = (6, 2.5, 4, 2)
+_START_DELAYS = (3, 6, 6)
+"""Unpack, count zeros, normalise."""
+_FINISH_DELAYS = (6, 3, 5, 3.5)
 """Align, normalise by a bit, round, pack."""
 _AMOUNT_BITS = 5
 
@@ -34,14 +42,14 @@ _AMOUNT_BITS = 5
 class FloatDivide(wiring.Component):
     """o = a / b: `done` is 1, and `o` the quotient, `cycles` cycles after a cycle with `start`.
 
-    A division may start `interval` cycles after another; `busy` is 1 in the cycles between, in which `start`
-    must be 0. Subnormal numbers count in full; every NaN result is the canonical one.
+    A division may start `interval` cycles after another. Subnormal numbers count in full; every NaN result is
+    the canonical one.
     """
 
     def __init__(self, bits_per_cycle: int = 2) -> None:
         assert 1 <= bits_per_cycle <= QUOTIENT_BITS, f"{bits_per_cycle} bits are outside 1..{QUOTIENT_BITS}"
         self.bits_per_cycle = bits_per_cycle
-        ports = {"start": In(1), "a": In(32), "b": In(32), "o": Out(32), "done": Out(1), "busy": Out(1)}
+        ports = {"start": In(1), "a": In(32), "b": In(32), "o": Out(32), "done": Out(1)}
         super().__init__(ports)
 
     @property
@@ -75,24 +83,20 @@ class FloatDivide(wiring.Component):
             m.d.sync += [remainder.eq(dividend), held.eq(divisor)]
             m.d.sync += [exponent_held.eq(exponent), ends_held.eq(ends)]
         m.d.comb += self.o.eq(self._finished(m, quotient, remainder, exponent_held, ends_held))
-        done = steps_done
-        for stage in range(DIVISION_FINISH_CYCLES):
-            delayed = Signal(name=f"done_{stage}")
-            m.d.sync += delayed.eq(done)
-            done = delayed
+        done = delayed(m, steps_done, DIVISION_FINISH_CYCLES, "done", reset_less=False)
         m.d.comb += self.done.eq(done)
         return m
 
     def _control(self, m: Module) -> tuple[Any, Any]:
         """Return when the normalised operands are taken, and when all bits of the quotient are there."""
-        loads, steps_done = Signal(), Signal()
+        steps_done = Signal()
         left = Signal(range(self._steps + 1))
-        m.d.sync += [loads.eq(self.start), steps_done.eq(left == 1)]
+        loads = delayed(m, self.start, DIVISION_START_CYCLES - 1, "starts", reset_less=False)
+        m.d.sync += steps_done.eq(left == 1)
         with m.If(loads):
             m.d.sync += left.eq(self._steps)
         with m.Elif(left != 0):
             m.d.sync += left.eq(left - 1)
-        m.d.comb += self.busy.eq(loads | (left > 1))
         return loads, steps_done
 
     def _normalised(self, m: Module) -> tuple[Any, Any, Any, Any]:
@@ -104,21 +108,21 @@ class FloatDivide(wiring.Component):
         invalid = (a.is_infinite & b.is_infinite) | (a.is_zero & b.is_zero)
         ends = Cat(a.sign ^ b.sign, a.is_infinite | b.is_zero, a.is_nan | b.is_nan | invalid)
         dividend = a.significand & (~b.is_infinite).replicate(SIGNIFICAND_BITS)
-        pipeline = Pipeline(m, 1, (1,))
-        shifted, exponents = [], []
-        for fields, significand, name in ((a, dividend, "a"), (b, b.significand, "b")):
-            zeros, _ = leading_zeros(m, fields.significand, f"{name}_zeros")
-            shifted.append((significand, zeros))
-            exponents.append(fields.exponent)
-        (first, first_zeros), (second, second_zeros) = shifted
-        exponent = exponents[0] - exponents[1] + EXPONENT_BIAS
-        first, first_zeros, second, second_zeros, exponent, ends = pipeline.cut(
-            first, first_zeros, second, second_zeros, exponent, ends
+        pipeline = Pipeline(m, DIVISION_START_CYCLES - 1, _START_DELAYS)
+        first, second, own, other, ends = pipeline.cut(dividend, b.significand, a.exponent, b.exponent, ends)
+        zeros, first_zeros = (
+            leading_zeros(m, value, name)[0] for value, name in ((second, "b_zeros"), (first, "a_zeros"))
         )
-        order = tuple(reversed(range(len(first_zeros))))
+        exponent = own - other + EXPONENT_BIAS
+        first, first_zeros, second, zeros, exponent, ends = pipeline.cut(
+            first, first_zeros, second, zeros, exponent, ends
+        )
+        order = tuple(reversed(range(len(zeros))))
         first = shift_left(m, first, first_zeros, order, "dividend")
-        second = shift_left(m, second, second_zeros, order, "divisor")
-        exponent = named(m, exponent - (first_zeros - second_zeros), "exponent")
+        second = shift_left(m, second, zeros, order, "divisor")
+        exponent = named(m, exponent - (first_zeros - zeros), "exponent")
+        first, second, exponent, ends = pipeline.cut(first, second, exponent, ends)
+        pipeline.end()
         return first, second, exponent, ends
 
     def _divided(self, m: Module, remainder: Any, divisor: Any) -> tuple[Any, Any]:
@@ -134,10 +138,10 @@ class FloatDivide(wiring.Component):
     def _finished(self, m: Module, quotient: Any, remainder: Any, exponent: Any, ends: Any) -> Any:
         """Align, round and pack; the amount has had its cycle while the quotient was made."""
         normal = named(m, exponent - 1, "normal")
-        is_least = named(m, normal < 1, "is_least")
+        is_least = named(m, normal[-1] | ~normal.any(), "is_least")
         amount = Signal(_AMOUNT_BITS, reset_less=True)
         after = Signal(9, reset_less=True)
-        m.d.sync += amount.eq(at_most(m, Mux(is_least, 2 - exponent, 0), _AMOUNT_BITS, "amount_clamped"))
+        m.d.sync += amount.eq(Mux(is_least, at_most(m, 2 - exponent, _AMOUNT_BITS, "amount_clamped"), 0))
         m.d.sync += after.eq(Mux(is_least, 1, normal[:9]))
         pipeline = Pipeline(m, DIVISION_FINISH_CYCLES, _FINISH_DELAYS)
         value = shift_right(

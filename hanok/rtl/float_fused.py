@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Mux
@@ -14,7 +15,7 @@ from hanok.rtl._float_parts import (
     Pipeline,
     at_most,
     exact_of,
-    leading_zeros,
+    joined_zeros,
     named,
     packed,
     rounded,
@@ -22,11 +23,15 @@ from hanok.rtl._float_parts import (
     shift_right,
     sum_with_carry,
     unpack,
+    zeros_of_groups,
 )
 from hanok.rtl._float_product import joined_products, partial_products, product_exponent
 
-DELAYS = (6.5, 6, 5.5, 5.5, 8, 3, 4.5, 3.5, 3, 4, 2)
-"""Multiply halves; add them and align (2); add; count zeros; limit; normalise (2); rest, round, pack."""
+DELAYS = (3, 4, 6, 5, 6, 5, 2, 4.5, 3, 6, 4, 3, 3, 5, 3.5)
+"""Unpack; multiply halves; amount; add halves and align (2); add; choose; count zeros (2); limit;
+normalise (2); rest, round, pack."""
+_GROUP_BITS = 16
+"""Whose zeros are counted first."""
 _LOW_BITS = 4
 """Bits of the sum below the product. What c has further down is kept in the lowest of them: then c's highest
 bit is far enough below the product's, of which at least bit 23 is 1, that half an ulp of the sum is above."""
@@ -52,7 +57,9 @@ class FloatFusedMultiplyAdd(wiring.Component):
         m = Module()
         pipeline = Pipeline(m, self.latency, DELAYS)
         total, exponent, ends = self._total(m, pipeline)
-        zeros, is_zero = leading_zeros(m, total, "zeros")
+        groups = zeros_of_groups(m, total, _GROUP_BITS, "zeros")
+        total, exponent, ends, *parts = pipeline.cut(total, exponent, ends, *chain.from_iterable(groups))
+        zeros, is_zero = joined_zeros(m, list(zip(parts[::2], parts[1::2], strict=True)), "zeros")
         total, exponent, zeros, is_zero, ends = pipeline.cut(total, exponent, zeros, is_zero, ends)
         limit = named(m, (exponent - 1)[: len(exponent)], "limit")
         shift = named(m, Mux(limit < zeros, limit[:_SHIFT_BITS], zeros), "shift")
@@ -82,15 +89,21 @@ class FloatFusedMultiplyAdd(wiring.Component):
         fixed_sign = Mux(is_infinite | c.is_infinite, infinite_sign, sign & c.sign)
         ends = Cat(fixed_sign, is_infinite | c.is_infinite, is_nan)
         exponent = product_exponent(m, a.exponent, b.exponent, EXPONENT_BIAS - _GAP_BITS)
+        a_part, b_part, exponent, c_exponent, c_part, sign, is_zero, differs, ends = pipeline.cut(
+            a.significand, b.significand, exponent, c.exponent, c.significand, sign, is_zero, differs, ends
+        )
         *halves, exponent, c_exponent, c_part, sign, is_zero, differs, ends = pipeline.cut(
-            *partial_products(m, a.significand, b.significand),
-            *(exponent, c.exponent, c.significand, sign, is_zero, differs, ends),
+            *partial_products(m, a_part, b_part),
+            *(exponent, c_exponent, c_part, sign, is_zero, differs, ends),
         )
         below = named(m, exponent - c_exponent, "below")
         uses_c = named(m, is_zero | below[-1], "uses_c")
-        amount = at_most(m, Mux(uses_c, 0, below), _SHIFT_BITS, "amount")
+        amount = Mux(is_zero, 0, at_most(m, below, _SHIFT_BITS, "amount"))
         exponent = Mux(uses_c, c_exponent, exponent[:9])
         signs = Cat(sign, differs)
+        *halves, c_part, amount, exponent, signs, ends = pipeline.cut(
+            *halves, c_part, amount, exponent, signs, ends
+        )
         addend = Cat(Const(0, _SUM_BITS - SIGNIFICAND_BITS), c_part)
         addend = shift_right(m, addend, amount, (6, 5), "aligned")
         product, addend, amount, exponent, signs, ends = pipeline.cut(
@@ -104,5 +117,8 @@ class FloatFusedMultiplyAdd(wiring.Component):
         first = named(m, sum_with_carry(product, inverted, differs), "first")
         second = named(m, (addend - product)[:_SUM_BITS], "second")
         is_negative = named(m, differs & first[_SUM_BITS], "is_negative")
-        total = Mux(is_negative, second, first[:_SUM_BITS])
+        first, second, is_negative, exponent, sign, ends = pipeline.cut(
+            first[:_SUM_BITS], second, is_negative, exponent, sign, ends
+        )
+        total = Mux(is_negative, second, first)
         return pipeline.cut(total, exponent, Cat(sign ^ is_negative, ends))

@@ -24,7 +24,7 @@ from hanok.rtl._float_parts import (
 )
 from hanok.rtl._float_product import joined_products, partial_products, product_exponent
 
-DELAYS = (5.5, 6, 3.5, 3.5, 2.5, 4, 2)
+DELAYS = (7, 6, 5, 4.5, 3, 5, 3.5)
 """Multiply halves, add them, align (2), normalise by a bit, round, pack."""
 _AMOUNT_BITS = 6
 
@@ -39,11 +39,10 @@ def alignment(m: Module, exponent: Any, zeros: Any) -> tuple[Any, Any]:
     by_zeros = SIGNIFICAND_BITS - zeros
     by_exponent = Signal(signed(len(exponent) + 1))
     m.d.comb += by_exponent.eq(SIGNIFICAND_BITS + 1 - exponent)
-    is_least = named(m, normal < 1, "is_least")
-    amount = Signal(signed(len(exponent) + 1))
-    m.d.comb += amount.eq(Mux(is_least, by_exponent, by_zeros))
+    is_least = named(m, normal[-1] | ~normal.any(), "is_least")
+    least = at_most(m, by_exponent, _AMOUNT_BITS, "amount_clamped")
     after = named(m, Mux(is_least, 1, normal[: len(exponent) - 1]), "after")
-    return at_most(m, amount, _AMOUNT_BITS, "amount_clamped"), after
+    return named(m, Mux(is_least, least, by_zeros)[:_AMOUNT_BITS], "amount"), after
 
 
 class FloatMultiply(wiring.Component):

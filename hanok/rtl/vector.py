@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Const, EnableInserter, Module, Mux, Signal, unsigned
+from amaranth.hdl import Const, Module, Mux, Signal, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hanok.isa import Opcode, Source
 from hanok.isa.table import VECTOR, VECTOR_TABLE
+from hanok.isa.timing import MEMORY_READ_CYCLES
 from hanok.machine import Matrix, Sram, Vector
-from hanok.rtl._vector_address import ADDRESS_CYCLES, VectorAddress
+from hanok.rtl._vector_address import VectorAddress
 from hanok.rtl._vector_delay import delayed
 from hanok.rtl._vector_fold import VectorFold
 from hanok.rtl._vector_issue import VectorIssue
 from hanok.rtl._vector_loops import ReduceLoop, ResultLoop
-from hanok.rtl._vector_operand import VectorOperand
+from hanok.rtl._vector_operand import OPERAND_CYCLES, VectorOperand
 from hanok.rtl._vector_plan import VectorPlan
 from hanok.rtl._vector_program import VectorProgram
 from hanok.rtl._vector_ring import VectorRing
@@ -30,8 +31,8 @@ from hanok.rtl.scratchpad import read_signature, write_signature
 class VectorUnit(wiring.Component):
     """Follows the protocol of docs/rtl.md; `opcode` says which of the two records counts.
 
-    The registers of operands, ring, folds and writer (`datapath`) move only from the cycle after a start to
-    the end: nothing of use is in them otherwise, and their clock may be gated.
+    Nothing of use is in the registers of operands, ring, folds and writer (`datapath`) but from the cycle
+    after a start to the end, which `datapath_runs` tells: their clock may be gated.
 
     The accumulators are read as a read port is: `size` int32 from `element` (row * columns + column) on.
     """
@@ -75,10 +76,9 @@ class VectorUnit(wiring.Component):
         m.submodules.program = program = VectorProgram(stages, pipeline.division_rounds(stages))
         m.submodules.issue = issue = VectorIssue(lanes, stages, pipeline)
         m.submodules.address = address = VectorAddress(bits, lanes, pipeline)
-        datapath = Module()
-        m.submodules.datapath = EnableInserter(self._runs)(datapath)
-        datapath.submodules.ring = ring = VectorRing(lanes, stages, pipeline)
-        datapath.submodules.fold = fold = VectorFold(lanes, pipeline)
+        m.submodules.datapath = datapath = Module()
+        datapath.submodules.ring = ring = VectorRing(bits, lanes, stages, pipeline)
+        datapath.submodules.fold = fold = VectorFold(bits, lanes, pipeline)
         datapath.submodules.writer = writer = VectorWriter(bits, lanes, pipeline)
         m.submodules.table = table = VectorTable(self.sram_bits, lanes, pipeline)
         ring.connect(m, program)
@@ -92,7 +92,7 @@ class VectorUnit(wiring.Component):
             m.d.comb += ring.rounding[name].eq(record[f"round_{name}"])
             m.d.comb += writer.limits[name].eq(record[f"{name}_out"])
         self._results(m, shape, issue, ring, fold)
-        self._write(m, plan, shape, ring, writer)
+        self._write(m, shape, ring, writer)
         return m
 
     def _control(
@@ -100,19 +100,22 @@ class VectorUnit(wiring.Component):
     ) -> Any:
         """Take a record at its start, and say when the unit is busy with it."""
         record = Signal.like(self.record, name="record_held", reset_less=True)
-        busy, starts = self._runs, Signal()
-        chain = self.start & (self.opcode == Opcode.CHAIN)
-        m.d.comb += [self.done.eq(issue.done | table.done), self.ready.eq(~busy | self.done)]
-        m.d.sync += [starts.eq(chain), busy.eq(self.start | (busy & ~self.done))]
-        with m.If(chain):
-            m.d.sync += record.eq(self.record)
-        m.d.comb += [plan.record.eq(record), plan.start.eq(starts), program.start.eq(starts)]
+        busy, starts, chains = self._runs, Signal(), Signal()
+        address, starts_chain = Signal(32, reset_less=True), Signal()
+        m.d.comb += self.ready.eq(~busy | self.done)
+        m.d.sync += [self.done.eq(issue.ends | table.ends), starts.eq(self.start)]
+        m.d.sync += busy.eq(self.start | (busy & ~self.done))
+        with m.If(self.ready):
+            m.d.sync += [record.eq(self.record), address.eq(self.table_record.address)]
+            m.d.sync += chains.eq(self.opcode == Opcode.CHAIN)
+        m.d.comb += starts_chain.eq(starts & chains)
+        m.d.comb += [plan.record.eq(record), plan.start.eq(starts_chain), program.start.eq(starts_chain)]
         m.d.comb += [program.reduces.eq(record.reduction != 0), program.steps.eq(record.steps)]
         m.d.comb += [program.steps_before.eq(record.steps_before), program.step.eq(record.step)]
         m.d.comb += [program.operand.eq(record.operand), program.immediate.eq(record.immediate)]
-        m.d.comb += [issue.start.eq(plan.ready), issue.sections.eq(program.sections)]
-        m.d.comb += table.start.eq(self.start & (self.opcode == Opcode.TABLE))
-        m.d.comb += table.address.eq(self.table_record.address)
+        m.d.sync += issue.start.eq(plan.ready)
+        m.d.comb += issue.sections.eq(program.sections)
+        m.d.comb += [table.start.eq(starts & ~chains), table.address.eq(address)]
         return record
 
     def _loops(
@@ -120,16 +123,16 @@ class VectorUnit(wiring.Component):
     ) -> None:
         record = shape.record
         m.submodules.results = results = ResultLoop(self.address_bits)
-        m.submodules.reduce = reduce = ReduceLoop(self.address_bits)
+        m.submodules.reduce = reduce = ReduceLoop(self.address_bits, self.vector.lanes)
         for loop in (results, reduce):
-            m.d.comb += [loop.plan.eq(plan.plan), loop.ring.eq(record.ring_rows)]
-        m.d.comb += [results.load.eq(plan.ready), results.step.eq(issue.next_result)]
-        m.d.comb += [results.counts.eq(shape.result_counts), results.bases.eq(shape.bases)]
+            m.d.comb += [loop.plan.eq(plan.plan), loop.load.eq(plan.ready)]
+        m.d.comb += [results.step.eq(issue.next_result), reduce.step.eq(issue.next_element)]
+        m.d.comb += [results.lasts.eq(shape.result_lasts), results.bases.eq(shape.bases)]
         m.d.comb += results.strides.eq(shape.strides)
         for name in ("y_start", "y_stride", "x_start", "x_stride"):
             m.d.comb += results.rows[name].eq(record[name])
-        m.d.comb += [reduce.load.eq(issue.restart), reduce.step.eq(issue.next_element)]
-        m.d.comb += [reduce.counts.eq(shape.reduce_counts), reduce.strides.eq(shape.group_strides)]
+        m.d.comb += reduce.lasts.eq(shape.reduce_lasts)
+        m.d.comb += [reduce.strides[number].eq(shape.group_strides[number]) for number in range(3)]
         m.d.comb += [reduce.dilations.y.eq(record.y_dilation), reduce.dilations.x.eq(record.x_dilation)]
         m.d.comb += [issue.reduces.eq(shape.reduces), issue.reduce_inner.eq(shape.reduce_inner)]
         m.d.comb += [issue.last_result.eq(results.last), issue.last_element.eq(reduce.last)]
@@ -137,10 +140,11 @@ class VectorUnit(wiring.Component):
         m.d.comb += [token.valid.eq(issue.element | issue.after), token.after.eq(issue.after)]
         m.d.comb += [token.result.eq(issue.result), token.first.eq(reduce.first)]
         m.d.comb += token.tail.eq(Mux(shape.reduce_inner, reduce.last_group, results.last_group))
-        m.d.comb += [token.lane.eq(reduce.group), token.divider.eq(issue.divider)]
+        m.d.comb += [token.lane.eq(reduce.lane), token.divider.eq(issue.divider)]
         m.d.comb += [address.new.eq(issue.next_result), address.reduces_inner.eq(shape.reduce_inner)]
         m.d.comb += [address.place.eq(results.place), address.offset.eq(reduce.place)]
-        m.d.comb += [address.ring.eq(record.ring_rows), address.ring_bytes.eq(plan.plan.row_ring)]
+        m.d.comb += [address.has_ring.eq(plan.plan.has_ring), address.ring.eq(record.ring_rows)]
+        m.d.comb += address.ring_bytes.eq(plan.plan.row_ring)
         m.d.comb += [address.limits.y.eq(record.y_limit), address.limits.x.eq(record.x_limit)]
 
     def _reads(self, m: Module, shape: VectorShape, address: VectorAddress, table: VectorTable) -> None:
@@ -188,14 +192,18 @@ class VectorUnit(wiring.Component):
             ]
             m.d.comb += operand.broadcast.eq(shape.broadcast[number])
             elements.append(operand.elements)
-        cycles = self.pipeline.front_cycles - ADDRESS_CYCLES
-        early = delayed(m, address.token, cycles - 1, "token", reset_less=False)
-        entry = delayed(m, early, 1, "entry", reset_less=False)
+        pipeline = self.pipeline
+        cycles = MEMORY_READ_CYCLES + OPERAND_CYCLES + pipeline.convert + pipeline.multiply
+        early = delayed(datapath, address.token, cycles - 2, "token", reset_less=False)
+        soon = delayed(datapath, early, 1, "soon", reset_less=False)
+        entry = delayed(datapath, soon, 1, "entry", reset_less=False)
+        takes = Signal()
+        datapath.d.sync += takes.eq(~soon.after & (soon.inside | shape.reduces))
         m.d.comb += fold.read_row.eq(early.result)
         for lane in range(lanes):
             values = ring.entry_values[lane]
-            element = Mux(entry.inside | shape.reduces, elements[0][lane], 0)
-            m.d.comb += [values.value.eq(Mux(entry.after, fold.row[lane], element)), values.saved.eq(0)]
+            sums, element = Mux(entry.after, fold.row[lane], 0), Mux(takes, elements[0][lane], 0)
+            m.d.comb += [values.value.eq(sums | element), values.saved.eq(0)]
             m.d.comb += [values.source_1.eq(elements[1][lane]), values.source_2.eq(elements[2][lane])]
         return entry
 
@@ -211,13 +219,10 @@ class VectorUnit(wiring.Component):
         m.d.comb += [fold.reduction.eq(shape.record.reduction), fold.halve.eq(issue.fold)]
         m.d.comb += [fold.level.eq(issue.level), fold.halved.eq(issue.result)]
 
-    def _write(
-        self, m: Module, plan: VectorPlan, shape: VectorShape, ring: VectorRing, writer: VectorWriter
-    ) -> None:
+    def _write(self, m: Module, shape: VectorShape, ring: VectorRing, writer: VectorWriter) -> None:
         record, token = shape.record, ring.exit
-        m.d.comb += [writer.load.eq(plan.ready), writer.counts.eq(shape.result_counts)]
-        m.d.comb += [writer.base.eq(record.address_out), writer.kind.eq(record.kind_out)]
-        m.d.comb += [writer.strides.eq(shape.result_strides), writer.values.eq(ring.exit_values)]
+        m.d.comb += [writer.address.eq(token.address), writer.kind.eq(record.kind_out)]
+        m.d.comb += writer.values.eq(ring.exit_values)
         m.d.comb += writer.valid.eq(token.valid & (token.after | ~shape.reduces))
         whole = shape.contiguous & ~shape.reduce_inner
         m.d.comb += writer.mask.eq(Mux(whole, shape.lane_mask(token.tail), 1))

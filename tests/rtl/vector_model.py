@@ -14,8 +14,9 @@ from amaranth.lib.wiring import In, Out
 from hanok.errors import VerifyError
 from hanok.isa import Destination, Opcode, Source, decode, encode
 from hanok.isa.table import VECTOR, VECTOR_TABLE
-from hanok.isa.timing import Section, chain_cycles, table_cycles
+from hanok.isa.timing import MEMORY_READ_CYCLES, Section, chain_cycles, table_cycles
 from hanok.machine import Chip
+from hanok.rtl._vector_delay import delayed
 from hanok.rtl.records import record_layout
 from hanok.rtl.simulate import Simulation
 from hanok.rtl.vector import VectorUnit
@@ -117,7 +118,10 @@ def scattered_memories(rng: np.random.Generator, chip: Chip) -> Memories:
 
 
 class Store(wiring.Component):
-    """Rows of bytes with unaligned reads and writes; bytes past a read's `size` come as POISON."""
+    """Rows of bytes with unaligned reads and writes; bytes past a read's `size` come as POISON.
+
+    Reads take MEMORY_READ_CYCLES.
+    """
 
     def __init__(self, rows: int, width: int, reads: int) -> None:
         self.rows, self.width = rows, width
@@ -153,11 +157,13 @@ class Store(wiring.Component):
             row = port.address[bits:]
             m.d.comb += [ends[0].addr.eq(row), ends[1].addr.eq(row + 1)]
             both = Cat(end.data for end in ends)
+            found = Signal(8 * self.width)
             with m.If(port.en):
-                m.d.sync += port.data.eq(both >> Cat(Const(0, 3), port.address[:bits]))
+                m.d.sync += found.eq(both >> Cat(Const(0, 3), port.address[:bits]))
                 for byte in range(self.width):
                     with m.If(byte >= port.size):
-                        m.d.sync += port.data.word_select(byte, 8).eq(POISON)
+                        m.d.sync += found.word_select(byte, 8).eq(POISON)
+            m.d.comb += port.data.eq(delayed(m, found, MEMORY_READ_CYCLES - 1, "found"))
         shift, wide = self.write_address[:bits], Signal(2 * self.width)
         data = Signal(16 * self.width)
         m.d.comb += [wide.eq(self.write_mask << shift)]
