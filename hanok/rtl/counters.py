@@ -33,7 +33,7 @@ class PerformanceCounters(wiring.Component):
     A unit is charged as docs/timing.md says, in this order: active, full counter, empty queue, semaphore.
     Whether a cycle with an empty queue was for want of code (`starved`), behind others, or after the last
     instruction is known only when the next one is seen, or at `finished`; until then it is in a counter
-    of its own. `finished` is the cycle after the last that counts.
+    of its own. `finished` comes after the last cycle that counts. All of it is charged a cycle later.
     """
 
     def __init__(self) -> None:
@@ -55,19 +55,27 @@ class PerformanceCounters(wiring.Component):
         m = Module()
         counters = {name: Signal(KEPT_BITS, name=name) for name in COUNTERS}
         m.d.comb += [self.counters[number].eq(counters[name]) for number, name in enumerate(COUNTERS)]
-        with m.If(self.counts):
+        held = {name: Signal(port.shape(), name=f"held_{name}") for name, port in self._inputs().items()}
+        m.d.sync += [held[name].eq(port) for name, port in self._inputs().items()]
+        with m.If(held["counts"]):
             m.d.sync += counters["cycles"].eq(counters["cycles"] + 1)
             for name in ("read_bytes", "written_bytes", "fetched_bytes"):
-                m.d.sync += counters[name].eq(counters[name] + getattr(self, name))
+                m.d.sync += counters[name].eq(counters[name] + held[name])
         for unit in Unit:
             prefix = unit.name.lower()
-            self._charge(m, self.units[int(unit)], {cause: counters[f"{prefix}_{cause}"] for cause in CAUSES})
-        with m.If(self.clear):
+            self._charge(m, held, int(unit), {cause: counters[f"{prefix}_{cause}"] for cause in CAUSES})
+        with m.If(held["clear"]):
             m.d.sync += [counter.eq(0) for counter in counters.values()]
         return m
 
-    def _charge(self, m: Module, unit: Any, counters: dict[str, Value]) -> None:
+    def _inputs(self) -> dict[str, Any]:
+        """All inputs by name."""
+        members = self.signature.members.items()
+        return {name: getattr(self, name) for name, member in members if member.flow == In}
+
+    def _charge(self, m: Module, held: dict[str, Any], number: int, counters: dict[str, Value]) -> None:
         """Charge a cycle of one unit."""
+        unit = held["units"][number]
         starved, behind = Signal(KEPT_BITS), Signal(KEPT_BITS)
         idle = ~unit.active & ~unit.stalled
         charged = {
@@ -80,11 +88,11 @@ class PerformanceCounters(wiring.Component):
             missing = unit.missing[int(source)]
             charged[f"wait_{source.name.lower()}"] = idle & ~unit.empty & missing & ~earlier
             earlier |= missing
-        with m.If(self.counts):
+        with m.If(held["counts"]):
             for cause, value in charged.items():
                 m.d.sync += counters[cause].eq(counters[cause] + value)
             with m.If(idle & unit.empty):
-                with m.If(self.starved):
+                with m.If(held["starved"]):
                     m.d.sync += starved.eq(starved + 1)
                 with m.Else():
                     m.d.sync += behind.eq(behind + 1)
@@ -93,7 +101,7 @@ class PerformanceCounters(wiring.Component):
                 counters["fetch"].eq(counters["fetch"] + starved),
                 counters["dispatch"].eq(counters["dispatch"] + behind),
             ]
-        with m.If(self.finished):
+        with m.If(held["finished"]):
             m.d.sync += counters["end"].eq(counters["end"] + starved + behind)
-        with m.If(~unit.empty | self.finished | self.clear):
+        with m.If(~unit.empty | held["finished"] | held["clear"]):
             m.d.sync += [starved.eq(0), behind.eq(0)]

@@ -26,7 +26,7 @@ class Dispatch(wiring.Component):
     An instruction is dispatched in the cycle in which `decoded` passes, and can start
     `hanok.isa.timing.QUEUE_LATENCY_CYCLES` later. Records are those of the layout `decoded`; each begins with
     `HEAD`. Ports by the name of each unit: `unit_port`. Bits by the number of each unit, for the performance
-    counters: `active`, `stalled`, `missing` (semaphores for want of which the head does not start) and `empty`
+    counters: `active`, `stalled`, `missing` (semaphores for want of which the head does not start), `empty`
     (no head that could start). `idle`: queues and units are empty and all posts are made. `clear` forgets all
     instructions and counts; the units must be cleared with it. While `halt` is 1, none starts.
     """

@@ -20,9 +20,9 @@ class Fetcher(RefusingComponent):
     `request`: the address of a burst of `burst_bytes` (a power of two), aligned, one a cycle at most, in
     order, in the cycle (`hanok.isa.timing.FETCH_REQUEST_STAGES`) after the first in which no byte of the code
     in it lies more than `buffer_bytes` beyond `dispatched_bytes`, the first byte that was not dispatched
-    before that cycle, which is the one after `start` at the earliest. `answer`: a whole burst and whether reading it failed, in
-    the order of the requests, a cycle after its request at the earliest; it is always taken at once. A word
-    is at `words` from `WORD_LATENCY_CYCLES` after its answer on, one a cycle.
+    before that cycle, which is the one after `start` at the earliest. `answer`: a whole burst and whether
+    reading it failed, in the order of the requests, a cycle after its request at the earliest; it is always
+    taken at once. A word is at `words` from `WORD_LATENCY_CYCLES` after its answer on, one a cycle.
 
     `start`, only where `busy` is 0, in a cycle with `code_address` and `code_bytes`; if one of them is no
     multiple of 4, `unaligned` is 1 in this cycle and nothing is fetched. `stop` drops everything; the answers
@@ -115,7 +115,8 @@ class Fetcher(RefusingComponent):
         stored, valid, moves, drops = Signal(range(self.rows + 1)), Signal(), Signal(), Signal()
         keeps, reads = self.answer.valid & ~drops, (stored != 0) & (~valid | moves)
         m.d.comb += [write.en.eq(keeps), write.data.eq(self.answer.payload), read.en.eq(reads)]
-        m.d.sync += stored.eq(stored + keeps - reads)
+        with m.If(keeps != reads):
+            m.d.sync += stored.eq(stored + Mux(keeps, 1, -1))
         for advances, port in ((keeps, write), (reads, read)):
             with m.If(advances):
                 m.d.sync += port.addr.eq(Mux(port.addr == self.rows - 1, 0, port.addr + 1))
@@ -146,7 +147,6 @@ class Fetcher(RefusingComponent):
             self.words.payload.eq(Mux(has_kept, kept, next_word)),
             frees.eq(~has_next | ~has_kept),
             cuts.eq(row_valid & any_left & frees),
-            is_last.eq(left == 1),
             moves.eq(cuts & (place[-1] | is_last)),
             self.exhausted.eq(~any_left & ~has_next & ~has_kept),
         ]
@@ -158,10 +158,11 @@ class Fetcher(RefusingComponent):
         with m.Elif(self.words.ready):
             m.d.sync += has_kept.eq(0)
         with m.If(cuts):
-            m.d.sync += [left.eq(left - 1), any_left.eq(~is_last)]
+            m.d.sync += [left.eq(left - 1), any_left.eq(~is_last), is_last.eq(left == 2)]
             m.d.sync += place.eq(place.rotate_left(1))
         with m.If(begins):
             m.d.sync += [left.eq(self.code_bytes[2:]), any_left.eq(self.code_bytes != 0)]
+            m.d.sync += is_last.eq(self.code_bytes == CODE_WORD_BYTES)
             m.d.sync += place.eq(1 << offset // CODE_WORD_BYTES)
         with m.If(self.stop):
             m.d.sync += [any_left.eq(0), has_next.eq(0), has_kept.eq(0)]

@@ -18,9 +18,10 @@ class UnitFront(wiring.Component):
     wait mask, in the first cycle in which nothing is `missing`; it can start from the next cycle on. `start`
     ends its time at the head, and goes to the unit with the record. It is 1 where the unit is ready, no post
     has been due since an earlier cycle, and fewer than `in_flight` instructions wait for their end or their
-    post. In the cycle of `done` the post mask of that instruction is shown at `posts`; those are
-    made for which there is `room`, the rest stays, and the posts of later instructions stand behind it, one instruction a cycle.
-    `done` and `ready` may not depend on `start`. `active`: an instruction has started and not ended.
+    post. In the cycle of `done` the post mask of that instruction is shown at `posts`; those are made for
+    which there is `room`, the rest stays, and the posts of later instructions stand behind it, one
+    instruction a cycle. `done` and `ready` may not depend on `start`. `active`: an instruction has started
+    and not ended.
     `stalled`: a post is due and not made, or was before this cycle. `seen`: there is a head that could start
     in this cycle but for what it `lacked` in the one before. `drained`: all posts of what has started are
     made.

@@ -38,9 +38,15 @@ BYTE_BITS = 8
 
 
 def _above(value: Value, most: int) -> Value:
-    """Whether an unsigned value is above `most`: no wider a comparison than that is."""
+    """Whether an unsigned value is above `most`, without a chain of carries."""
     bits = most.bit_length()
-    return value[bits:].any() | (value[:bits] > most)
+    found, equal = value[bits:].any(), Const(1)
+    for place in reversed(range(bits)):
+        if most >> place & 1:
+            equal &= value[place]
+        else:
+            found |= equal & value[place]
+    return found
 
 
 def _is_wide(value: Value) -> Value:
@@ -123,12 +129,12 @@ class Legality(wiring.Component):
         for name in ("outer_2", "outer_1", "outer_0", "inner"):
             yield Fault.NO_SUCH_VALUE, record[name][SIGN_BIT]
         none, folds = record.reduction == Reduction.NONE, (record.flags & FLAG_REDUCE_INNER).any()
-        yield Fault.NO_SUCH_VALUE, record.reduction > max(Reduction)
+        yield Fault.NO_SUCH_VALUE, _above(record.reduction, max(Reduction))
         yield Fault.NO_SUCH_VALUE, none & (folds | (record.reduce_1 != 1) | (record.reduce_0 != 1))
-        yield Fault.NO_SUCH_VALUE, (record.kind_0 == Source.NONE) | (record.kind_0 > max(Source))
+        yield Fault.NO_SUCH_VALUE, (record.kind_0 == Source.NONE) | _above(record.kind_0, max(Source))
         for name in ("kind_1", "kind_2"):
             kind = record[name]
-            yield Fault.NO_SUCH_VALUE, (kind == Source.ACCUMULATOR) | (kind > max(Source))
+            yield Fault.NO_SUCH_VALUE, (kind == Source.ACCUMULATOR) | _above(kind, max(Source))
         yield Fault.NO_SUCH_VALUE, ~self._one_of(record.kind_out, [int(kind) for kind in Destination])
         yield from self._result(record)
         yield from self._steps(record)
@@ -145,11 +151,11 @@ class Legality(wiring.Component):
         yield Fault.NO_SUCH_VALUE, (record.kind_out == Destination.INT8) & outside
 
     def _steps(self, record: Any) -> Iterator[Finding]:
-        yield Fault.NO_SUCH_VALUE, (record.steps > VECTOR_STEPS) | (record.steps_before > record.steps)
+        yield Fault.NO_SUCH_VALUE, _above(record.steps, VECTOR_STEPS) | (record.steps_before > record.steps)
         for number in range(VECTOR_STEPS):
-            made, step, operand = record.steps > number, record.step[number], record.operand[number]
+            made, step, operand = _above(record.steps, number), record.step[number], record.operand[number]
             immediate = (step == Step.FUSED_ADD) & (operand == Operand.IMMEDIATE)
-            wrong = (step > max(Step)) | (operand > max(Operand)) | immediate
+            wrong = _above(step, max(Step)) | _above(operand, max(Operand)) | immediate
             for source, name in ((Operand.SOURCE_1, "kind_1"), (Operand.SOURCE_2, "kind_2")):
                 wrong |= (operand == source) & (record[name] == Source.NONE)
             yield Fault.NO_SUCH_VALUE, made & wrong

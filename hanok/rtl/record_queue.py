@@ -11,8 +11,8 @@ class RecordQueue(wiring.Component):
     """First in, first out, of exactly `depth` records.
 
     A record that is taken at `put` in cycle t is at `head`, a register, from t + 2 on, or from the cycle
-    after the one before it has left, whichever is later. An entry that leaves in cycle t makes room for one at t + 1.
-    `empty`: it holds none. `clear` makes it so.
+    after the one before it has left, whichever is later. An entry that leaves in cycle t makes room for one
+    at t + 1. `empty`: it holds none. `clear` makes it so.
     """
 
     def __init__(self, shape: ShapeLike, depth: int) -> None:

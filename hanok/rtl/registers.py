@@ -125,7 +125,7 @@ class Registers(wiring.Component):
                 m.d.comb += right.eq(~(bits[0] & self.busy))
         controls = writes & (word == BY_NAME["control"].offset // WORD_BYTES)
         clears = writes & (word == BY_NAME["status"].offset // WORD_BYTES)
-        m.d.comb += [self.start.eq(controls & bits[0] & ~self.busy), self.stop.eq(controls & bits[1])]
+        m.d.sync += [self.start.eq(controls & bits[0] & ~self.busy), self.stop.eq(controls & bits[1])]
         with m.If(writes):
             m.d.sync += [has_address.eq(0), has_content.eq(0), bus.bvalid.eq(1)]
             m.d.sync += bus.bresp.eq(Mux(right, OKAY, SLAVE_ERROR))

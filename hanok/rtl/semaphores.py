@@ -17,10 +17,10 @@ class Semaphores(wiring.Component):
     """One counter for each ordered pair of units, from 0 to `limit`.
 
     `post[s]` are the units to which unit s would post in this cycle, `posted[s]` those of them whose counter
-    has `room[s]`, which are posted. `wait[d]` are the units whose posts unit d waits for, `missing[d]` those that
-    have none for it; a post of this cycle counts. `take[d]` takes one of each in `wait[d]`, which makes room
-    in the cycle after the next; it may be 1 only if `missing[d]` is 0, and not in two cycles in succession.
-    `counts` are less by a take after the next cycle as well. `clear` sets all counters to 0.
+    has `room[s]`, which are posted. `wait[d]` are the units whose posts unit d waits for, `missing[d]` those
+    that have none for it; a post of this cycle counts. `take[d]` takes one of each in `wait[d]`, which makes
+    room in the cycle after the next; it may be 1 only if `missing[d]` is 0, and not in two cycles in
+    succession. `counts` are less by a take after the next cycle as well. `clear` sets all counters to 0.
     """
 
     def __init__(self, limit: int) -> None:

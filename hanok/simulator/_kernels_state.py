@@ -33,7 +33,7 @@ DISPATCH, START, END, RELEASE, ARRIVED, TRANSFERRED, LAST_BURST, POSTED_0 = rang
 TIME_COLUMNS = POSTED_0 + 4
 UNKNOWN = -1
 
-# Columns of a unit's state. POST_TIME: cycle of the last post so far; TAKEN: cycle in which the head has taken
+# Columns of a unit's state. POST_TIME: cycle of the last post so far; TAKEN: cycle in which the head takes
 # its counts, from which on it can start.
 (
     HEAD, TAKEN, FREE, STREAM_FREE, ENDED, POSTING, POST_LEFT, POST_TIME, POST_BEGIN, STALL, FIRST, COUNT,

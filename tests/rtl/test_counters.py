@@ -58,6 +58,7 @@ def test_each_cycle_of_each_unit_has_the_cause_that_the_rules_say(seed: int) -> 
         design.run(cycles, {"units": words, "starved": starved.astype(int), **sizes}, [])
         design.step(counts=0, finished=1, units=empty)
         design.step(finished=0)
+        design.step()
         whole = design.get("counters")
         found = {name: whole >> 64 * number & (1 << 64) - 1 for number, name in enumerate(COUNTERS)}
         assert found["cycles"] == cycles

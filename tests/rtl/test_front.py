@@ -138,7 +138,7 @@ def test_every_start_and_state_is_in_the_cycle_of_the_rules(shape: tuple[int, in
 
 
 def test_dispatch_and_start_of_one_instruction() -> None:
-    """Start three cycles after dispatch; a post of the cycle of `done` starts the one who waits in the next."""
+    """Start three cycles after dispatch; the one who waits starts in the cycle after `done`."""
     design = dispatch(2, 255, 4)
     first = Work(Unit.LOAD, 0, 1 << Unit.MATRIX, 1)
     second = Work(Unit.MATRIX, 1 << Unit.LOAD, 0, 1)

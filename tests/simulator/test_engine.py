@@ -52,9 +52,10 @@ def test_empty_program_takes_no_cycles() -> None:
 def first_word(code: bytes) -> int:
     """Cycle in which the words of the last burst of an instruction can be decoded.
 
-    Its bursts come one after the other, then 20 + 3 cycles pass, and 2 from the bus to the decoder.
+    Their requests are on the bus from cycle 1 on, so that the channel begins then. Its bursts come one after
+    the other, then 20 + 3 cycles pass, and 4 from the bus to the decoder.
     """
-    return 32 * -(-len(code) // 32) + 23 + 2
+    return 1 + 32 * -(-len(code) // 32) + 23 + 4
 
 
 def decoded_at(code: bytes) -> int:

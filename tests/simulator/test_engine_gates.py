@@ -138,7 +138,7 @@ class Recorded(SteppedModel):
 
 def inputs_of(model: Recorded, ring: int) -> dict[str, Any]:
     """What comes from outside in each cycle, the first of which is that of the start."""
-    cycles, burst = model.total + 3, model.burst_bytes
+    cycles, burst = model.total + 4, model.burst_bytes
     names = ("start", "counts", "finished", "fetched", "loaded", "slot", "stored", "ready", "done", "moves")
     found = {name: np.zeros(cycles, np.int64) for name in names}
     found["start"][0] = found["finished"][model.total + 1] = 1
@@ -171,8 +171,8 @@ def check(design: Simulation, code: bytes, chip: Chip, address: int) -> bool:
     inputs = inputs_of(model, 1 << max(2, chip.core.dma.outstanding.bit_length()))
     design.reset()
     design.set(code_address=address, code_bytes=len(code))
-    found = design.run(model.total + 3, inputs, ["starts", "idle", "causes"])
-    starts = np.zeros(model.total + 3, np.int64)
+    found = design.run(model.total + 4, inputs, ["starts", "idle", "causes"])
+    starts = np.zeros(model.total + 4, np.int64)
     for index, start in enumerate(model.start):
         starts[start + 1] |= 1 << int(model.decoded.unit[index])
     np.testing.assert_array_equal(found["starts"], starts)
