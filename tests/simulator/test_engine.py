@@ -64,12 +64,12 @@ def decoded_at(code: bytes) -> int:
 
 
 def test_one_load_by_hand() -> None:
-    # Requests in the first two cycles are on the bus at 2 and 3; the channel is busy to 34 and 66; data 23
-    # later, at 57 and 89, and 4 more to SRAM, where each burst takes two beats: 61, 62, 93, 94.
+    # Requests at 3 and 4 are on the bus at 5 and 6; the channel is busy to 37 and 69; data 23 later, at 60
+    # and 92, and 4 more to SRAM, where each burst takes two beats: 64, 65, 96, 97.
     code = program((Opcode.LOAD, transfer()))
     assert len(code) <= 32
     ready, timing = decoded_at(code), simulate(code, CHIP)
-    start, end = ready + 3, ready + 3 + 95
+    start, end = ready + 3, ready + 3 + 98
     assert timing.dispatch.tolist() == [ready]
     assert timing.start.tolist() == [start]
     assert timing.end.tolist() == [end]
@@ -79,7 +79,7 @@ def test_one_load_by_hand() -> None:
     assert load[Cause.FETCH] == first_word(code) + 2
     assert load[Cause.DISPATCH] == len(code) // 4 + 1
     assert load[Cause.BUSY] == 2 + 4
-    assert load[Cause.DRAM] == 95 - 6
+    assert load[Cause.DRAM] == 98 - 6
     assert load[Cause.END] == 1
     assert timing.causes[Unit.VECTOR, Cause.END] == end + 1
     assert (timing.load_bytes, timing.store_bytes) == (64, 0)
@@ -87,24 +87,25 @@ def test_one_load_by_hand() -> None:
 
 
 def test_one_store_by_hand() -> None:
-    # Beats in cycles 0, 1 fill the first burst, 2, 3 the second; requests at 2 and 4 are on the bus at 5 and
-    # 7 and accepted at once, with responses at 6 and 8. What the channel writes after that, nobody waits for.
+    # Beats in cycles 4, 5 fill the first burst, 6, 7 the second; requests at 6 and 8 are on the bus at 11 and
+    # 13 and accepted at once, with responses at 12 and 14. What the channel writes after that, nobody waits
+    # for.
     code = program((Opcode.STORE, transfer()))
     start, timing = decoded_at(code) + 3, simulate(code, CHIP)
-    assert (timing.start.tolist(), timing.end.tolist(), timing.cycles) == ([start], [start + 9], start + 10)
+    assert (timing.start.tolist(), timing.end.tolist(), timing.cycles) == ([start], [start + 15], start + 16)
     assert timing.causes[Unit.STORE, Cause.BUSY] == 5
-    assert timing.causes[Unit.STORE, Cause.DRAM] == 4
+    assert timing.causes[Unit.STORE, Cause.DRAM] == 10
     assert timing.store_bytes == 64
     assert timing.dram.writes == 2
 
 
 def test_runs_in_the_burst_at_hand_cost_the_requests_a_cycle_each() -> None:
-    # 32 runs of 2 bytes: requests at 0 and 16, each with 15 more runs in its burst; the next LOAD is at 32.
+    # 32 runs of 2 bytes: requests at 3 and 19, each with 15 more runs in its burst; the next LOAD is at 35.
     runs = transfer(run_bytes=2, count_1=32, dram_stride_1=2)
     code = program((Opcode.LOAD, runs), (Opcode.LOAD, transfer()))
     timing = simulate(code, small_chip(standard="FLAT:64000"))
     assert timing.dispatch[1] < timing.dispatch[0] + 32
-    assert timing.start[1] == timing.start[0] + 32
+    assert timing.start[1] == timing.start[0] + 35
     # Two requests in a cycle exist in no gates, and pass over such runs at once.
     timing = simulate(code, small_chip(standard="FLAT:64000", bytes_per_cycle=64))
     assert timing.start[1] == timing.dispatch[1] + 3
@@ -119,9 +120,9 @@ def test_words_are_decoded_one_a_cycle() -> None:
 
 
 def test_fill_takes_its_beats_and_no_dram() -> None:
-    # 3 * 2 runs of 40 bytes, 16 bytes a cycle: 18 beats.
+    # 3 * 2 runs of 40 bytes, 16 bytes a cycle: 18 beats, from the ninth cycle after the start on.
     timing = simulate(program((Opcode.FILL, transfer(run_bytes=40, count_1=3, count_2=2))), CHIP)
-    assert (timing.end - timing.start).tolist() == [18]
+    assert (timing.end - timing.start).tolist() == [9 + 18]
     assert timing.load_bytes == 0
 
 
@@ -143,6 +144,16 @@ def test_depthwise_macs_and_stream() -> None:
     timing = simulate(program((Opcode.DEPTHWISE, {**fields, "x_stride": 1, "x_tap": 1})), CHIP)
     assert timing.stream_cycles == 2 * 3 * 12
     assert timing.macs == 8 * 9 * (8 + 5)
+
+
+def test_a_runs_end_in_another_burst_takes_a_store_a_cycle() -> None:
+    # Bytes 24 to 39 lie in two bursts: a beat at 4, a step at 5, and requests at 5 and 6; the last is on the
+    # bus at 11 and answered at 12. With two requests in a cycle the end takes no step.
+    code = program((Opcode.STORE, transfer(run_bytes=16, dram_address=4096 + 24)))
+    timing = simulate(code, CHIP)
+    assert (timing.end - timing.start).tolist() == [13]
+    timing = simulate(code, small_chip(bytes_per_cycle=64))
+    assert (timing.end - timing.start).tolist() == [12]
 
 
 def test_semaphore_wait_is_charged_to_the_poster() -> None:
@@ -174,9 +185,10 @@ def test_wide_engine_makes_several_requests_in_a_cycle() -> None:
 
 
 def test_outstanding_bounds_the_bandwidth() -> None:
-    # One burst in flight: each of 64 takes 2 cycles to the bus, 32 + 20 + 3 back, 4 to SRAM, and two beats.
+    # One burst in flight, from the third cycle after the start on: each of 64 takes 2 cycles to the bus,
+    # 32 + 20 + 3 back, 4 to SRAM, and two beats.
     timing = simulate(program((Opcode.LOAD, transfer(run_bytes=2048))), small_chip(outstanding=1))
-    assert timing.end[0] - timing.start[0] == 64 * (2 + 32 + 20 + 3 + 4 + 2)
+    assert timing.end[0] - timing.start[0] == 3 + 64 * (2 + 32 + 20 + 3 + 4 + 2)
 
 
 def test_head_of_line_blocking_in_dispatch() -> None:
