@@ -67,7 +67,7 @@ def test_steady_tiles_take_the_larger_of_stream_and_preload():
     array = matrix()
     for stream, preload in ((30, 10), (4, 10), (10, 10)):
         _, end, _, _ = matrix_schedule(array, 0, 0, 0, [preload] * 5, stream)
-        assert end == preload + 4 * max(stream, preload) + stream + 6
+        assert end == preload + 4 * max(stream, preload) + stream + 8
 
 
 def test_the_next_instruction_preloads_behind_the_present_one():

@@ -128,10 +128,10 @@ def test_fill_takes_its_beats_and_no_dram() -> None:
 
 def test_matrix_by_hand() -> None:
     # Two tiles of 8 rows and bias on the first: preload 12 + 2 and 8 + 2, streams of 6: 14 + max(10, 6) + 6,
-    # then the pipeline of 2 + log2(8) = 5 stages and the write of the sums.
+    # then the pipeline of 4 + log2(8) = 7 stages and the write of the sums.
     code = program((Opcode.CONV, conv(out_height=2, out_width=3, tap_bytes=16, flags=1)))
     timing = simulate(code, CHIP)
-    assert (timing.end - timing.start).tolist() == [14 + 10 + 6 + 5 + 1]
+    assert (timing.end - timing.start).tolist() == [14 + 10 + 6 + 7 + 1]
     assert timing.macs == 6 * 16 * 8
     assert timing.stream_cycles == 12
     assert timing.array_slots == 12 * 64
