@@ -120,13 +120,13 @@ each operand has an inner stride of 0 or one element and the result one of one e
 else inner. Without flag 1 there are outer * groups results of reduce elements each, with it outer results
 of reduce * groups. Batches have `batch` results, the last one what is left.
 
-- D = stages * (1 + max(fused, to_integer + max(convert, 1))) + 1, the places of the ring; fold = add + 3;
-  A = 6 + convert + multiply + D; fixed = {CHAIN_SETUP_CYCLES} + A + to_integer + 2, and {CHAIN_RING_CYCLES} \
-more with ring_rows.
+- D = stages * (1 + max(fused, to_integer + max(convert, 1))) + 1, the places of the ring; fold = add + 4;
+  A = 11 + convert + multiply + D; fixed = {CHAIN_SETUP_CYCLES} + A + to_integer + 2, and \
+{CHAIN_RING_CYCLES} more with ring_rows.
 - P = max(B, fold); F = log2(lanes) with flag 1, else 0.
 - S(n) of the steps before the reduction (all steps without one), T(n) of those after it:
   (floor((n - 1) / W) * R + R - 1) * D + (n - 1) mod W + 1. R rounds: a round makes up to `stages` steps; a
-  division has ceil((ceil(26 / division_bits) + 6) / D) rounds to itself; at least one. W = D, or `dividers`
+  division has ceil((ceil(26 / division_bits) + 11) / D) rounds to itself; at least one. W = D, or `dividers`
   if one of the steps is a division.
 """
 

@@ -67,6 +67,7 @@ class _Batch:
     """
 
     count: Signal
+    following: Signal
     top: Signal
     sized: Signal
     finished: Signal
@@ -169,6 +170,7 @@ class VectorIssue(wiring.Component):
         batch = _Batch(
             count=count,
             top=Signal.like(count, name="top"),
+            following=Signal.like(count, name="following"),
             timer=Signal(range(longest), name="timer"),
             **{name: Signal(name=name) for name in names},
         )
@@ -185,13 +187,16 @@ class VectorIssue(wiring.Component):
 
     def _count(self, m: Module, batch: _Batch, first: bool = False) -> None:
         """Go on to the next result of the batch, or back to the first one."""
-        count, top, following = batch.count, batch.top, Signal.like(batch.count)
-        m.d.comb += following.eq(count + 1)
+        count, top, following = batch.count, batch.top, batch.following
         if first:
-            m.d.sync += [count.eq(0), batch.full.eq(0), batch.padded.eq(0)]
+            m.d.sync += [count.eq(0), following.eq(1), batch.full.eq(0), batch.padded.eq(0)]
             m.d.sync += [batch.through.eq(top == 0), batch.within.eq(1)]
         else:
-            m.d.sync += [count.eq(following), batch.full.eq(count == self.pipeline.batch - 2)]
+            m.d.sync += [
+                count.eq(following),
+                following.eq(following + 1),
+                batch.full.eq(count == self.pipeline.batch - 2),
+            ]
             m.d.sync += batch.padded.eq(batch.padded | (count == self.pipeline.fold_cycles - 2))
             m.d.sync += batch.through.eq(batch.through | (following == top))
             m.d.sync += batch.within.eq(batch.within & (count != top))

@@ -44,7 +44,7 @@ class VectorOperand(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         is_float, is_byte = Signal(), Signal()
-        m.d.comb += [is_float.eq(self.kind == Source.FLOAT32), is_byte.eq(self.kind == Source.INT8)]
+        m.d.sync += [is_float.eq(self.kind == Source.FLOAT32), is_byte.eq(self.kind == Source.INT8)]
         words = self.words.as_value()
         for lane in range(self.lanes):
             byte = Mux(self.broadcast, words[:8], words.word_select(lane, 8))

@@ -179,12 +179,14 @@ class VectorUnit(wiring.Component):
     ) -> Any:
         """Bring the operands to the ring; return what enters with them."""
         record, lanes = shape.record, self.vector.lanes
+        takes, accumulated = Signal(), Signal()
+        datapath.d.sync += accumulated.eq(record.kind_0 == Source.ACCUMULATOR)
         elements = []
         for number, port in enumerate(self.reads):
             datapath.submodules[f"operand_{number}"] = operand = VectorOperand(lanes, self.pipeline)
             words = port.data
             if number == 0:
-                words = Mux(record.kind_0 == Source.ACCUMULATOR, self.accumulator_data, port.data)
+                words = Mux(accumulated, self.accumulator_data, port.data)
             m.d.comb += [operand.words.eq(words), operand.kind.eq(record[f"kind_{number}"])]
             m.d.comb += [
                 operand.zero.eq(record[f"zero_{number}"]),
@@ -197,7 +199,6 @@ class VectorUnit(wiring.Component):
         early = delayed(datapath, address.token, cycles - 2, "token", reset_less=False)
         soon = delayed(datapath, early, 1, "soon", reset_less=False)
         entry = delayed(datapath, soon, 1, "entry", reset_less=False)
-        takes = Signal()
         datapath.d.sync += takes.eq(~soon.after & (soon.inside | shape.reduces))
         m.d.comb += fold.read_row.eq(early.result)
         for lane in range(lanes):

@@ -18,7 +18,7 @@ SHAPES = [
     pytest.param((4, 2, 7, {"batch": 16}), id="4x2"),
     pytest.param((4, 1, 8, {"batch": 8, "dividers": 2, "table_words": 2}), id="4x1", marks=pytest.mark.slow),
     pytest.param(
-        (2, 1, 8, {"fused": 9, "add": 7, "multiply": 6, "convert": 4, "to_integer": 4}),
+        (2, 1, 8, {"fused": 12, "add": 9, "multiply": 7, "convert": 5, "to_integer": 5, "division_bits": 1}),
         id="2x1",
         marks=pytest.mark.slow,
     ),
