@@ -12,7 +12,8 @@ class RecordQueue(wiring.Component):
 
     A record that is taken at `put` in cycle t is at `head`, a register, from t + 2 on, or from the cycle
     after the one before it has left, whichever is later. An entry that leaves in cycle t makes room for one
-    at t + 1. `empty`: it holds none. `clear` makes it so.
+    at t + 1; a free row holds what was last at `put`, taken or not. `empty`: it holds none. `clear` makes
+    it so.
     """
 
     def __init__(self, shape: ShapeLike, depth: int) -> None:
@@ -32,17 +33,19 @@ class RecordQueue(wiring.Component):
         m.submodules.rows = rows = memory.Memory(shape=self.shape, depth=self.depth, init=[])
         write, read = rows.write_port(), rows.read_port()
         level, stored = Signal(range(self.depth + 1)), Signal(range(self.depth + 1))
-        last_row, reads = self.depth - 1, Signal()
+        last_row, reads, full = self.depth - 1, Signal(), Signal()
         puts, leaves = self.put.valid & self.put.ready, self.head.valid & self.head.ready
         m.d.comb += [
             self.empty.eq(level == 0),
-            self.put.ready.eq((level != self.depth) & ~self.clear),
-            write.en.eq(puts),
+            self.put.ready.eq(~full & ~self.clear),
+            write.en.eq(~full),
             write.data.eq(self.put.payload),
             self.head.payload.eq(read.data),
             reads.eq((stored != 0) & (~self.head.valid | self.head.ready)),
             read.en.eq(reads),
         ]
+        with m.If(puts != leaves):
+            m.d.sync += full.eq(puts & (level == self.depth - 1))
         for count, less in ((level, leaves), (stored, reads)):
             with m.If(puts != less):
                 m.d.sync += count.eq(count + Mux(puts, 1, -1))
@@ -54,5 +57,5 @@ class RecordQueue(wiring.Component):
             m.d.sync += self.head.valid.eq(0)
         with m.If(self.clear):
             m.d.sync += [level.eq(0), stored.eq(0), write.addr.eq(0), read.addr.eq(0)]
-            m.d.sync += self.head.valid.eq(0)
+            m.d.sync += [self.head.valid.eq(0), full.eq(0)]
         return m
