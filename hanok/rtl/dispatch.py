@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Module
+from amaranth.hdl import Cat, Module
 from amaranth.lib import data, wiring
 from amaranth.lib.stream import Signature
 from amaranth.lib.wiring import In, Out
@@ -48,7 +48,7 @@ class Dispatch(wiring.Component):
             }
         )
         self.semaphores = Semaphores(control.semaphore_limit)
-        self.queues = {unit: RecordQueue(layouts[unit], control.queue_depth) for unit in Unit}
+        self.queues = {unit: RecordQueue(layouts[unit], control.queue_depth, 2 * UNITS) for unit in Unit}
         self.fronts = {unit: UnitFront(in_flight[unit]) for unit in Unit}
 
     def elaborate(self, platform: Any) -> Module:
@@ -68,14 +68,15 @@ class Dispatch(wiring.Component):
         m.submodules[f"{name}_queue"] = queue = self.queues[unit]
         m.submodules[f"{name}_front"] = front = self.fronts[unit]
         port, semaphores = getattr(self, name), self.semaphores
-        head = data.View(HEAD, queue.head.payload.as_value()[: HEAD.size])
+        record = self.decoded.payload.records[name]
+        head = data.View(HEAD, record.as_value()[: HEAD.size])
         m.d.comb += [
             queue.clear.eq(self.clear),
-            queue.put.payload.eq(self.decoded.payload.records[name]),
+            queue.put.payload.eq(record),
+            queue.put_tag.eq(Cat(head.wait[:UNITS], head.post[:UNITS])),
             front.clear.eq(self.clear),
             front.valid.eq(queue.head.valid),
-            front.wait.eq(head.wait),
-            front.post.eq(head.post),
+            Cat(front.wait, front.post).eq(queue.tag),
             front.ready.eq(port.ready & ~self.halt),
             front.done.eq(port.done),
             front.missing.eq(semaphores.missing[number]),

@@ -23,7 +23,7 @@ class QueueHarness(wiring.Component):
     """A record that is marked when it enters, whichever it is, leaves after those before it, as it was.
 
     Besides, never more than `depth` records are in, one is taken exactly where there is room, none leaves
-    that did not enter, and the head stays until it leaves.
+    that did not enter, and the head stays until it leaves, which is in its second cycle at the earliest.
     """
 
     def __init__(self, queue: RecordQueue) -> None:
@@ -39,6 +39,7 @@ class QueueHarness(wiring.Component):
         m.d.comb += [
             queue.put.valid.eq(self.valid),
             queue.put.payload.eq(self.payload),
+            queue.put_tag.eq(self.payload),
             queue.head.ready.eq(self.ready),
             queue.clear.eq(self.clear),
         ]
@@ -47,13 +48,15 @@ class QueueHarness(wiring.Component):
             m.d.sync += marked.eq(0)
         with m.If(puts & self.marks & ~marked):
             m.d.sync += [marked.eq(1), content.eq(self.payload), ahead.eq(inside - leaves)]
-        m.d.sync += [held.eq(queue.head.valid & ~self.ready), held_content.eq(queue.head.payload)]
+        m.d.sync += [held.eq(queue.head.valid & ~self.ready), held_content.eq(queue.tag)]
         with m.If(self.clear):
             m.d.sync += [inside.eq(0), marked.eq(0), held.eq(0)]
         m.d.comb += [
             Assert(~leaves | (inside != 0)),
+            Assume(~self.ready | held),
             Assert(~(leaves & marked & (ahead == 0)) | (queue.head.payload == content)),
-            Assert(~held | queue.head.valid & (queue.head.payload == held_content)),
+            Assert(~leaves | (queue.head.payload == queue.tag)),
+            Assert(~held | queue.head.valid & (queue.tag == held_content)),
             Assert(inside <= queue.depth),
             Assert(self.clear | (queue.put.ready == (inside != queue.depth))),
         ]
@@ -185,7 +188,7 @@ class HastyFront(UnitFront):
 
 @pytest.mark.parametrize(("depth", "cycles"), [(1, 16), (2, 10), (3, 10)])
 def test_a_queue_keeps_order_and_content(depth: int, cycles: int) -> None:
-    verdict = prove(QueueHarness(RecordQueue(1, depth)), cycles)
+    verdict = prove(QueueHarness(RecordQueue(1, depth, 1)), cycles)
     assert verdict.holds, verdict.text
 
 
@@ -200,6 +203,6 @@ def test_two_units_never_hold_one_token_for_12_cycles() -> None:
 
 
 def test_planted_bugs_are_refuted() -> None:
-    assert not prove(QueueHarness(OverfullQueue(1, 3)), cycles=10).holds
+    assert not prove(QueueHarness(OverfullQueue(1, 3, 1)), cycles=10).holds
     assert not prove(SemaphoreHarness(SemaphoresWithoutRoomCheck(limit=3)), cycles=10).holds
     assert not prove(TokenHarness(Semaphores(limit=2), HastyFront), cycles=12).holds
