@@ -79,10 +79,13 @@ class Accumulate(wiring.Component):
             self.read_row.eq(reads["sums"].row),
         ]
         biases = self._biases(m, reads["valid"] & reads["sums"].bias & reads["sums"].tile_last)
-        sums, held = answer["sums"], self._held(m, reads["sums"].row, answer)
+        sums, formed = answer["sums"], self._formed(m, reads["sums"].row, answer)
         for at, bias in enumerate(biases):
             before = Signal(signed(32), name=f"before_{at}", reset_less=True)
-            m.d.sync += before.eq(Mux(sums.adds, held[at], Mux(sums.bias, bias, 0)))
+            fresh, value = formed[at]
+            other = Mux(sums.adds, value, Mux(sums.bias, bias, 0))
+            read = self.read_data[at].as_unsigned() & (sums.adds & ~fresh).replicate(32)
+            m.d.sync += before.eq(read | Mux(sums.adds & ~fresh, 0, other))
             m.d.comb += self.write_data[at].eq(before + self.totals[at])
         m.d.sync += [
             self.write.eq(answer["valid"] & sums.writes),
@@ -93,8 +96,8 @@ class Accumulate(wiring.Component):
         m.d.sync += [ended.eq(answer["valid"] & sums.last), self.done.eq(ended)]
         return m
 
-    def _held(self, m: Module, row: Value, answer: dict[str, Any]) -> list[Value]:
-        """What the accumulators of the answer hold, the two writes before its own counted in.
+    def _formed(self, m: Module, row: Value, answer: dict[str, Any]) -> list[tuple[Value, Value]]:
+        """Which accumulators of the answer one of the two writes before its own changes, and their sums.
 
         `row` is read in this cycle, `answer` is a position before it, and the write another one.
         """
@@ -106,13 +109,9 @@ class Accumulate(wiring.Component):
         ]
         last, mask = Signal.like(self.write_data, reset_less=True), Signal.like(self.write_mask)
         m.d.sync += [last.eq(self.write_data), mask.eq(self.write_mask)]
+        fresh = [(one & self.write_mask[at], two & mask[at]) for at in range(self._matrix.columns)]
         return [
-            Mux(
-                one & self.write_mask[at],
-                self.write_data[at],
-                Mux(two & mask[at], last[at], self.read_data[at]),
-            )
-            for at in range(self._matrix.columns)
+            (now | before, Mux(now, self.write_data[at], last[at])) for at, (now, before) in enumerate(fresh)
         ]
 
     def _delayed(self, m: Module) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -83,8 +83,8 @@ def test_the_next_instruction_may_begin_where_this_one_ends(shape: tuple[int, in
     row, cycle, written = 40, 0, {}
     while len(records) < 60:
         record = np.zeros((), MATRIX.dtype)
-        width = random.integers(1, 7)
-        row = max(0, row + random.integers(-4, 2))
+        width = random.integers(1, 16)
+        row = (row + random.integers(-4, 2)) % 240
         plain = {"opcode": Opcode.CONV, "flags": FLAG_ACCUMULATE, "accumulator_row": row, "out_width": width}
         plain |= dict.fromkeys(("out_height", "taps_y", "taps_x", "blocks", "y_limit"), 1)
         plain |= {"tap_bytes": random.integers(1, 5), "last_columns": random.integers(1, matrix.columns + 1)}

@@ -242,15 +242,15 @@ def write(design: Simulation, port: int, address: int, data: bytes, mask: int | 
     design.set(**{f"write_{port}__en": 0})
 
 
-def wait(design: Simulation) -> None:
-    """Let the last step's request be answered."""
-    for _ in range(MEMORY_READ_CYCLES - 1):
-        design.step()
+def answered(design: Simulation) -> None:
+    """Ask for nothing more, until the last step's requests are answered."""
+    names = [f"{kind}__en" for kind in ("read_0", "read_1", "read_2", "read_3", "write_0", "write_1")]
+    design.step(MEMORY_READ_CYCLES, **dict.fromkeys(names, 0))
 
 
 def read(design: Simulation, port: int, address: int, size: int) -> bytes:
     design.step(**{f"read_{port}__en": 1, f"read_{port}__address": address, f"read_{port}__size": size})
-    wait(design)
+    answered(design)
     return design.get(f"read_{port}__data").to_bytes(32, "little")[:size]
 
 
@@ -267,8 +267,9 @@ def test_a_read_in_the_cycle_of_a_write_brings_the_old_bytes(small: Simulation) 
     small.set(read_1__en=1, read_1__address=104, read_1__size=8)
     write(small, 0, 106, b"\x11\x22\x33\x44\x55\x66\x77\x88", mask=0b111)
     small.step()
+    small.step(MEMORY_READ_CYCLES - 1, read_1__en=0)
     assert small.get("read_1__data") == 0
-    small.step(read_1__en=0)
+    small.step()
     assert small.get("read_1__data") == 0x332211 << 16
 
 
@@ -278,16 +279,17 @@ def test_the_lower_port_wins_and_masked_bytes_touch_nothing(small: Simulation) -
         **{"read_0__en": 1, "read_0__address": 0, "read_0__size": 3},
         **{"read_2__en": 1, "read_2__address": 500, "read_2__size": 12},
     )
-    assert small.get("conflict") == 1
     small.step(read_0__en=1, read_0__address=512 - 1, read_0__size=1, read_2__address=512)
+    small.step(MEMORY_READ_CYCLES - 1, read_0__en=0, read_2__en=0)
+    assert small.get("conflict") == 1
     assert small.get("read_0__data") & 0xFFFFFF == 0x020100
     assert small.get("read_2__data") & (1 << 96) - 1 == 0
+    small.step()
     assert small.get("conflict") == 0
-    small.step(read_0__en=0, read_2__en=0)
     small.set(write_0__en=1, write_0__address=512 - 2, write_0__data=0xAABBCCDD, write_0__mask=0b0011)
     write(small, 1, 512, bytes(range(100, 132)))
+    answered(small)
     assert small.get("conflict") == 0
-    small.step(write_0__en=0)
     assert read(small, 1, 510, 8) == b"\xdd\xcc" + bytes(range(100, 106))
 
 
@@ -295,14 +297,14 @@ def test_what_lies_behind_the_last_bank_is_dropped(small: Simulation) -> None:
     end = 8 * 512
     write(small, 1, 0, bytes(range(1, 33)))
     write(small, 0, end - 3, bytes(range(51, 59)))
+    answered(small)
     assert small.get("fault") == 1
     small.step()
     assert small.get("fault") == 0
     assert read(small, 1, end - 3, 8) == bytes([51, 52, 53, 0, 0, 0, 0, 0])
     assert read(small, 3, 0, 32) == bytes(range(1, 33))
-    small.step(read_1__en=1, read_1__address=end - 3, read_1__size=3)
+    read(small, 1, end - 3, 3)
     assert small.get("fault") == 0
-    small.step(read_1__en=0)
 
 
 @pytest.mark.parametrize("name", SHAPES)
