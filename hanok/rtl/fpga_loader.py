@@ -109,9 +109,9 @@ class Loader(wiring.Component):
 
     def _timeout(self, m: Module, received: Any, name: str) -> None:
         """Give up where bytes cease to come."""
-        waited = Signal(self._timeout_log2, name=f"{name}_waited")
+        waited = Signal(self._timeout_log2 + 1, name=f"{name}_waited")
         m.d.sync += waited.eq(Mux(received, 0, waited + 1))
-        with m.If(waited.all() & ~received):
+        with m.If(waited[-1] & ~received):
             m.d.sync += waited.eq(0)
             m.next = "WAIT"
 
@@ -132,28 +132,31 @@ class Loader(wiring.Component):
         with m.State("FIELDS"):
             m.d.sync += [self._command.eq(header[:8]), self._address.eq(header[8:40])]
             m.d.sync += self._count.eq(header[40:56])
-            m.next = "JUDGE"
+            m.next = "ADD"
 
     def _judge(self, m: Module) -> None:
         """Answer a command: by now or, for the read of a register, after the bus has answered."""
         command = self._command
-        ends, inside, is_word = Signal(33), Signal(), Signal()
-        m.d.comb += [
-            ends.eq(self._address + self._count),
-            inside.eq((ends <= self._memory_bytes) & self._count.any()),
-            is_word.eq(
-                (self._count == WORD_BYTES) & (self._address[:2] == 0) & (self._address >> ADDRESS_BITS == 0)
-            ),
-        ]
+        ends, legal, is_wrong = Signal(33), Signal(), Signal()
         is_memory = (command == Command.READ_MEMORY) | (command == Command.WRITE_MEMORY)
         is_register = (command == Command.READ_REGISTER) | (command == Command.WRITE_REGISTER)
+        inside = (ends <= self._memory_bytes) & self._count.any()
+        is_word = (
+            (self._count == WORD_BYTES) & (self._address[:2] == 0) & (self._address >> ADDRESS_BITS == 0)
+        )
+        with m.State("ADD"):
+            m.d.sync += [ends.eq(self._address + self._count), is_wrong.eq(self._checksum != 0)]
+            m.next = "COMPARE"
+        with m.State("COMPARE"):
+            m.d.sync += legal.eq((is_memory & inside) | (is_register & is_word))
+            m.next = "JUDGE"
         with m.State("JUDGE"):
             m.d.sync += [self._reply.eq(Reply.DONE), self._checksum.eq(CHECKSUM_START)]
             m.d.sync += self._after.eq(Mux(command == Command.READ_MEMORY, _THEN_GIVE, _THEN_TAKE))
             m.next = "REPLY"
-            with m.If(self._checksum != 0):
+            with m.If(is_wrong):
                 self._fail(m, Reply.WRONG_CHECKSUM)
-            with m.Elif(~((is_memory & inside) | (is_register & is_word))):
+            with m.Elif(~legal):
                 self._fail(m, Reply.REFUSED)
             with m.Elif(command == Command.READ_REGISTER):
                 m.next = "READ_REGISTER"
