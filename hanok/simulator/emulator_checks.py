@@ -131,10 +131,9 @@ class _Checker:
 
     def coordinate(self, span: Span, name: str) -> None:
         """Check that all that y or x comes to, inside the limits or not, has 32 bits."""
-        low, high = -_COORDINATES, _COORDINATES - 1
-        for place, found in (("lowest", span.low), ("highest", span.high)):
-            legal = (found >= low) & (found <= high)
-            self.require(legal, f"the {place} {name}", found, f"{low} to {high}")
+        allowed = f"{-_COORDINATES} to {_COORDINATES - 1}"
+        self.require(span.low >= -_COORDINATES, f"the lowest {name}", span.low, allowed)
+        self.require(span.high < _COORDINATES, f"the highest {name}", span.high, allowed)
 
 
 @dataclass(frozen=True)
@@ -222,10 +221,7 @@ def _check_expand(checker: _Checker, expand: BoolArray) -> None:
 
 
 def _product(fields: Fields, names: tuple[str, ...]) -> float:
-    total = np.ones(len(fields.integers))
-    for name in names:
-        total = total * fields[name]
-    return float(total.sum())
+    return float(np.prod([fields[name].astype(float) for name in names], axis=0).sum())
 
 
 def _check_matrix(checker: _Checker) -> float:
