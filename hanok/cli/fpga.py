@@ -13,7 +13,7 @@ from hanok.cli.progress import progress_line
 if TYPE_CHECKING:
     from hanok.flows.fpga import FpgaBuild
 
-_DEFAULT_BOARD, _DEFAULT_MEMORY_KIB = "ulx3s-85f", 64
+_DEFAULT_BOARD, _DEFAULT_MEMORY_KIB = "ecp5-evn", 64
 EXIT_DIFFERENT = 1
 
 
@@ -24,7 +24,7 @@ def fpga_command(
     ] = None,
     chip: ChipOption = DEFAULT_GATES_CHIP,
     board: Annotated[
-        str, typer.Option("--board", metavar="NAME", help="ulx3s-85f (or ecp5-85), or ecp5-evn.")
+        str, typer.Option("--board", metavar="NAME", help="ecp5-evn (or ecp5-85), or ulx3s-85f.")
     ] = _DEFAULT_BOARD,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="Keep bitstream and reports.")

@@ -34,7 +34,7 @@ def test_a_program_needs_a_port_that_exists(hanok_command: Run, program_file: Pa
 def built(reached_mhz: float) -> FpgaBuild:
     used = Resources(luts=41_820, block_rams=104, multipliers=39)
     step = " 5.83 ns clk-to-q: bank"
-    board = board_of("ulx3s-85f")
+    board = board_of("ecp5-evn")
     return FpgaBuild("nano", board, 65536, 100, reached_mhz, used, (step,), {"design.bit": b"bits"})
 
 
@@ -47,7 +47,7 @@ def test_a_bitstream(
     monkeypatch.setattr(fpga, "build_fpga", lambda *given: asked.append(given[1:5]) or built(reached))
     result = hanok_command("fpga", "--chip", "nano", "-o", tmp_path / "out")
     assert result.exit_code == 0, result.output
-    assert asked == [("ulx3s-85f", 65536, 100.0, 1)]
+    assert asked == [("ecp5-evn", 65536, 100.0, 1)]
     assert "LUT4          41,820 of  83,640   50.0%" in result.stdout
     assert words in result.stdout
     assert ("clk-to-q" in result.stdout) == (reached < 100)
