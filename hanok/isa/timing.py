@@ -23,7 +23,7 @@ CHAIN_SETUP_CYCLES = 13
 """Products of strides and pitches, while the steps are sorted into rows."""
 CHAIN_RING_CYCLES = 35
 """Rows modulo ring_rows, a bit a cycle, before the products."""
-TABLE_OVERHEAD_CYCLES = 6
+TABLE_OVERHEAD_CYCLES = 7
 """From the start of a TABLE to its first read, and from its last read to the end."""
 
 EXPAND_SETUP_CYCLES = 32
@@ -156,7 +156,7 @@ def matrix_schedule(
     return start, stream_free + matrix.depth_cycles + 1, loader_free, stream_free
 
 
-MEMORY_READ_CYCLES = 3
+MEMORY_READ_CYCLES = 4
 """From a request to the scratchpad, or of the vector unit to the accumulators, to its data."""
 CODE_WORD_BYTES = 4
 """What the decoder takes in a cycle; the size of an instruction in code is a multiple of it."""

@@ -42,9 +42,9 @@ class Matrix(Record):
 
     @property
     def depth_cycles(self) -> int:
-        """Pipeline depth L: two registers of the scratchpad, operand register, product register,
+        """Pipeline depth L: three registers of the scratchpad, operand register, product register,
         ceil(log2 rows) adder levels, options."""
-        return 4 + ceil(log2(self.rows)) + self.extra_stages
+        return 5 + ceil(log2(self.rows)) + self.extra_stages
 
 
 class Vector(Record):

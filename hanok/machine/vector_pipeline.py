@@ -13,7 +13,7 @@ QUOTIENT_BITS = 26
 """Of a float32 division: 24, one before the point (a quotient is between 1/2 and 2), one to round by."""
 DIVISION_START_CYCLES = 4
 DIVISION_FINISH_CYCLES = 4
-_FRONT_CYCLES = 11
+_FRONT_CYCLES = 12
 """From the issue of a group to the ring, without conversion and scaling: addresses, memory, zero."""
 
 

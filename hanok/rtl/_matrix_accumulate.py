@@ -20,7 +20,7 @@ SMALLEST_TILE_CYCLES = 3
 
 def bias_slots(matrix: Matrix) -> int:
     """Blocks whose biases are on their way at most: those in the pipeline, streaming and being loaded."""
-    in_pipeline = ceil_div(max(0, matrix.depth_cycles - 6), SMALLEST_TILE_CYCLES)
+    in_pipeline = ceil_div(max(0, matrix.depth_cycles - 7), SMALLEST_TILE_CYCLES)
     return 1 << (1 + in_pipeline).bit_length()
 
 

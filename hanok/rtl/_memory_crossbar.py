@@ -16,8 +16,9 @@ from hanok.rtl._memory_shift import any_of, delayed
 class Crossbar(Elaboratable):
     """The first read port in order that touches a bank in a cycle has it, and so among write ports.
 
-    `data[port]` is the ring that a read port gets, in the cycle after the access, and one later if its
-    requests are kept: from the bank of each word, zero where another port had that bank or there is none.
+    `data[port]` is the ring that a read port gets, in the cycle after the access, and two later if its
+    requests are kept, which then has a register behind the banks and one behind their choice: from the bank
+    of each word, zero where another port had that bank or there is none.
     `conflict`: two ports of a kind touch a bank; a bit for each bank.
     """
 
@@ -37,10 +38,12 @@ class Crossbar(Elaboratable):
             writes = [(write, bits[number]) for write, bits in zip(self.writes, granted_writes, strict=True)]
             banks.append(Bank(self.geometry, number, reads, writes))
             m.submodules[f"bank_{number}"] = banks[-1]
+        answers = [(bank.data, delayed(m, bank.data, 1, f"answer_{bank.number}")) for bank in banks]
         for access, granted, found in zip(self.reads, granted_reads, self.data, strict=True):
-            had = self._had(m, access, granted)
-            ring = any_of(bank.data & mask for bank, mask in zip(banks, had, strict=True))
-            m.d.comb += found.eq(delayed(m, ring, int(access.kept), f"{access.name}_found"))
+            late = int(access.kept)
+            had = self._had(m, access, granted, 1 + late)
+            ring = any_of(data[late] & mask for data, mask in zip(answers, had, strict=True))
+            m.d.comb += found.eq(delayed(m, ring, late, f"{access.name}_found"))
         return m
 
     def _share(self, m: Module, ports: Sequence[Access]) -> tuple[list[list[Signal]], Value]:
@@ -60,17 +63,21 @@ class Crossbar(Elaboratable):
             taken = taken | port.hit
         return granted, conflict
 
-    def _had(self, m: Module, access: Access, granted: Sequence[Signal]) -> list[Value]:
-        """Return for each bank a mask of what the port has read there in the cycle before.
+    def _had(self, m: Module, access: Access, granted: Sequence[Signal], cycles: int) -> list[Value]:
+        """Return for each bank a mask of what the port has read there so many cycles before.
 
         Where a ring is half a word, the bank has left out the columns of other banks.
         """
         geometry, name = self.geometry, access.name
         if geometry.halves:
-            return [bit.replicate(geometry.ring_bits) for bit in delayed(m, Cat(granted), 1, f"{name}_had")]
-        column = delayed(m, access.column, 1, f"{name}_column_before")
+            had = delayed(m, Cat(granted), cycles, f"{name}_had")
+            return [bit.replicate(geometry.ring_bits) for bit in had]
+        column = delayed(m, access.column, cycles, f"{name}_column_before")
         now, following = (
-            [delayed(m, Cat(granted) & hot, 1, f"{name}_had_{number}") for number, hot in enumerate(place)]
+            [
+                delayed(m, Cat(granted) & hot, cycles, f"{name}_had_{number}")
+                for number, hot in enumerate(place)
+            ]
             for place in (access.now, access.following)
         )
         late = Signal(geometry.ring_bits, name=f"{name}_late_bits")

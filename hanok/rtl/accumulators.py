@@ -47,7 +47,7 @@ class Accumulators(wiring.Component):
 
     The matrix unit reads and writes rows by `read` and `write`; the vector unit reads `vector_size` elements,
     at most `lanes`, from `vector_element` on, whatever the ends of rows and banks. Rows come in the cycle
-    after the request, as they were before that cycle's write; elements come three cycles after theirs, which
+    after the request, as they were before that cycle's write; elements come four cycles after theirs, which
     is kept in registers first, so that they have the write of its cycle. There are zeros where there is no
     such row or element; elements behind `vector_size` may be anything.
 
@@ -120,11 +120,11 @@ class Accumulators(wiring.Component):
         crossbar = Crossbar(geometry, [read, vector], [Write(write, turned, mask)])
         m.submodules.crossbar = crossbar
         self._data(m, crossbar.data[0], read, 1, self.read.data.as_value())
-        self._data(m, crossbar.data[1], vector, 2, self.vector_data)
+        self._data(m, crossbar.data[1], vector, 3, self.vector_data)
         conflicts = vector.hit & (read.hit | write.hit)
         faults = Cat(read.fault, vector.fault, write.fault)
         for flag, causes in ((self.conflict, conflicts), (self.fault, faults)):
-            m.d.comb += flag.eq(delayed(m, delayed(m, causes, 1, "causes").any(), 1, "flag"))
+            m.d.comb += flag.eq(delayed(m, delayed(m, causes, 1, "causes").any(), 2, "flag"))
         return m
 
     def _row_access(self, m: Module, name: str, port: Any) -> Access:

@@ -25,8 +25,8 @@ from hanok.rtl.scratchpad import ADDRESS_BITS, read_signature
 class MatrixUnit(wiring.Component):
     """Cycles of a position that streams in cycle t, as `hanok.isa.timing.matrix_schedule` counts.
 
-    t: address to the scratchpad; t + 3: its answer, limits, to the operand registers; t + 4: products, with
-    the weights that were swapped at the end of t + 3 of a tile's first position; then the adder tree and
+    t: address to the scratchpad; t + 4: its answer, limits, to the operand registers; t + 5: products, with
+    the weights that were swapped at the end of t + 4 of a tile's first position; then the adder tree and
     extra stages; t + depth_cycles + 1: sums are added and written; one later they can be used.
     """
 

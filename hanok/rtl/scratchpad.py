@@ -171,12 +171,12 @@ class Scratchpad(wiring.Component):
         m.submodules.crossbar = crossbar = Crossbar(self.geometry, reads, writes)
         for number, (access, ring) in enumerate(zip(reads, crossbar.data, strict=True)):
             port, name = getattr(self, access.name), f"{access.name}_turned"
-            amount = delayed(m, access.offset, 2, f"{access.name}_offset_before")[: self._ring_bits]
+            amount = delayed(m, access.offset, 3, f"{access.name}_offset_before")[: self._ring_bits]
             wanted = self.read_ports[number].port_bytes
             m.d.comb += port.data.eq(rotate_down(m, ring, 8, amount, wanted, name))
         faults = Cat(delayed(m, Cat(too_long), 1, "too_long"), *(access.fault for access in accesses))
         for flag, causes in ((self.conflict, crossbar.conflict), (self.fault, faults)):
-            m.d.comb += flag.eq(delayed(m, delayed(m, causes, 1, "causes").any(), 1, "flag"))
+            m.d.comb += flag.eq(delayed(m, delayed(m, causes, 1, "causes").any(), 2, "flag"))
         return m
 
     @property

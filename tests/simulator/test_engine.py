@@ -87,14 +87,14 @@ def test_one_load_by_hand() -> None:
 
 
 def test_one_store_by_hand() -> None:
-    # Beats in cycles 4, 5 fill the first burst, 6, 7 the second; requests at 6 and 8 are on the bus at 11 and
-    # 13 and accepted at once, with responses at 12 and 14. What the channel writes after that, nobody waits
+    # Beats in cycles 4, 5 fill the first burst, 6, 7 the second; requests at 6 and 8 are on the bus at 12 and
+    # 14 and accepted at once, with responses at 13 and 15. What the channel writes after that, nobody waits
     # for.
     code = program((Opcode.STORE, transfer()))
     start, timing = decoded_at(code) + 3, simulate(code, CHIP)
-    assert (timing.start.tolist(), timing.end.tolist(), timing.cycles) == ([start], [start + 15], start + 16)
+    assert (timing.start.tolist(), timing.end.tolist(), timing.cycles) == ([start], [start + 16], start + 17)
     assert timing.causes[Unit.STORE, Cause.BUSY] == 5
-    assert timing.causes[Unit.STORE, Cause.DRAM] == 10
+    assert timing.causes[Unit.STORE, Cause.DRAM] == 11
     assert timing.store_bytes == 64
     assert timing.dram.writes == 2
 
@@ -128,10 +128,10 @@ def test_fill_takes_its_beats_and_no_dram() -> None:
 
 def test_matrix_by_hand() -> None:
     # Two tiles of 8 rows and bias on the first: preload 12 + 2 and 8 + 2, streams of 6: 14 + max(10, 6) + 6,
-    # then the pipeline of 4 + log2(8) = 7 stages and the write of the sums.
+    # then the pipeline of 5 + log2(8) = 8 stages and the write of the sums.
     code = program((Opcode.CONV, conv(out_height=2, out_width=3, tap_bytes=16, flags=1)))
     timing = simulate(code, CHIP)
-    assert (timing.end - timing.start).tolist() == [14 + 10 + 6 + 7 + 1]
+    assert (timing.end - timing.start).tolist() == [14 + 10 + 6 + 8 + 1]
     assert timing.macs == 6 * 16 * 8
     assert timing.stream_cycles == 12
     assert timing.array_slots == 12 * 64
@@ -148,12 +148,12 @@ def test_depthwise_macs_and_stream() -> None:
 
 def test_a_runs_end_in_another_burst_takes_a_store_a_cycle() -> None:
     # Bytes 24 to 39 lie in two bursts: a beat at 4, a step at 5, and requests at 5 and 6; the last is on the
-    # bus at 11 and answered at 12. With two requests in a cycle the end takes no step.
+    # bus at 12 and answered at 13. With two requests in a cycle the end takes no step.
     code = program((Opcode.STORE, transfer(run_bytes=16, dram_address=4096 + 24)))
     timing = simulate(code, CHIP)
-    assert (timing.end - timing.start).tolist() == [13]
+    assert (timing.end - timing.start).tolist() == [14]
     timing = simulate(code, small_chip(bytes_per_cycle=64))
-    assert (timing.end - timing.start).tolist() == [12]
+    assert (timing.end - timing.start).tolist() == [13]
 
 
 def test_semaphore_wait_is_charged_to_the_poster() -> None:
