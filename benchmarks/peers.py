@@ -35,7 +35,7 @@ VELA_CYCLES = {
     "autoencoder": {"u55-64": 201_184, "u55-128": 201_184, "u55-256": 201_184},
 }
 """Total cycles that ethos-u-vela 5.2 estimates for the trained networks: 500 MHz, Shared_Sram."""
-NVDLA_FRAMES = {"nvdla-256": 46, "nvdla-1024": 153}
+NVDLA_FRAMES = {"nvdla-64": 7.3, "nvdla-256": 46, "nvdla-1024": 153}
 """ResNet-50 frames a second at 1 GHz: NVDLA Primer, performance table, nvdla.org/primer.html."""
 GEMMINI_UTILISATION = (0.40, 0.51)
 """Share of its multipliers that Gemmini uses on ResNet-50, lowest and highest figure found."""

@@ -22,6 +22,7 @@ PRESETS = (
     "nano",
     "nvdla-1024",
     "nvdla-256",
+    "nvdla-64",
     "server",
     "u55-128",
     "u55-256",
@@ -84,7 +85,7 @@ def test_figures_that_the_presets_promise():
     assert tops["server"] > 150
     for macs in (64, 128, 256):
         assert Chip.load(f"u55-{macs}").core.matrix.macs == macs
-    for macs in (256, 1024):
+    for macs in (64, 256, 1024):
         assert Chip.load(f"nvdla-{macs}").core.matrix.macs == macs
     edge = Chip.load("edge")
     bandwidth = get_standard(edge.memory.standard).peak_bytes_per_second * edge.memory.channels
