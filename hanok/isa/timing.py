@@ -26,7 +26,7 @@ CHAIN_RING_CYCLES = 35
 TABLE_OVERHEAD_CYCLES = 6
 """From the start of a TABLE to its first read, and from its last read to the end."""
 
-EXPAND_BEGIN_CYCLES = 4
+EXPAND_BEGIN_CYCLES = 5
 """From the first beat of an EXPAND that keeps its code to the first group of symbols that takes words."""
 EXPAND_TABLE_CYCLES = 541
 """The same from the last beat of a table: lengths are counted and summed, then symbols sorted by code."""
@@ -44,7 +44,7 @@ def expand_ring_bytes(dma: Dma) -> int:
 
 
 def expand_cycles(dma: Dma, decoded_bytes: int, with_table: bool) -> int:
-    """Cycles of the decoder for an EXPAND, from the end of its table or its first beat on, if words are there."""
+    """Cycles of an EXPAND's decoder from the end of its table, or its first beat, on, if it lacks no words."""
     setup = EXPAND_TABLE_CYCLES if with_table else EXPAND_BEGIN_CYCLES
     return setup + ceil_div(decoded_bytes, dma.expand_lanes) + EXPAND_WRITE_CYCLES
 

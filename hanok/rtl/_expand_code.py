@@ -149,9 +149,7 @@ class CodeBuilder(wiring.Component):
             m.d.sync += [place.eq(place + one) for place, one in zip(places, kind, strict=True)]
         return m
 
-    def _sum(
-        self, m: Module, starts: Value, ends: Value, counts: list[Signal], places: list[Signal]
-    ) -> None:
+    def _sum(self, m: Module, starts: Value, ends: Value, counts: list[Signal], places: list[Signal]) -> None:
         """Length by length, add the windows and the symbols of its codes."""
         at = [Signal(MAX_LENGTH, name=f"at_{stage}") for stage in range(3)]
         window, rank = Signal(SUM_BITS), Signal(range(SYMBOLS + 1))

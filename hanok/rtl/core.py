@@ -48,8 +48,8 @@ SETTLING_CYCLES = 8
 def instructions_in_flight(core: CoreRecord) -> dict[Unit, int]:
     """Return how many instructions of each unit can have started and not posted.
 
-    A DMA instruction that has not ended holds a slot at least, but for the one in hand, the one that ends, and
-    the one in the decoder.
+    A DMA instruction that has not ended holds a slot at least, but for the one in hand, the one that ends,
+    and the one in the decoder.
     A matrix instruction that has left the loader has a tile in the pipeline, three cycles apart at least.
     """
     return {

@@ -19,8 +19,8 @@ def taken_words(decoded: Decoded, dma: Dma, content: Bytes | None) -> tuple[Inte
     """Words taken after each group of `expand_lanes` symbols, of one EXPAND behind the other.
 
     The first array has a row for each DMA instruction: where its groups begin, and how many there are.
-    `content` is the DRAM from which packed streams are read; without it, and where it has no stream, the words
-    of a stream are taken evenly.
+    `content` is the DRAM from which packed streams are read; without it, and where it has no stream, the
+    words of a stream are taken evenly.
     """
     records = decoded.records["dma"]
     rows = np.zeros((len(records), 2), np.int64)

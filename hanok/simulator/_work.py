@@ -239,5 +239,6 @@ def transfer_work(
     outside = ~fill & ((low < 0) | (high > capacity_bytes))
     _refuse(indices, outside, decoded, f"it leaves DRAM; allowed: byte addresses 0..{capacity_bytes - 1}")
     address, none = records["dram_address"].astype(np.int64), np.zeros(len(records), np.int64)
-    return indices, np.stack([fill.astype(np.int64), run, address, *counts, *strides, none, none, table], axis=1)
-
+    return indices, np.stack(
+        [fill.astype(np.int64), run, address, *counts, *strides, none, none, table], axis=1
+    )

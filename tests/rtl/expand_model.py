@@ -36,7 +36,7 @@ def table_of(lengths: dict[int, int]) -> bytes:
 
 @dataclass
 class Decoded:
-    """What a stream is: its bytes, the words that are gone after each group of lanes, and whether it is one."""
+    """What a stream is: its bytes, the words gone after each group of lanes, and whether it is one."""
 
     content: bytes
     taken: list[int]
@@ -78,7 +78,7 @@ def encode_words(content: bytes, lengths: dict[int, int], dma: Dma) -> list[int]
             bits[number] = bits[number][16:]
             held[number] += 16
         held[number] -= len(codes[symbol])
-    while words and words[-1] == 0 and not decode_words(words[:-1], lengths, dma, len(content)).taken == []:
+    while words and words[-1] == 0:
         shorter = decode_words(words[:-1], lengths, dma, len(content))
         if not (shorter.is_good and shorter.content == content):
             break

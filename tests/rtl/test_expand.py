@@ -129,11 +129,11 @@ def broken_streams(dma: Dma, rng: random.Random) -> dict[str, bytes]:
     lengths = random_lengths(rng, 20, 15)
     content = bytes(rng.choices(sorted(lengths), k=100))
     words = packed_of(encode_words(content, lengths, dma))
-    too_many = {symbol: 7 for symbol in range(129)}
+    too_many = dict.fromkeys(range(129), 7)
     one = next(iter(lengths))
     return {
         "a word is missing": table_of(lengths) + words[:-2],
-        "a word too many": table_of(lengths) + words + bytes(2),
+        "words too many": table_of(lengths) + words + bytes(80),
         "many words too many": table_of(lengths) + words + bytes(500),
         "more codes than there are": table_of(too_many) + words,
         "no codes": bytes(TABLE_BYTES) + words,
