@@ -351,8 +351,8 @@ INSTRUCTIONS = (
         "symbol 2i in the low and of symbol 2i + 1 in the high half of byte i; flag 1, keep code: no table, "
         "the code of the EXPAND before stays), then 16-bit little-endian words. Codes are canonical Huffman "
         f"codes: shorter ones first, then by symbol. Byte i is decoded from stream i mod "
-        f"({EXPAND_STAGES} `expand_lanes`); before each symbol, in this order, a stream that holds fewer than "
-        "16 bits takes the next word, if one is left. Bits count from a word's highest.",
+        f"({EXPAND_STAGES} `expand_lanes`); before each symbol, in this order, a stream that holds fewer "
+        "than 16 bits takes the next word, if one is left. Bits count from a word's highest.",
     ),
     Instruction(Opcode.STORE, Unit.STORE, DMA, "Copy runs from SRAM to DRAM."),
     Instruction(

@@ -44,7 +44,7 @@ def expand_ring_bytes(dma: Dma) -> int:
 
 
 def expand_cycles(dma: Dma, decoded_bytes: int, with_table: bool) -> int:
-    """Cycles of an EXPAND's decoder from the end of its table, or its first beat, on, if it lacks no words."""
+    """Cycles of an EXPAND's decoder from its table's end, or its first beat, on, if it lacks no words."""
     setup = EXPAND_TABLE_CYCLES if with_table else EXPAND_BEGIN_CYCLES
     return setup + ceil_div(decoded_bytes, dma.expand_lanes) + EXPAND_WRITE_CYCLES
 

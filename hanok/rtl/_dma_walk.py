@@ -16,9 +16,9 @@ class RunWalker(wiring.Component):
     """Give runs, one behind the other, also over the border of two transfers.
 
     `sides`: the memories that are walked. While `valid`, `run` has the addresses of a run; `first` and `last`
-    say which one of its transfer it is; `rest`, `fills` and so on are those of the transfer. `take` goes on to
-    the next run in the cycle after. `source` is taken in the cycle in which `loads` is 1, which it is only while
-    `source_valid` is; that signal may be late, since it decides about `valid` alone.
+    say which one of its transfer it is; `rest`, `fills` and so on are those of the transfer. `take` goes on
+    to the next run in the cycle after. `source` is taken in the cycle in which `loads` is 1, which it is only
+    while `source_valid` is; that signal may be late, since it decides about `valid` alone.
     """
 
     def __init__(self, shape: DmaShape, sides: Sequence[str]) -> None:

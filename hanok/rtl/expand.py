@@ -32,8 +32,8 @@ class Expander(wiring.Component):
     """Decode streams, one behind the other, into the scratchpad.
 
     `stream` says what the beats (`en`, `content`, `bytes`, `ends`) belong to; it goes on to the next one
-    after `last`, which is 1 in the cycle of the last write. `leaves` comes two cycles before: from then on a beat
-    may be on its way here that is another stream's. `taken` words went to streams in the cycle before.
+    after `last`, which is 1 in the cycle of the last write. `leaves` comes two cycles before: from then on a
+    beat may be on its way here that is another stream's. `taken` words went to streams in the cycle before.
     `bad`: the stream or its table is none; `outside`: it leaves the scratchpad, where nothing is written.
     """
 

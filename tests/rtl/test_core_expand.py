@@ -18,7 +18,6 @@ from hanok.isa.faults import Fault
 from hanok.machine import Chip
 from hanok.simulator import emulate
 
-
 SHAPES: list[dict[str, int]] = [{}, {"expand_lanes": 1, "width": 7}, {"expand_lanes": 16, "outstanding": 1}]
 
 
