@@ -226,6 +226,8 @@ def transfer_work(
     strides = [_column(records, f"dram_stride_{number}") for number in (3, 2, 1)]
     least = np.minimum.reduce([run, *counts])
     _refuse(indices, least < 1, decoded, "run_bytes or a count is 0; each is at least 1")
+    many = expand & (packed - table > 2 * run)
+    _refuse(indices, many, decoded, "packed_bytes has more words than run_bytes has symbols")
     several = expand & (np.maximum.reduce(counts) > 1)
     _refuse(indices, several, decoded, "a count of EXPAND is above 1")
     run = np.where(expand, packed, run)
