@@ -11,8 +11,12 @@ from core_bench import assert_equal, bench_of, small_chip
 from core_programs import CODE_ADDRESS, HALF, memory_image
 from expand_model import encode_words, random_lengths, table_of
 from expand_programs import CORNERS, STREAMS, packed_programs
+from qdq_models import QdqModel, random_feeds
 
+from hanok.compiler.pipeline import compile_graph
 from hanok.errors import ProgramError, VerifyError
+from hanok.flows.cosim import cosimulate
+from hanok.graph import import_graph
 from hanok.isa import Opcode, decode, encode
 from hanok.isa.faults import Fault
 from hanok.machine import Chip
@@ -36,6 +40,25 @@ def run_packed(chip: Chip, seed: int, programs: int, most: int) -> Counter[str]:
 def test_random_programs_agree_in_every_bit_and_cycle() -> None:
     reached = run_packed(packing_chip(), seed=1, programs=40, most=8)
     assert [corner for corner in CORNERS if not reached[corner]] == []
+
+
+def test_a_model_with_packed_weights_agrees_in_every_bit_and_cycle() -> None:
+    """Two convolutions whose weights have few values, from a memory that is slower than the decoder."""
+    slow = {"standard": "FLAT:100", "channels": 1, "capacity_mib": 1, "latency_cycles": 7}
+    rng, model = np.random.default_rng(5), QdqModel()
+    value = model.input((1, 16, 5, 5), 0.05)
+    for _ in range(2):
+        weights = np.rint(rng.normal(0, 1, (16, 16, 3, 3))).astype(np.int8)
+        value = model.apply("Conv", [value, model.weight(weights, 0.01)], pads=[1, 1, 1, 1])
+        value = model.dequantize(model.quantize(value, 0.1), 0.1)
+    model.output(value, 0.1)
+    graph = import_graph(model.model())
+    program = compile_graph(graph, small_chip(slow, expand_lanes=4))
+    opcodes = decode(program.npu_stages[0].code).opcode
+    assert np.sum(opcodes == Opcode.EXPAND) > 0
+    record = cosimulate(program, random_feeds(graph, 1))
+    assert record.stages
+    assert record.equal, [stage for stage in record.stages if not stage.equal]
 
 
 @pytest.mark.slow
