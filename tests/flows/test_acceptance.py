@@ -46,7 +46,9 @@ def test_any_chip_can_run_it(chip: Chip) -> None:
     assert program == acceptance_program(chip)
 
 
-@pytest.mark.parametrize("chip", [Chip.load("nano"), Chip.load("u55-64"), SMALLEST], ids=lambda chip: chip.name)
+@pytest.mark.parametrize(
+    "chip", [*(Chip.load(name) for name in ("nano", "u55-64")), SMALLEST], ids=lambda chip: chip.name
+)
 def test_each_instruction_matters(chip: Chip) -> None:
     """Without semaphores, in program order: leaving out any one instruction leaves another memory."""
     program = acceptance_program(chip)
