@@ -84,5 +84,5 @@ class WeightPacker:
         decoder = expand_cycles(dma, len(content), with_table=self.held != table)
         if max(bits / 8 / self.bytes_per_cycle, decoder) >= len(content) / self.bytes_per_cycle:
             return b""
-        words = pack_words(symbols, lengths, dma.expand_lanes)
+        words = pack_words(symbols, lengths, dma.expand_streams)
         return words if len(words) < len(content) else b""

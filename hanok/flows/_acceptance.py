@@ -1,4 +1,4 @@
-"""The program of a core's acceptance test: most instructions once, its memory, its results."""
+"""The program of a core's acceptance test: each instruction, its memory, its results."""
 
 from __future__ import annotations
 
@@ -13,18 +13,21 @@ import numpy.typing as npt
 from hanok.isa import Destination, Opcode, Operand, Reduction, Source, Step, Unit, encode, encode_stream
 from hanok.isa.table import FLAG_BIAS, TABLE_ENTRIES
 from hanok.machine import Chip
+from hanok.numerics.huffman import code_lengths, histogram, pack_words, table_of
 from hanok.simulator import emulate
 from hanok.units import ceil_div
 
 Row = tuple[Opcode, dict[str, Any]]
 MEMORY_BYTES = 1 << 14
-_CODE, _ILLEGAL, _CONSTANTS, _IMAGE, _RESULTS = 0x044, 0x804, 0x1000, 0x2003, 0x3000
+_CODE, _ILLEGAL, _CONSTANTS, _IMAGE, _PACKED, _RESULTS = 0x044, 0x804, 0x1000, 0x2003, 0x2801, 0x3000
 """Where in memory things lie; code and image off the bursts."""
 _SIDE, _DEPTH, _TAPS = 4, 12, 3
 """An image of 4 x 4 pixels of 12 bytes under 3 x 3 taps."""
 _PIXELS = _SIDE * _SIDE
 _PIECE_BYTES = 64
 _NO_OPCODE = 0xEE
+_UNPACKED_BYTES, _UNPACKED = 75, 64
+"""Bytes of the packed stream, and where they go behind those that are filled."""
 _LOAD, _MATRIX, _VECTOR, _STORE = (1 << unit for unit in (Unit.LOAD, Unit.MATRIX, Unit.VECTOR, Unit.STORE))
 
 
@@ -78,7 +81,17 @@ def _memory(chip: Chip, random: np.random.Generator) -> npt.NDArray[np.uint8]:
         start = _CONSTANTS + places[name]
         assert content.nbytes <= sizes[name]
         memory[start : start + content.nbytes] = np.frombuffer(content.tobytes(), np.uint8)
+    if chip.core.dma.expand_lanes:
+        stream = _packed(chip)
+        memory[_PACKED : _PACKED + len(stream)] = np.frombuffer(stream, np.uint8)
     return memory
+
+
+def _packed(chip: Chip) -> bytes:
+    """A stream of packed weights: bytes of which a few are frequent."""
+    content = (np.arange(_UNPACKED_BYTES) ** 3 % 251 % 40).astype(np.uint8)
+    lengths = code_lengths(histogram(content))
+    return table_of(lengths) + pack_words(content, lengths, chip.core.dma.expand_streams)
 
 
 def _constants(chip: Chip) -> tuple[dict[str, int], dict[str, int]]:
@@ -116,6 +129,9 @@ def _instructions(chip: Chip) -> Iterator[Row]:
     sizes, _ = _constants(chip)
     row_bytes = _SIDE * _DEPTH
     yield (Opcode.FILL, _runs(run_bytes=40, sram_address=at["filled"], value=-77, post=_STORE))
+    if chip.core.dma.expand_lanes:
+        unpacked = _runs(_UNPACKED_BYTES, dram_address=_PACKED, sram_address=at["filled"] + _UNPACKED)
+        yield (Opcode.EXPAND, unpacked | {"packed_bytes": len(_packed(chip)), "post": _STORE})
     yield (
         Opcode.LOAD,
         _runs(run_bytes=sum(sizes.values()), dram_address=_CONSTANTS, sram_address=at["constants"]),
@@ -194,6 +210,11 @@ def _stores(chip: Chip, at: dict[str, int]) -> Iterator[Row]:
             dram_stride_1=7, sram_stride_1=5, wait=_LOAD,
         ),
     )  # fmt: skip
+    if chip.core.dma.expand_lanes:
+        unpacked = _runs(
+            _UNPACKED_BYTES, dram_address=_RESULTS + 0x500, sram_address=at["filled"] + _UNPACKED
+        )
+        yield (Opcode.STORE, unpacked | {"wait": _LOAD})
 
 
 def _runs(run_bytes: int, **fields: int) -> dict[str, Any]:

@@ -70,13 +70,14 @@ class Execution:
         chip = self.program.chip
         decoded = decode(stage.code)
         self.progress("computing values")
+        content = self.image.copy() if count_cycles and chip.core.dma.expand_lanes else None
         with self.clock("emulate"):
             emulate(decoded, chip, self.image)
         if not count_cycles:
             return
         self.progress("counting cycles")
         with self.clock("time"):
-            timing = simulate(decoded, chip, code_address=stage.code_address)
+            timing = simulate(decoded, chip, code_address=stage.code_address, content=content)
         offset = self.timed[-1].offset + self.timed[-1].timing.cycles if self.timed else 0
         self.timed.append(TimedStage(stage, timing, decoded, offset))
 

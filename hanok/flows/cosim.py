@@ -137,7 +137,7 @@ class _Cosimulation(Execution):
         self.progress("computing values")
         emulate(decoded, self.program.chip, self.image)
         self.progress("counting cycles")
-        timing = simulate(decoded, self.program.chip, code_address=stage.code_address)
+        timing = simulate(decoded, self.program.chip, code_address=stage.code_address, content=image)
         self.progress(f"simulating the gates for {timing.cycles:,} cycles")
         begin = perf_counter()
         most = 4 * timing.cycles + 100_000

@@ -23,6 +23,7 @@ class Fault(IntEnum):
     NO_SUCH_ADDRESS = 12
     BUS_ERROR = 13
     BANK_CONFLICT = 14
+    NO_SUCH_CODE = 15
 
 
 MEANING = {
@@ -41,4 +42,5 @@ MEANING = {
     Fault.NO_SUCH_ADDRESS: "a DRAM address is outside of the memory",
     Fault.BUS_ERROR: "the memory answered a load or a store with an error",
     Fault.BANK_CONFLICT: "two units used one port of a bank in the same cycle",
+    Fault.NO_SUCH_CODE: "packed weights are no stream of their code, or their table is no code",
 }

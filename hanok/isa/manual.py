@@ -30,8 +30,9 @@ from hanok.isa.table import (
 from hanok.isa.timing import (
     CHAIN_RING_CYCLES,
     CHAIN_SETUP_CYCLES,
-    EXPAND_SETUP_CYCLES,
+    EXPAND_BEGIN_CYCLES,
     EXPAND_TABLE_CYCLES,
+    EXPAND_WRITE_CYCLES,
     FAR_ROW_CYCLES,
     MATRIX_SETUP_CYCLES,
     PRELOAD_OVERHEAD_CYCLES,
@@ -108,8 +109,8 @@ L = 4 + ceil(log2 rows) + extra stages.
 | chain with a reduction | fixed + a batch's cycles for each batch of B results |
 | ... a batch | S(elements * P) + A + fold - 1 + F * P + T(B) |
 | table | {TABLE_ENTRIES} / table_words + {TABLE_OVERHEAD_CYCLES} |
-| expand: decoder | {EXPAND_SETUP_CYCLES} + ceil(run_bytes / expand_lanes) |
-| ... with a table, in addition | {EXPAND_TABLE_CYCLES} |
+| expand: decoder | {EXPAND_BEGIN_CYCLES} + ceil(run_bytes / expand_lanes) + {EXPAND_WRITE_CYCLES} |
+| ... with a table, in addition | {EXPAND_TABLE_CYCLES - EXPAND_BEGIN_CYCLES} |
 
 Rows are far where ring_rows is not 0 and y_start + ring_start lies outside -ring_rows .. 2 * ring_rows - 1,
 or y_stride (with more than one output row) or y_dilation (with more than one vertical tap) is ring_rows or

@@ -12,6 +12,8 @@ from enum import IntEnum
 
 import numpy as np
 
+from hanok.machine.chip import EXPAND_STAGES
+
 WORD_BYTES = 64
 VECTOR_STEPS = 8
 TABLE_ENTRIES = 256
@@ -348,9 +350,9 @@ INSTRUCTIONS = (
         "`sram_address`; every count is 1. The stream is a table of 128 bytes (code length, 0 to 15 bits, of "
         "symbol 2i in the low and of symbol 2i + 1 in the high half of byte i; flag 1, keep code: no table, "
         "the code of the EXPAND before stays), then 16-bit little-endian words. Codes are canonical Huffman "
-        "codes: shorter ones first, then by symbol. Byte i is decoded by lane i mod `expand_lanes`; before "
-        "each symbol, in this order, a lane that holds fewer than 16 bits takes the next word, if one is "
-        "left. Bits count from a word's highest.",
+        f"codes: shorter ones first, then by symbol. Byte i is decoded from stream i mod "
+        f"({EXPAND_STAGES} `expand_lanes`); before each symbol, in this order, a stream that holds fewer "
+        "than 16 bits takes the next word, if one is left. Bits count from a word's highest.",
     ),
     Instruction(Opcode.STORE, Unit.STORE, DMA, "Copy runs from SRAM to DRAM."),
     Instruction(

@@ -26,16 +26,27 @@ CHAIN_RING_CYCLES = 35
 TABLE_OVERHEAD_CYCLES = 7
 """From the start of a TABLE to its first read, and from its last read to the end."""
 
-EXPAND_SETUP_CYCLES = 32
-"""Until the first symbol of an EXPAND: first words to the lanes, pipeline of the decoder."""
-EXPAND_TABLE_CYCLES = 256
-"""To sort the symbols of a new table by code, one a cycle."""
+EXPAND_BEGIN_CYCLES = 5
+"""From the first beat of an EXPAND that keeps its code to the first group of symbols that takes words."""
+EXPAND_TABLE_CYCLES = 541
+"""The same from the last beat of a table: lengths are counted and summed, then symbols sorted by code."""
+EXPAND_BEAT_CYCLES = 2
+"""From a beat to the first group that may take its words."""
+EXPAND_WRITE_CYCLES = 6
+"""From the cycle in which a group takes its words to that in which its symbols are written."""
+EXPAND_ROOM_CYCLES = 5
+"""From the cycle in which a group takes words to the first beat that may have their place."""
+
+
+def expand_ring_bytes(dma: Dma) -> int:
+    """Bytes of packed words that the decoder holds: those of a group, and beats that are on their way."""
+    return 1 << (2 * dma.expand_lanes + 4 * dma.bytes_per_cycle - 1).bit_length()
 
 
 def expand_cycles(dma: Dma, decoded_bytes: int, with_table: bool) -> int:
-    """Cycles of the decoder for an EXPAND; it ends when these and its DRAM traffic are over."""
-    setup = EXPAND_SETUP_CYCLES + (EXPAND_TABLE_CYCLES if with_table else 0)
-    return setup + ceil_div(decoded_bytes, dma.expand_lanes)
+    """Cycles of an EXPAND's decoder from its table's end, or its first beat, on, if it lacks no words."""
+    setup = EXPAND_TABLE_CYCLES if with_table else EXPAND_BEGIN_CYCLES
+    return setup + ceil_div(decoded_bytes, dma.expand_lanes) + EXPAND_WRITE_CYCLES
 
 
 def preload_cycles(matrix: Matrix, tile_rows: int, with_bias: bool) -> int:

@@ -90,6 +90,10 @@ class Sram(Record):
         return value
 
 
+EXPAND_STAGES = 5
+"""Streams that take turns in a lane of the decoder, since the next code begins where the one before ends."""
+
+
 class Dma(Record):
     """The load and the store engine, each with its own port to the network."""
 
@@ -101,6 +105,11 @@ class Dma(Record):
     ] = 0
 
     _lanes = field_validator("expand_lanes")(power_of_two)
+
+    @property
+    def expand_streams(self) -> int:
+        """Streams of bits in packed weights: byte i belongs to stream i modulo their number."""
+        return EXPAND_STAGES * self.expand_lanes
 
 
 class Control(Record):

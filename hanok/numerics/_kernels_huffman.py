@@ -127,8 +127,12 @@ def pack(content: Bytes, lengths: Lengths, codes: Counts, lanes: int, words: Wor
 
 
 @kernel
-def unpack(words: Words, windows: npt.NDArray[np.uint16], lanes: int, content: Bytes) -> int:
+def unpack(
+    words: Words, windows: npt.NDArray[np.uint16], lanes: int, content: Bytes, taken_after: Counts
+) -> int:
     """Fill `content` from the shared stream of words; return OK or what stopped it.
+
+    `taken_after` gets how many words are taken after each symbol.
 
     Symbol i belongs to lane i mod lanes. Before a symbol, a lane with fewer than WORD_BITS bits takes the
     next word, if one is left; the highest bit of a word comes first. A lane's bits lie at the low end of its
@@ -150,6 +154,7 @@ def unpack(words: Words, windows: npt.NDArray[np.uint16], lanes: int, content: B
         if length > bits:
             return NO_WORDS
         content[position] = entry & 255
+        taken_after[position] = taken
         level[lane] = bits - length
         reservoir[lane] = held & ((1 << level[lane]) - 1)
         lane = lane + 1 if lane + 1 < lanes else 0

@@ -4,7 +4,7 @@ A packed stream is (where it brings its own) a table of 128 bytes, the code leng
 and of symbol 2i + 1 in the high four bits of byte i, then 16-bit little-endian words. Decoded byte i belongs
 to lane i mod lanes; before each symbol, in this order, a lane that holds fewer than 16 bits takes the next
 word of the stream if one is left. Bits count from a word's highest, codes are canonical (by length, then by
-symbol). So `lanes` decoders work side by side, each a symbol a cycle, on one stream without marks.
+symbol). So `lanes` decoders work on one stream without marks; some side by side, some in turn.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import numpy.typing as npt
 from hanok.numerics import _kernels_huffman as kernels
 
 TABLE_BYTES = 128
-LANES_ALLOWED = (0, 1, 2, 4, 8, 16, 32, 64)
+MAX_LENGTH = kernels.MAX_LENGTH
+SYMBOLS = kernels.SYMBOLS
 
 Bytes = npt.NDArray[np.uint8]
 Counts = npt.NDArray[np.int64]
@@ -81,11 +82,21 @@ def decoding_windows(lengths: Bytes) -> npt.NDArray[np.uint16] | None:
     return windows if kernels.fill_windows(lengths, windows) else None
 
 
+def words_taken(
+    packed: Bytes, windows: npt.NDArray[np.uint16], streams: int, lanes: int, symbols: int
+) -> Counts | None:
+    """How many words are taken after each group of `lanes` symbols; None where the words are no stream."""
+    words, taken = np.frombuffer(packed.tobytes(), "<u2").astype(np.uint16), np.zeros(symbols, np.int64)
+    if kernels.unpack(words, windows, streams, np.zeros(symbols, np.uint8), taken) != kernels.OK:
+        return None
+    return taken[np.minimum(np.arange(lanes - 1, symbols + lanes - 1, lanes), symbols - 1)]
+
+
 def unpack_words(packed: Bytes, windows: npt.NDArray[np.uint16], lanes: int, content: Bytes) -> str:
     """Fill `content` from packed words (an even number of bytes); return what is wrong, or nothing.
 
     Nothing is read or written outside the arrays, whatever the packed bytes say.
     """
     words = np.frombuffer(packed.tobytes(), "<u2").astype(np.uint16)
-    fault = int(kernels.unpack(words, windows, lanes, content))
+    fault = int(kernels.unpack(words, windows, lanes, content, np.zeros(len(content), np.int64)))
     return _FAULTS.get(fault, "")

@@ -31,6 +31,7 @@ def step_layout(shape: DmaShape) -> data.StructLayout:
             "leaves": 1,  # the next run does not begin in the burst in which this one ends
             "ends": 1,  # the transfer ends with this beat
             "fills": 1,
+            **shape.expand_fields,
         }
     )
 
@@ -89,7 +90,9 @@ class BeatWalker(wiring.Component):
                 dram.eq(Mux(in_run, dram + width, walker.run.dram)),
                 sram.eq(Mux(in_run, sram + width, walker.run.sram)),
             ]
+        flags = {name: Signal(name=name) for name in shape.expand_fields}
         with m.If(moves & ~in_run):
+            m.d.sync += [flag.eq(getattr(walker, name)) for name, flag in flags.items()]
             m.d.sync += [
                 last.eq(walker.last),
                 fills.eq(walker.fills),
@@ -112,5 +115,6 @@ class BeatWalker(wiring.Component):
                 beat.leaves.eq((last | (walker.run.dram[bits:] != last_number)) & ~fills),
                 beat.ends.eq(run_ends & last),
                 beat.fills.eq(fills),
+                *(beat[name].eq(flag) for name, flag in flags.items()),
             ]
         return m

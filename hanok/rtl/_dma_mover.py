@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
@@ -12,6 +12,7 @@ from amaranth.lib.wiring import In, Out
 from hanok.rtl._dma_beats import BeatWalker
 from hanok.rtl._dma_buffer import beat_layout
 from hanok.rtl._dma_lanes import place_layout, place_of
+from hanok.rtl._dma_room import DecoderRoom
 from hanok.rtl._dma_shape import DmaShape
 
 
@@ -22,10 +23,13 @@ class LoadMover(wiring.Component):
     its slot with the last of its bytes; a rest that is less than a beat counts as gone to a beat register.
     (It stays where it is: the slot is used anew only after the next one has left.) What a beat needs is in
     registers: a beat waits in `_waiting` until the one before it has gone.
+
+    A beat for the decoder waits for `room`; `lacks` is 1 while it would go otherwise. Behind the last beat of
+    a packed stream none goes until the decoder has written it.
     """
 
-    def __init__(self, shape: DmaShape) -> None:
-        self._shape = shape
+    def __init__(self, shape: DmaShape, room: DecoderRoom | None = None) -> None:
+        self._shape, self._room = shape, room
         super().__init__(
             {
                 "put": In(1),
@@ -34,6 +38,7 @@ class LoadMover(wiring.Component):
                 "arriving_slot": In(shape.ring_bits),
                 "beat": Out(beat_layout(shape)),
                 "place": Out(place_layout(shape)),
+                "lacks": Out(1),
             }
         )
         ring = 1 << shape.ring_bits
@@ -51,6 +56,8 @@ class LoadMover(wiring.Component):
         takes, one, two = Signal(), Signal(), Signal()
         at, turn = Signal(ring, reset_less=True), Signal(reset_less=True)
         crosses = Signal(reset_less=True)
+        free = self._may_go(m, waiting, takes, goes)
+        blocked = self._room.blocked if self._room else Const(0)
         m.d.comb += [
             queue.w_en.eq(self.put),
             queue.w_data.eq(self.transfer),
@@ -69,21 +76,38 @@ class LoadMover(wiring.Component):
             m.d.sync += [waits.eq(beats.valid), waiting.eq(beats.beat)]
         here, there = self._arrivals(at, turn)
         next_here, next_there = self._arrivals(self._at, self._turn)
+        is_there = Signal()
         with m.If(takes):
+            m.d.comb += is_there.eq(waits & (waiting.fills | (next_here & (next_there | ~waiting.crosses))))
             m.d.sync += [
                 valid.eq(waits),
                 at.eq(self._at),
                 turn.eq(self._turn),
                 crosses.eq(waiting.crosses),
                 found.eq(next_here),
-                goes.eq(waits & (waiting.fills | (next_here & (next_there | ~waiting.crosses)))),
             ]
             with m.If(waits):
                 self._go_on(m, one, two)
         with m.Else():
-            m.d.sync += [found.eq(here), goes.eq(here & (there | ~crosses))]
-        self._show(m, waiting, beats.beat, takes, one, two, goes, valid & found & crosses & ~goes)
+            m.d.comb += is_there.eq(self.beat.fills | (here & (there | ~crosses)))
+            m.d.sync += found.eq(here)
+        m.d.sync += goes.eq(is_there & free)
+        if self._room:
+            m.d.sync += self.lacks.eq(is_there & ~self._room.blocks & ~free)
+        is_half_there = valid & found & crosses & ~goes & ~blocked
+        self._show(m, waiting, beats.beat, takes, one, two, goes, is_half_there)
         return m
+
+    def _may_go(self, m: Module, waiting: Any, takes: Value, goes: Value) -> Value:
+        """Whether the decoder lets the next beat go: the one that waits, or, if none is taken, the same."""
+        if self._room is None:
+            return Const(1)
+        room, beat, free = self._room, self.beat, Signal()
+        m.d.comb += [room.goes.eq(goes & beat.expands), room.ends.eq(beat.ends)]
+        one: Any = Mux(takes, waiting.expands, beat.expands)
+        with_table = Mux(takes, waiting.with_table, beat.with_table)
+        m.d.comb += free.eq(~room.blocks & (~one | Mux(with_table, room.table_room, room.room)))
+        return free
 
     def _arrivals(self, at: Value, turn: Value) -> tuple[Value, Value]:
         """Whether the burst of a slot is there, and that of the next."""
@@ -125,6 +149,7 @@ class LoadMover(wiring.Component):
                 beat.fills.eq(waiting.fills),
                 beat.offset.eq(waiting.offset),
                 beat.bytes.eq(waiting.bytes),
+                *(beat[name].eq(waiting[name]) for name in shape.expand_fields),
                 beat.address.eq(waiting.sram),
                 self.place.eq(place_of(shape, self._slot, waiting.offset)),
             ]

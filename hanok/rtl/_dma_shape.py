@@ -9,7 +9,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data
 
 from hanok.errors import ChipError
-from hanok.isa.table import Opcode
+from hanok.isa.table import FLAG_KEEP_CODE, Opcode
 from hanok.machine import Dma
 from hanok.rtl.axi import MAX_DATA_BYTES
 
@@ -30,10 +30,12 @@ class DmaShape:
     outstanding: int
     address_bits: int
     scratchpad_bits: int
+    expands: bool = False
+    """The engine has a decoder of packed weights."""
 
     @classmethod
     def of(cls, dma: Dma, burst_bytes: int, address_bits: int, scratchpad_bytes: int) -> DmaShape:
-        """Derive the sizes; raise ChipError for what the engines cannot do."""
+        """Derive the sizes of an engine without a decoder; raise ChipError for what they cannot do."""
         if burst_bytes & (burst_bytes - 1) or not 4 <= burst_bytes <= MAX_DATA_BYTES:
             raise ChipError(
                 f"memory.standard: bursts of {burst_bytes} bytes; allowed in gates: powers of two from 4 to "
@@ -43,10 +45,6 @@ class DmaShape:
             raise ChipError(
                 f"core.dma.bytes_per_cycle: {dma.bytes_per_cycle}; allowed in gates: at most a burst of "
                 f"{burst_bytes} bytes, since AXI takes one address in a cycle"
-            )
-        if dma.expand_lanes:
-            raise ChipError(
-                f"core.dma.expand_lanes: {dma.expand_lanes}; allowed in gates: 0, there is no decoder yet"
             )
         if not burst_bytes.bit_length() <= address_bits <= 62:
             raise ChipError(f"memory: addresses of {address_bits} bits; allowed in gates: at most 62")
@@ -91,11 +89,17 @@ class DmaShape:
         return {"dram": self.dram_bits, "sram": self.scratchpad_bits}[side]
 
     @property
+    def expand_fields(self) -> dict[str, int]:
+        """What is known of a transfer to the decoder; nothing where there is none."""
+        return {"expands": 1, "with_table": 1} if self.expands else {}
+
+    @property
     def transfer(self) -> data.StructLayout:
         """A transfer's runs, with addresses and strides cut to what is needed."""
         return data.StructLayout(
             {
                 "fills": 1,
+                **self.expand_fields,
                 "rest": 32,  # bytes of a run, less one
                 **{f"count_{level}": 32 for level in LEVELS},
                 **{f"repeats_{level}": 1 for level in LEVELS},  # the count is not 1
@@ -106,10 +110,12 @@ class DmaShape:
 
     def connect_transfer(self, m: Module, transfer: Any, record: Any) -> None:
         """Drive a transfer from an instruction's record."""
-        m.d.comb += [
-            transfer.fills.eq(record.opcode == Opcode.FILL),
-            transfer.rest.eq(record.run_bytes - 1),
-        ]
+        run = record.run_bytes
+        if self.expands:
+            packed, keeps = record.opcode == Opcode.EXPAND, (record.flags & FLAG_KEEP_CODE).any()
+            m.d.comb += [transfer.expands.eq(packed), transfer.with_table.eq(packed & ~keeps)]
+            run = Mux(packed, record.packed_bytes, run)
+        m.d.comb += [transfer.fills.eq(record.opcode == Opcode.FILL), transfer.rest.eq(run - 1)]
         for side in ("dram", "sram"):
             m.d.comb += transfer[side].address.eq(record[f"{side}_address"])
         for level in LEVELS:

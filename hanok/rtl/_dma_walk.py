@@ -16,12 +16,13 @@ class RunWalker(wiring.Component):
     """Give runs, one behind the other, also over the border of two transfers.
 
     `sides`: the memories that are walked. While `valid`, `run` has the addresses of a run; `first` and `last`
-    say which one of its transfer it is; `rest` and `fills` are those of the transfer. `take` goes on to the
-    next run in the cycle after. `source` is taken in the cycle in which `loads` is 1, which it is only while
-    `source_valid` is; that signal may be late, since it decides about `valid` alone.
+    say which one of its transfer it is; `rest`, `fills` and so on are those of the transfer. `take` goes on
+    to the next run in the cycle after. `source` is taken in the cycle in which `loads` is 1, which it is only
+    while `source_valid` is; that signal may be late, since it decides about `valid` alone.
     """
 
     def __init__(self, shape: DmaShape, sides: Sequence[str]) -> None:
+        self._flags = ("fills", *shape.expand_fields)
         self._sides = {side: shape.side_bits(side) for side in sides}
         super().__init__(
             {
@@ -35,6 +36,7 @@ class RunWalker(wiring.Component):
                 "last": Out(1),
                 "rest": Out(32),
                 "fills": Out(1),
+                **{name: Out(bits) for name, bits in shape.expand_fields.items()},
             }
         )
         self._advances, self._new = Signal(), Signal()
@@ -50,7 +52,7 @@ class RunWalker(wiring.Component):
             self._new.eq(self.last),
             self.loads.eq(self._advances & self._new & self.source_valid),
             self.rest.eq(held.rest),
-            self.fills.eq(held.fills),
+            *(getattr(self, name).eq(held[name]) for name in self._flags),
         ]
         with m.If(self._advances):
             m.d.sync += [self.valid.eq(~self._new | self.source_valid), self.first.eq(self._new)]

@@ -48,11 +48,12 @@ SETTLING_CYCLES = 8
 def instructions_in_flight(core: CoreRecord) -> dict[Unit, int]:
     """Return how many instructions of each unit can have started and not posted.
 
-    A DMA instruction that has not ended holds a slot at least, but for the one in hand and the one that ends.
+    A DMA instruction that has not ended holds a slot at least, but for the one in hand, the one that ends,
+    and the one in the decoder.
     A matrix instruction that has left the loader has a tile in the pipeline, three cycles apart at least.
     """
     return {
-        Unit.LOAD: core.dma.outstanding + 2,
+        Unit.LOAD: core.dma.outstanding + (3 if core.dma.expand_lanes else 2),
         Unit.STORE: core.dma.outstanding + 2,
         Unit.MATRIX: core.matrix.depth_cycles // 3 + 4,
         Unit.VECTOR: 2,
@@ -231,6 +232,8 @@ class Core(RefusingComponent):
             Fault.NO_SUCH_ADDRESS: loader.address_fault | storer.address_fault,
             Fault.BUS_ERROR: loader.bus_fault | storer.bus_fault,
             **memory_faults,
+            Fault.NO_SUCH_BYTE: memory_faults[Fault.NO_SUCH_BYTE] | loader.byte_fault,
+            Fault.NO_SUCH_CODE: loader.stream_fault,
         }
         finished, faulted, settled = Signal(), Signal(), Signal(SETTLING_CYCLES)
         held_cause, held_offset, has_fault = Signal(CAUSE_BITS), Signal(32), Signal()

@@ -19,6 +19,7 @@ from hanok.isa.faults import Fault
 from hanok.isa.table import (
     FLAG_ACCUMULATE,
     FLAG_BIAS,
+    FLAG_KEEP_CODE,
     FLAG_REDUCE_INNER,
     VECTOR,
     VECTOR_STEPS,
@@ -27,6 +28,7 @@ from hanok.isa.table import (
     Unit,
 )
 from hanok.machine.chip import Core
+from hanok.numerics.huffman import TABLE_BYTES as CODE_BYTES
 from hanok.rtl.decode import DECODED, HEAD
 from hanok.rtl.registers import CAUSE_BITS
 
@@ -102,9 +104,18 @@ class Legality(wiring.Component):
 
     def _dma(self, record: Any) -> Iterator[Finding]:
         core = self._core
+        expand = record.opcode == Opcode.EXPAND
         if not core.dma.expand_lanes:
-            yield Fault.ILLEGAL_OPCODE, record.opcode == Opcode.EXPAND
+            yield Fault.ILLEGAL_OPCODE, expand
         yield from self._lengths(record, ("run_bytes", "count_1", "count_2", "count_3"))
+        if core.dma.expand_lanes:
+            one: Any = 1
+            for name in ("count_1", "count_2", "count_3"):
+                one &= record[name] == 1
+            keeps = (record.flags & FLAG_KEEP_CODE).any()
+            enough = _above(record.packed_bytes, CODE_BYTES) | (keeps & record.packed_bytes.any())
+            yield Fault.NO_SUCH_VALUE, expand & ~one
+            yield Fault.NO_SUCH_VALUE, expand & (record.packed_bytes[0] | ~enough)
         yield self._inside(record.sram_address, core.sram.total_bytes)
 
     def _matrix(self, record: Any) -> Iterator[Finding]:

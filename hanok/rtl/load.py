@@ -1,12 +1,13 @@
-"""The load engine: LOAD copies runs from DRAM to SRAM, FILL writes a byte to runs of SRAM."""
+"""The load engine: LOAD copies runs from DRAM to SRAM, FILL writes a byte to them, EXPAND unpacks weights."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
-from amaranth.lib.fifo import SyncFIFOBuffered
+from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
 from hanok.isa.table import DMA
@@ -14,15 +15,17 @@ from hanok.machine import Dma
 from hanok.rtl._dma_buffer import LoadBuffer
 from hanok.rtl._dma_mover import LoadMover
 from hanok.rtl._dma_requests import LoadRequests
+from hanok.rtl._dma_room import DecoderRoom
 from hanok.rtl._dma_shape import DmaShape
 from hanok.rtl._refusing import RefusingComponent
 from hanok.rtl.axi import OKAY, axi_read, set_one_transfer
+from hanok.rtl.expand import Expander, stream_layout
 from hanok.rtl.records import record_layout
 from hanok.rtl.scratchpad import write_signature
 
 
 class LoadEngine(RefusingComponent):
-    """LOAD and FILL as docs/timing.md has them, with an AXI4 read master.
+    """LOAD, FILL and (with `expand_lanes`) EXPAND as docs/timing.md has them, with an AXI4 read master.
 
     From a start to the first request it takes `LOAD_START_CYCLES`, to the first write of a FILL
     `FILL_START_CYCLES`, from a request to its address on an idle bus `LOAD_REQUEST_STAGES`, from a burst on
@@ -30,12 +33,14 @@ class LoadEngine(RefusingComponent):
 
     `moves`: in this cycle the request side makes a step or a beat is written. `address_bits` are those of the
     bus. `address_fault` is 1 in the cycle after a request outside of them, `bus_fault` after an answer with
-    an error; both engines go on. Raises ChipError for chips that it cannot serve: a beat of more than a
-    burst, bursts of more than 128 bytes, EXPAND.
+    an error; both engines go on. `stream_fault`: packed weights are no stream of their code; `byte_fault`:
+    they leave the scratchpad. Raises ChipError for chips that it cannot serve: a beat of more than a burst,
+    bursts of more than 128 bytes.
     """
 
     def __init__(self, dma: Dma, burst_bytes: int, address_bits: int, scratchpad_bytes: int) -> None:
-        self._shape = shape = DmaShape.of(dma, burst_bytes, address_bits, scratchpad_bytes)
+        shape = DmaShape.of(dma, burst_bytes, address_bits, scratchpad_bytes)
+        self._dma, self._shape = dma, replace(shape, expands=dma.expand_lanes > 0)
         super().__init__(
             {
                 "record": In(record_layout(DMA)),
@@ -43,9 +48,11 @@ class LoadEngine(RefusingComponent):
                 "ready": Out(1),
                 "done": Out(1),
                 "bus": Out(axi_read(address_bits, burst_bytes, shape.ring_bits)),
-                "sram": Out(write_signature(shape.scratchpad_bits, shape.width)),
+                "sram": Out(write_signature(shape.scratchpad_bits, max(shape.width, dma.expand_lanes))),
                 "address_fault": Out(1),
                 "bus_fault": Out(1),
+                "stream_fault": Out(1),
+                "byte_fault": Out(1),
                 "moves": Out(1),
             }
         )
@@ -54,7 +61,8 @@ class LoadEngine(RefusingComponent):
         m = Module()
         shape, bus = self._shape, self.bus
         m.submodules.requests = requests = LoadRequests(shape)
-        m.submodules.mover = mover = LoadMover(shape)
+        room = DecoderRoom(self._dma) if shape.expands else None
+        m.submodules.mover = mover = LoadMover(shape, room)
         m.submodules.buffer = buffer = LoadBuffer(shape)
         active, free_slots = Signal(), Signal(range(shape.outstanding + 1), init=shape.outstanding)
         transfer, held = Signal(shape.transfer), Signal(shape.transfer, reset_less=True)
@@ -75,14 +83,21 @@ class LoadEngine(RefusingComponent):
             buffer.place.eq(mover.place),
             buffer.value.eq(value),
             self.ready.eq(~active),
-            self.moves.eq(requests.steps | buffer.sram.en),
         ]
-        wiring.connect(m, buffer.sram, wiring.flipped(self.sram))
         written = buffer.written
+        done: Value = written.ends
+        if room is None:
+            wiring.connect(m, buffer.sram, wiring.flipped(self.sram))
+            m.d.comb += self.moves.eq(requests.steps | written.goes)
+        else:
+            m.submodules.room = room
+            last, works = self._expand(m, buffer, mover, room, held)
+            done = (written.ends & ~written.expands) | last
+            m.d.comb += self.moves.eq(requests.steps | written.goes | works)
         m.d.sync += [
             mover.put.eq(self.start),
             free_slots.eq(free_slots - requests.request + written.leaving),
-            self.done.eq(written.ends),
+            self.done.eq(done),
             self.bus_fault.eq(bus.rvalid & (bus.rresp != OKAY)),
         ]
         with m.If(self.start):
@@ -91,6 +106,42 @@ class LoadEngine(RefusingComponent):
             m.d.sync += active.eq(0)
         self._send(m, requests, transfer.fills)
         return m
+
+    def _expand(
+        self, m: Module, buffer: LoadBuffer, mover: LoadMover, room: DecoderRoom, held: Any
+    ) -> tuple[Value, Value]:
+        """Join the decoder; return the cycle of a stream's last write, and whether it is at work alone."""
+        shape, written = self._shape, buffer.written
+        m.submodules.expander = expander = Expander(self._dma, shape.scratchpad_bits)
+        layout = stream_layout(shape.scratchpad_bits)
+        m.submodules.streams = streams = SyncFIFO(width=layout.size, depth=shape.outstanding + 3)
+        rest = Signal(32, reset_less=True)
+        lags, lacks = Signal(), Signal(2)
+        with m.If(self.start):
+            m.d.sync += rest.eq(self.record.run_bytes - 1)
+        m.d.comb += [
+            streams.w_en.eq(mover.put & held.expands),
+            streams.w_data.eq(Cat(held.with_table, rest, held.sram.address)),
+            streams.r_en.eq(expander.last),
+            Value.cast(expander.stream).eq(streams.r_data),
+            expander.en.eq(written.goes & written.expands),
+            expander.content.eq(buffer.sram.data),
+            expander.bytes.eq(written.bytes),
+            expander.ends.eq(written.ends),
+            room.taken.eq(expander.taken),
+            room.leaves.eq(expander.leaves),
+            self.stream_fault.eq(expander.bad),
+            self.byte_fault.eq(expander.outside),
+        ]
+        m.d.sync += [
+            lacks.eq(Cat(mover.lacks, lacks[0])),
+            lags.eq((lags | (written.ends & written.expands)) & ~expander.last),
+        ]
+        for name in ("address", "data", "mask"):
+            wide = Mux(buffer.sram.en, getattr(buffer.sram, name), getattr(expander.sram, name))
+            m.d.comb += getattr(self.sram, name).eq(wide)
+        m.d.comb += self.sram.en.eq(buffer.sram.en | expander.sram.en)
+        return expander.last, lags | lacks[1]
 
     def _send(self, m: Module, asked: Any, fills: Value) -> None:
         """Queue requests for the bus, so that they keep their cycle when the bus is busy."""

@@ -73,13 +73,14 @@ def core_scratchpad(core: Core) -> Scratchpad:
     """
     matrix, beat, lanes = core.matrix, core.dma.bytes_per_cycle, core.vector.lanes
     activations, weights = max(matrix.rows, matrix.columns), matrix.columns * matrix.preload_rows_per_cycle
+    loaded = max(beat, core.dma.expand_lanes)
     column_bytes, word_bytes = columns_of(
-        core.sram, unaligned=max(activations, weights, beat, lanes), elements=ELEMENT_BYTES * lanes
+        core.sram, unaligned=max(activations, weights, loaded, lanes), elements=ELEMENT_BYTES * lanes
     )
     vector = ReadPort(ELEMENT_BYTES * lanes)
     masked = [ReadPort(activations, masked=True), ReadPort(weights, masked=True)]
     reads = [*masked, vector, vector, vector, ReadPort(beat)]
-    return Scratchpad(core.sram, reads, [beat, vector.port_bytes], column_bytes, word_bytes)
+    return Scratchpad(core.sram, reads, [loaded, vector.port_bytes], column_bytes, word_bytes)
 
 
 def columns_of(sram: Sram, unaligned: int, elements: int) -> tuple[int, int]:

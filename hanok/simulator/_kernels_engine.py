@@ -341,7 +341,13 @@ def _in_place(plan: Plan, record: Record, engines: Engines) -> tuple[Plan, Recor
             pointer_of(record.control),
             pointer_of(record.code),
         ),
-        Engines(pointer_of(engines.state), pointer_of(engines.memory), engines.ring),
+        Engines(
+            pointer_of(engines.state),
+            pointer_of(engines.memory),
+            pointer_of(engines.taken),
+            pointer_of(engines.taken_at),
+            engines.ring,
+        ),
     )
 
 

@@ -22,9 +22,13 @@ MATRIX, VECTOR = 2, 3
 UNIT, WAIT, POST, CODE_END, RANK, WORK_0, WORK_1, WORK_2 = range(8)
 INSTRUCTION_COLUMNS = 8
 
-# Columns of a DMA instruction's transfer.
-FILL, RUN_BYTES, ADDRESS, COUNT_3, COUNT_2, COUNT_1, STRIDE_3, STRIDE_2, STRIDE_1, DECODER = range(10)
-TRANSFER_COLUMNS = 10
+# Columns of a DMA instruction's transfer. EXPAND: GROUPS of symbols, of which the first has the row
+# FIRST_GROUP; TABLE: bytes of the table in its stream.
+(
+    FILL, RUN_BYTES, ADDRESS, COUNT_3, COUNT_2, COUNT_1, STRIDE_3, STRIDE_2, STRIDE_1,
+    GROUPS, FIRST_GROUP, TABLE,
+) = range(12)  # fmt: skip
+TRANSFER_COLUMNS = 12
 
 # Columns of what is found out about an instruction. RELEASE: cycle of its last post; ARRIVED: cycle in which
 # the decoder offers it, if nothing but its words is missing; LAST_BURST: bursts of its engine up to its end;

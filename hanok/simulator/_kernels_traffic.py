@@ -45,10 +45,12 @@ ENGINES = 3
 
 
 # Columns of the constants of a simulation.
+# EXPAND_RING: bytes of packed words that the decoder holds.
 CLOCK_MHZ, BURST_SHIFT, BYTES_PER_CYCLE, OUTSTANDING, REQUESTS_PER_CYCLE, LATENCY = range(6)
+EXPAND_LANES, EXPAND_RING = 6, 7
 
 
-CONSTANT_COLUMNS = 6
+CONSTANT_COLUMNS = 8
 
 
 # A walk over an instruction's runs.
@@ -74,14 +76,17 @@ WALK_ADDRESS, WALK_LEFT, WALK_3, WALK_2, WALK_1, WALK_SIZE = range(6)
     BUSY,  # cycles in which it issues or moves
     LAST,  # store: 1 when the open burst is the last of the instruction
     OPEN,  # store: burst number of the write that is being gathered
-    DECODED,  # load: cycle in which the decoder of an EXPAND is done
+    BEAT,  # load: beats of an EXPAND so far
+    GROUP,  # load: groups of symbols that have taken their words
+    GROUP_AT,  # load: cycle in which the last of them did, or before the first one can
+    ROOM_GROUP,  # load: the group that makes room for the next beat
     CHECK,  # a start in this cycle needs to know whether earlier instructions have ended, or NEVER
     CERTAIN,  # instructions whose end is not known end after this cycle
     ISSUE_FRONT, ISSUE_BACK,  # first interval of busy requests, and behind the last one
     MOVE_FRONT, MOVE_BACK,  # the same of the SRAM side
     BUS_FRONT, BUS_BACK,  # load: the same of the bursts on the bus
     ISSUE_WALK,
-) = range(27)  # fmt: skip
+) = range(30)  # fmt: skip
 
 
 ARRIVAL_WALK = ISSUE_WALK + WALK_SIZE
@@ -106,6 +111,10 @@ class Engines(NamedTuple):
     """[engine, ENGINE_COLUMNS + RING_COLUMNS * ring]"""
     memory: Integers
     """Of hanok.dram, with 4 * ring answers: that to burst n of an engine is at engine * ring + n % ring."""
+    taken: Integers
+    """[group of an EXPAND] words of its stream that are taken after it."""
+    taken_at: Integers
+    """[group of an EXPAND] the cycle in which it takes its words."""
     ring: int
     """Places of a ring: a power of two, larger than what is ever open."""
 

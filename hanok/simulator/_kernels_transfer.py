@@ -11,6 +11,11 @@ from hanok.dram._layout import (
     A_COMPLETED,
 )
 from hanok.isa.timing import (
+    EXPAND_BEAT_CYCLES,
+    EXPAND_BEGIN_CYCLES,
+    EXPAND_ROOM_CYCLES,
+    EXPAND_TABLE_CYCLES,
+    EXPAND_WRITE_CYCLES,
     FILL_START_CYCLES,
     LOAD_ANSWER_STAGES,
     LOAD_REQUEST_STAGES,
@@ -24,20 +29,26 @@ from hanok.simulator._kernels_state import (
     COUNT_1,
     COUNT_2,
     COUNT_3,
-    DECODER,
+    FIRST_GROUP,
+    GROUPS,
     RUN_BYTES,
     STRIDE_1,
     STRIDE_2,
     STRIDE_3,
+    TABLE,
 )
 from hanok.simulator._kernels_traffic import (
     ANSWERED,
     ANSWERED_NOW,
     ARRIVAL_WALK,
+    BEAT,
     BURST_SHIFT,
     BYTES_PER_CYCLE,
     CURRENT,
-    DECODED,
+    EXPAND_LANES,
+    EXPAND_RING,
+    GROUP,
+    GROUP_AT,
     ISSUE,
     ISSUE_WALK,
     ISSUED,
@@ -50,6 +61,7 @@ from hanok.simulator._kernels_traffic import (
     OPEN,
     PARTIAL,
     REQUESTS_PER_CYCLE,
+    ROOM_GROUP,
     SOONEST,
     STARTED,
     STORE,
@@ -186,8 +198,35 @@ def begin_taking(engines: Engines, transfer: Integers, row: int, start: int) -> 
     """Let the SRAM side of the load engine take the bursts of instruction `row`, which started at `start`."""
     state = engine_of(engines, LOAD)
     state[TAKING], state[STARTED], state[PARTIAL] = row, start, 0
-    state[DECODED] = max(start, state[MOVER]) + transfer[DECODER] if transfer[DECODER] > 0 else 0
+    state[BEAT] = state[GROUP] = state[GROUP_AT] = state[ROOM_GROUP] = 0
     _first_run(state, ARRIVAL_WALK, transfer)
+
+
+@inner
+def _unpack_beat(engines: Engines, transfer: Integers, constants: Integers, earliest: int) -> int:
+    """Let the next beat of an EXPAND go when there is room; return its cycle.
+
+    Then those groups of symbols take their words for which they are in.
+    """
+    state, width, table = engine_of(engines, LOAD), constants[BYTES_PER_CYCLE], transfer[TABLE]
+    first, behind = transfer[FIRST_GROUP], (state[BEAT] + 1) * width
+    gone = earliest
+    lacking = behind - table - constants[EXPAND_RING]
+    if lacking > 0:
+        while state[ROOM_GROUP] + 1 < state[GROUP] and 2 * engines.taken[first + state[ROOM_GROUP]] < lacking:
+            state[ROOM_GROUP] += 1
+        gone = max(gone, engines.taken_at[first + state[ROOM_GROUP]] + EXPAND_ROOM_CYCLES)
+    if state[BEAT] == (max(table, 1) + width - 1) // width - 1:
+        state[GROUP_AT] = gone - 1 + (EXPAND_TABLE_CYCLES if table > 0 else EXPAND_BEGIN_CYCLES)
+    state[BEAT] += 1
+    while state[GROUP] < transfer[GROUPS]:
+        taken = engines.taken[first + state[GROUP] - 1] if state[GROUP] > 0 else 0
+        if behind < min(transfer[RUN_BYTES], table + 2 * (taken + constants[EXPAND_LANES])):
+            break
+        state[GROUP_AT] = max(state[GROUP_AT] + 1, gone + EXPAND_BEAT_CYCLES)
+        engines.taken_at[first + state[GROUP]] = state[GROUP_AT]
+        state[GROUP] += 1
+    return int(gone)
 
 
 @inner
@@ -214,7 +253,11 @@ def take_burst(engines: Engines, transfer: Integers, constants: Integers) -> boo
         beats = _beats(state[PARTIAL], width, state[ARRIVAL_WALK + WALK_LEFT] == 0)
         if beats > 0:
             state[MOVER] = gone + beats
-            busy(engines, LOAD, 1, gone, gone + beats)
+            if transfer[GROUPS] > 0:
+                state[MOVER] = gone
+                for _ in range(beats):
+                    state[MOVER] = _unpack_beat(engines, transfer, constants, state[MOVER]) + 1
+            busy(engines, LOAD, 1, gone, state[MOVER])
             gone = state[MOVER] - 1
             state[PARTIAL] -= beats * width
         if state[ARRIVAL_WALK + WALK_LEFT] == 0:
@@ -223,9 +266,10 @@ def take_burst(engines: Engines, transfer: Integers, constants: Integers) -> boo
     leave_slot(engines, LOAD, gone)
     if more:
         return False
-    if state[DECODED] > state[MOVER]:
-        busy(engines, LOAD, 1, state[MOVER], state[DECODED])
-        state[MOVER] = state[DECODED]
+    if transfer[GROUPS] > 0:
+        decoded = state[GROUP_AT] + EXPAND_WRITE_CYCLES + 1
+        busy(engines, LOAD, 1, state[MOVER], decoded)
+        state[MOVER] = decoded
     state[TAKING] = -1
     return True
 

@@ -14,14 +14,13 @@ from hanok.isa.table import DIVISIONS, FLAG_BIAS, FLAG_KEEP_CODE, FLAG_REDUCE_IN
 from hanok.isa.timing import (
     CHAIN_RING_CYCLES,
     CHAIN_SETUP_CYCLES,
-    EXPAND_SETUP_CYCLES,
-    EXPAND_TABLE_CYCLES,
     FAR_ROW_CYCLES,
     MATRIX_SETUP_CYCLES,
     PRELOAD_OVERHEAD_CYCLES,
     table_cycles,
 )
 from hanok.machine import Dma, Matrix, Vector
+from hanok.numerics.huffman import TABLE_BYTES
 
 Integers = npt.NDArray[np.int64]
 Records = npt.NDArray[np.void]
@@ -207,25 +206,30 @@ def _chain_cycles(records: Records, loops: list[Integers], vector: Vector) -> In
 def transfer_work(
     decoded: Decoded, dma: Dma, capacity_bytes: int, burst_bytes: int
 ) -> tuple[Integers, Integers]:
-    """Indices and [FILL, run bytes, address, counts, strides, decoder] of DMA instructions, within DRAM.
+    """Indices and [FILL, run bytes, address, counts, strides, 0, 0, table bytes] of DMA instructions.
 
-    An EXPAND is a run of its packed bytes with the cycles of its decoder.
+    They are within DRAM. An EXPAND is a run of its packed bytes.
     """
     indices = np.flatnonzero((decoded.unit == Unit.LOAD) | (decoded.unit == Unit.STORE))
     records = decoded.records["dma"]
     fill = _column(records, "opcode") == Opcode.FILL
     expand = _column(records, "opcode") == Opcode.EXPAND
-    packed = np.where(expand, _column(records, "packed_bytes"), 1)
-    _refuse(indices, packed < 1, decoded, "packed_bytes is 0; it is at least 1")
+    packed = _column(records, "packed_bytes")
+    keeps = (_column(records, "flags") & FLAG_KEEP_CODE) != 0
+    table = np.where(expand & ~keeps, TABLE_BYTES, 0)
+    wrong = expand & ((packed <= table) | (packed % 2 != 0))
+    limit = f"packed_bytes is not an even number above {TABLE_BYTES} with a table, or 0"
+    _refuse(indices, wrong, decoded, limit)
     _refuse(indices, expand & (dma.expand_lanes == 0), decoded, "the chip has no decoder (expand_lanes is 0)")
     run, address = _column(records, "run_bytes"), records["dram_address"].astype(float)
     counts = [_column(records, f"count_{number}") for number in (3, 2, 1)]
     strides = [_column(records, f"dram_stride_{number}") for number in (3, 2, 1)]
     least = np.minimum.reduce([run, *counts])
     _refuse(indices, least < 1, decoded, "run_bytes or a count is 0; each is at least 1")
+    many = expand & (packed - table > 2 * run)
+    _refuse(indices, many, decoded, "packed_bytes has more words than run_bytes has symbols")
     several = expand & (np.maximum.reduce(counts) > 1)
     _refuse(indices, several, decoded, "a count of EXPAND is above 1")
-    decoder = np.where(expand, _expand_cycles(records, run, dma), 0)
     run = np.where(expand, packed, run)
     runs = np.multiply.reduce([count.astype(float) for count in counts])
     bursts = np.cumsum(runs * (run // burst_bytes + 1))
@@ -236,12 +240,7 @@ def transfer_work(
     high = address + sum(np.maximum(step, 0).astype(float) for step in steps) + run
     outside = ~fill & ((low < 0) | (high > capacity_bytes))
     _refuse(indices, outside, decoded, f"it leaves DRAM; allowed: byte addresses 0..{capacity_bytes - 1}")
-    address = records["dram_address"].astype(np.int64)
-    return indices, np.stack([fill.astype(np.int64), run, address, *counts, *strides, decoder], axis=1)
-
-
-def _expand_cycles(records: Records, decoded_bytes: Integers, dma: Dma) -> Integers:
-    """`hanok.isa.timing.expand_cycles` of every instruction."""
-    keeps = (_column(records, "flags") & FLAG_KEEP_CODE) != 0
-    setup = EXPAND_SETUP_CYCLES + np.where(keeps, 0, EXPAND_TABLE_CYCLES)
-    return setup + _ceil_div(decoded_bytes, max(1, dma.expand_lanes))
+    address, none = records["dram_address"].astype(np.int64), np.zeros(len(records), np.int64)
+    return indices, np.stack(
+        [fill.astype(np.int64), run, address, *counts, *strides, none, none, table], axis=1
+    )

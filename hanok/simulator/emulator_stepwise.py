@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from hanok.errors import VerifyError
 from hanok.isa import Destination, Opcode, Operand, Reduction, Source, Step, Unit
+from hanok.isa.faults import Fault
 from hanok.isa.table import BY_OPCODE, FLAG_ACCUMULATE, FLAG_BIAS, FLAG_KEEP_CODE, FLAG_REDUCE_INNER
 from hanok.numerics import canonical_nan, round_clamp, saturate_int32, wrap_int32
 from hanok.numerics.fused import fused_multiply_add
@@ -55,10 +56,12 @@ def _expand(memories: Memories, record: Record) -> None:
             fault = "code lengths that make no prefix code"
         else:
             memories.windows[:] = windows
-    lanes = memories.chip.core.dma.expand_lanes
-    fault = fault or unpack_words(packed, memories.windows, lanes, memories.sram[sram : sram + run])
+    streams = memories.chip.core.dma.expand_streams
+    fault = fault or unpack_words(packed, memories.windows, streams, memories.sram[sram : sram + run])
     if fault:
-        raise VerifyError(f"EXPAND of the stream at DRAM byte {start}: {fault}; compile the model again")
+        raise VerifyError(
+            f"EXPAND of the stream at DRAM byte {start}: {fault}; compile the model again", Fault.NO_SUCH_CODE
+        )
 
 
 def _move(memories: Memories, record: Record, opcode: Opcode) -> None:

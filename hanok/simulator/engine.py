@@ -11,15 +11,17 @@ from hanok.dram.state import take_commands
 from hanok.errors import HanokError, VerifyError
 from hanok.isa import Decoded, Opcode, Unit, decode
 from hanok.isa.faults import Fault
-from hanok.isa.timing import CODE_WORD_BYTES
+from hanok.isa.timing import CODE_WORD_BYTES, expand_ring_bytes
 from hanok.machine import Chip
 from hanok.simulator import _kernels_state as layout
 from hanok.simulator import _kernels_traffic as traffic
 from hanok.simulator._kernels_engine import DEADLOCK, FULL_TRACE, run
+from hanok.simulator._packed import taken_words
 from hanok.simulator._work import matrix_work, transfer_work, vector_work
 from hanok.simulator.counters import Timing
 
 Integers = npt.NDArray[np.int64]
+Bytes = npt.NDArray[np.uint8]
 
 
 def simulate(
@@ -27,20 +29,24 @@ def simulate(
     chip: Chip,
     *,
     code_address: int = 0,
+    content: Bytes | None = None,
     stream: bool = True,
     trace_commands: int = 0,
 ) -> Timing:
     """Time the instructions `code` (fetched from `code_address` in DRAM) on `chip`; see docs/timing.md.
 
+    `content` is the DRAM at the start: how fast packed weights go through the decoder depends on them, and on
+    nothing else does the time of anything. Without it, their words are used evenly.
     `stream` False turns the DRAM's stream path off, which changes no cycle. With `trace_commands`,
     `Timing.dram_commands` holds the DRAM's commands, if they are fewer.
     Raises VerifyError for a deadlock, and for instructions that no legal program has; ProgramError for bytes
     that are no instructions; HanokError for a trace that is too small.
     """
     decoded = decode(code) if isinstance(code, bytes) else code
-    plan, stream_cycles, macs = _plan(decoded, chip, code_address)
+    groups, taken = taken_words(decoded, chip.core.dma, content)
+    plan, stream_cycles, macs = _plan(decoded, chip, code_address, groups)
     record = _record(decoded, plan)
-    engines = _engines(chip, stream, trace_commands)
+    engines = _engines(chip, taken, stream, trace_commands)
     cycles = int(run(plan, record, engines))
     if cycles == FULL_TRACE:
         raise HanokError(f"command trace: all {trace_commands} places are taken; ask for more")
@@ -67,7 +73,9 @@ def simulate(
     )
 
 
-def _plan(decoded: Decoded, chip: Chip, code_address: int) -> tuple[layout.Plan, Integers, Integers]:
+def _plan(
+    decoded: Decoded, chip: Chip, code_address: int, groups: Integers
+) -> tuple[layout.Plan, Integers, Integers]:
     """Lay the program out for the kernel; also return stream cycles and MACs of each instruction."""
     core, count = chip.core, len(decoded)
     _check(decoded, chip, code_address)
@@ -91,6 +99,7 @@ def _plan(decoded: Decoded, chip: Chip, code_address: int) -> tuple[layout.Plan,
     burst_bytes = 1 << int(constants[traffic.BURST_SHIFT])
     indices, transfers = transfer_work(decoded, core.dma, chip.memory.capacity_mib << 20, burst_bytes)
     table[indices, layout.WORK_0] = np.arange(len(indices))
+    transfers[:, layout.FIRST_GROUP], transfers[:, layout.GROUPS] = groups[:, 0], groups[:, 1]
     limits = np.array(
         [
             core.control.queue_depth,
@@ -116,6 +125,8 @@ def _constants(chip: Chip) -> Integers:
             dma.outstanding,
             max(1, dma.bytes_per_cycle // burst_bytes),
             chip.memory.latency_cycles + ecc_latency_cycles(chip.memory, chip.clock_mhz),
+            dma.expand_lanes,
+            expand_ring_bytes(dma),
         ],
         np.int64,
     )
@@ -187,7 +198,7 @@ def _commands(chip: Chip, engines: traffic.Engines) -> Commands | None:
     return commands_of(take_commands(engines.memory), standard) if isinstance(standard, Standard) else None
 
 
-def _engines(chip: Chip, stream: bool, trace_commands: int) -> traffic.Engines:
+def _engines(chip: Chip, taken: Integers, stream: bool, trace_commands: int) -> traffic.Engines:
     """The DMA engines and the memory at cycle 0."""
     dma, engines = chip.core.dma, traffic.ENGINES
     burst_bytes = get_standard(chip.memory.standard).burst_bytes
@@ -211,7 +222,7 @@ def _engines(chip: Chip, stream: bool, trace_commands: int) -> traffic.Engines:
         traffic.CERTAIN,
     ):
         state[:, column] = -1
-    return traffic.Engines(state, memory, ring)
+    return traffic.Engines(state, memory, taken, np.zeros_like(taken), ring)
 
 
 def _deadlock(decoded: Decoded, plan: layout.Plan, record: layout.Record) -> str:

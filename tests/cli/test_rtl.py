@@ -85,11 +85,11 @@ def test_missing_packages_are_named(
 
 def test_chips_that_cannot_be_made_are_refused(hanok_command: Run, tmp_path: Path) -> None:
     refused(hanok_command("rtl", "--chip", "fridge", "-o", tmp_path / "x"), "'fridge'", "edge")
-    file = tmp_path / "packed.toml"
-    file.write_text(chip_toml("nano").replace("expand_lanes = 0", "expand_lanes = 8"))
+    file = tmp_path / "wide.toml"
+    file.write_text(chip_toml("nano").replace("bytes_per_cycle = 8", "bytes_per_cycle = 256"))
     command = [sys.executable, "-m", "hanok", "rtl", "--chip", str(file), "-o", str(tmp_path / "x")]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 2
-    assert ended.stderr.startswith("error: core.dma.expand_lanes: 8; allowed in gates: 0")
+    assert ended.stderr.startswith("error: core.dma.bytes_per_cycle: 256; allowed in gates: at most a burst")
     assert len(ended.stderr.splitlines()) == 1, "no warning of a library beside it"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["packed.toml"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["wide.toml"]

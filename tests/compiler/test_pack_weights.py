@@ -61,9 +61,10 @@ def test_packed_weights_give_the_same_values_in_fewer_cycles(lanes: int) -> None
         found = run_program(packed, feeds, mode)
         assert all(np.array_equal(found[name], expected[name]) for name in expected)
     assert Opcode.EXPAND not in loads(plain)[0]
-    assert cycles(packed)[0] < 0.75 * cycles(plain)[0]
-    assert cycles(packed)[1] < 0.7 * cycles(plain)[1]
-    assert len(packed.constants) < 0.7 * len(plain.constants)
+    ends = 0.15 if lanes == 64 else 0.0  # of 320 streams, each two or three bytes a blob
+    assert cycles(packed)[0] < (0.75 + ends) * cycles(plain)[0]
+    assert cycles(packed)[1] < (0.7 + ends) * cycles(plain)[1]
+    assert len(packed.constants) < (0.7 + ends) * len(plain.constants)
 
 
 def test_layers_alike_share_a_table_and_wide_weights_stay_plain() -> None:
@@ -98,12 +99,12 @@ def test_compilation_is_the_same_each_time() -> None:
 
 
 def test_a_blob_is_packed_only_where_that_is_sooner() -> None:
-    """Setup of 32 cycles, and 256 for a table, against DRAM: 40 bytes are sooner there as they are."""
+    """541 cycles for a table, and words of 40 streams, against DRAM: few bytes are sooner as they are."""
     packer = WeightPacker(with_lanes("u55-64", 8), 0.85)
     content = bytes(4000)
     table = huffman.table_of(huffman.code_lengths(huffman.histogram(np.frombuffer(content, np.uint8))))
     words = packer.pack(content, table)
-    assert 500 <= len(words) <= 520
+    assert len(words) == 40 * 2 * 7, "each of 40 streams has 100 bits"
     assert packer.pack(bytes(100), table) == b""
     packer.held = table
     assert packer.pack(bytes(100), table) != b""

@@ -41,9 +41,9 @@ def test_preload():
 def test_expand():
     """32 cycles to begin, 256 to sort the symbols of a table, then a symbol a cycle from each lane."""
     dma = Dma(bytes_per_cycle=8, outstanding=4, expand_lanes=8)
-    assert expand_cycles(dma, 1, False) == 32 + 1
-    assert expand_cycles(dma, 800, False) == 32 + 100
-    assert expand_cycles(dma, 801, True) == 32 + 256 + 101
+    assert expand_cycles(dma, 1, False) == 5 + 1 + 6
+    assert expand_cycles(dma, 800, False) == 5 + 100 + 6
+    assert expand_cycles(dma, 801, True) == 541 + 101 + 6
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,11 @@ def small_chip(memory: dict[str, Any] | None = None, **sizes: int) -> Chip:
                 },
                 "vector": {"lanes": get["lanes"], "stages": get["stages"]},
                 "sram": {"banks": get["banks"], "bank_bytes": get.get("bank_bytes", 512)},
-                "dma": {"bytes_per_cycle": get.get("width", 8), "outstanding": get.get("outstanding", 4)},
+                "dma": {
+                    "bytes_per_cycle": get.get("width", 8),
+                    "outstanding": get.get("outstanding", 4),
+                    "expand_lanes": get.get("expand_lanes", 0),
+                },
                 "control": {
                     "queue_depth": get.get("queue_depth", 4),
                     "semaphore_limit": get.get("semaphore_limit", 15),
@@ -63,7 +67,7 @@ def assert_equal(chip: Chip, code: bytes, image: npt.NDArray[np.uint8], what: st
     """Run a code in gates and in the models; return its cycles."""
     decoded, expected, found = decode(code), image.copy(), image.copy()
     emulate(decoded, chip, expected)
-    timing = simulate(decoded, chip, code_address=CODE_ADDRESS)
+    timing = simulate(decoded, chip, code_address=CODE_ADDRESS, content=image)
     bench = bench_of(chip)
     bench.renew()
     run = bench.run(len(code), CODE_ADDRESS, found, 4 * timing.cycles + 10_000)

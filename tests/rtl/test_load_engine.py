@@ -251,7 +251,6 @@ def test_an_error_on_the_bus_is_said() -> None:
             32,
             "core.dma.bytes_per_cycle: 64; allowed in gates: at most",
         ),
-        (Dma(bytes_per_cycle=8, outstanding=4, expand_lanes=8), 32, "core.dma.expand_lanes: 8; allowed"),
         (Dma(bytes_per_cycle=8, outstanding=4), 256, "memory.standard: bursts of 256 bytes; allowed"),
     ],
 )

@@ -104,10 +104,11 @@ def random_transfer(rng: random.Random) -> dict[str, Any]:
 
 
 def random_expand(rng: random.Random) -> dict[str, Any]:
+    flags, symbols = rng.choice([0, 1]), rng.choice([1, 8, 100, 1000])
     return {
-        "flags": rng.choice([0, 1]),
-        "run_bytes": rng.choice([1, 8, 100, 1000]),
-        "packed_bytes": 4 * rng.choice([1, 7, 33, 100]),
+        "flags": flags,
+        "run_bytes": symbols,
+        "packed_bytes": (0 if flags else 128) + 2 * min(symbols, rng.choice([1, 7, 33, 100, 300])),
         "dram_address": rng.randrange(1 << 20, 1 << 22),
         **dict.fromkeys(("count_1", "count_2", "count_3"), 1),
     }

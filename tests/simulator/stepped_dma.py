@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from stepped_expand import SteppedDecoder
 
 from hanok.dram import _kernels as dram
 from hanok.dram import get_standard, make_state
@@ -21,7 +22,6 @@ from hanok.isa.timing import (
     LOAD_START_CYCLES,
     STORE_REQUEST_STAGES,
     STORE_START_CYCLES,
-    expand_cycles,
 )
 from hanok.machine import Chip
 from hanok.units import cycles_to_picoseconds, picoseconds_to_cycles
@@ -156,7 +156,7 @@ class LoadEngine:
         self.left: list[int] = []
         self.coming: list[Request] = []
         self.moving: deque[tuple[int, Burst | None, bool]] = deque()
-        self.decoders: deque[tuple[int, int]] = deque()
+        self.decoders: deque[SteppedDecoder] = deque()
         self.decoder_lags = False
 
     def take_answers(self, cycle: int) -> None:
@@ -178,7 +178,8 @@ class LoadEngine:
             return 0
         if record["opcode"] == Opcode.EXPAND:
             table = not record["flags"] & FLAG_KEEP_CODE
-            self.decoders.append((index, expand_cycles(self.dma, int(record["run_bytes"]), table)))
+            sizes = int(record["packed_bytes"]), int(record["run_bytes"])
+            self.decoders.append(SteppedDecoder(index, self.dma, *sizes, bool(table)))
         self.begin_at = cycle + LOAD_START_CYCLES
         self.issuing, self.issue = index, bursts_of(record, self.memory.burst_bytes)
         return len(self.issue)
@@ -211,7 +212,8 @@ class LoadEngine:
     def move(self, cycle: int) -> None:
         """One beat of up to `width` bytes of one run; bytes short of a beat go to a register."""
         beaten = False
-        self._step_decoder()
+        if self.decoders:
+            self.decoders[0].step(cycle)
         if self.decoder_lags:
             self.moves = True
             self._end_expand(cycle)
@@ -227,6 +229,9 @@ class LoadEngine:
             size, run_ends = burst.pieces[0]
             here = self.register + size
             if not beaten and (here >= self.width or run_ends):
+                if not self._goes_to_decoder(index, cycle):
+                    self.moves = True
+                    return
                 beaten = self.moves = True
                 size = max(0, here - self.width)
                 self.register = 0
@@ -249,8 +254,8 @@ class LoadEngine:
         """The oldest burst leaves its slot."""
         self.left.append(cycle)
         self.moving.popleft()
-        if last and self.decoders and self.decoders[0][0] == index:
-            self._end_expand(cycle)
+        if last and self.decoders and self.decoders[0].index == index:
+            self.decoder_lags = True
         elif last:
             self.finish(index, cycle + 1)
 
@@ -263,19 +268,19 @@ class LoadEngine:
             self.moving.popleft()
             self.finish(index, cycle + 1)
 
-    def _step_decoder(self) -> None:
-        """A cycle of the decoder, once the mover is free of earlier instructions."""
-        if self.decoders and not (self.moving and self.moving[0][0] < self.decoders[0][0]):
-            index, left = self.decoders[0]
-            self.decoders[0] = (index, left - 1)
+    def _goes_to_decoder(self, index: int, cycle: int) -> bool:
+        """Give a beat of an EXPAND to its decoder; False if that has no room. Other beats go to SRAM."""
+        if self.decoders and self.decoders[0].index == index:
+            if not self.decoders[0].has_room(cycle):
+                return False
+            self.decoders[0].take_beat(cycle)
+        return True
 
     def _end_expand(self, cycle: int) -> None:
         """The bytes are in; the instruction ends with its decoder."""
-        index, left = self.decoders[0]
-        self.decoder_lags = left > 0
-        if left <= 0:
-            self.decoders.popleft()
-            self.finish(index, cycle + 1)
+        if self.decoders[0].is_done(cycle):
+            self.decoder_lags = False
+            self.finish(self.decoders.popleft().index, cycle + 1)
 
 
 class StoreEngine:

@@ -221,7 +221,7 @@ def test_trap_follows_chains_of_semaphores() -> None:
 
 def packed(content: np.ndarray, lanes: int, keep: bool, damage: bool = False) -> bytes:
     lengths = huffman.code_lengths(huffman.histogram(content))
-    words = huffman.pack_words(content, lengths, lanes)
+    words = huffman.pack_words(content, lengths, 5 * lanes)
     return (b"" if keep else huffman.table_of(lengths)) + (words[:-4] if damage else words)
 
 

@@ -276,7 +276,7 @@ def test_bytes_moved_are_bytes_counted() -> None:
 
 
 def test_active_cycles_are_busy_and_dram_cycles() -> None:
-    timing = simulate(random_program(random.Random(3), 60), CHIP)
+    timing = simulate(random_program(random.Random(4), 60), CHIP)
     for unit in Unit:
         active = timing.active_cycles_of[timing.unit == unit].sum()
         assert active == timing.causes[unit, Cause.BUSY] + timing.causes[unit, Cause.DRAM]
