@@ -22,7 +22,8 @@ from hanok.isa.encoding import decode
 from hanok.isa.program import Program
 
 MAGIC = b"HANOK\r\n\x1a"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Raised with `ISA_VERSION` too: a program of older instructions means something else."""
 MAX_FILE_BYTES = 1 << 30
 MAX_HEADER_BYTES = 1 << 22
 _PREFIX = struct.Struct("<8sIIQQ")
@@ -61,7 +62,7 @@ def _write(target: Path, parts: list[bytes]) -> None:
 
 
 def load_program(path: str | Path) -> Program:
-    """Read a program file; raise ProgramError if it is damaged, of a newer version, or not one at all.
+    """Read a program file; raise ProgramError if it is damaged, of another version, or not one at all.
 
     The instructions are decoded but not verified: call `hanok.compiler.verify.verify_program` before running.
     """
@@ -80,10 +81,10 @@ def _read(file: BinaryIO, actual_bytes: int, origin: str) -> Program:
     if len(prefix) < _PREFIX.size or prefix[:8] != MAGIC:
         raise ProgramError(f"{origin}: not a hanok program file; make one with `hanok compile`")
     _, version, reserved, size, header_bytes = _PREFIX.unpack(prefix)
-    if version > FORMAT_VERSION:
+    if version != FORMAT_VERSION:
+        remedy = "update hanok, or compile" if version > FORMAT_VERSION else "compile"
         raise ProgramError(
-            f"{origin}: format version {version}; this hanok reads up to {FORMAT_VERSION}: update hanok, or "
-            "compile the model again"
+            f"{origin}: format version {version}; this hanok reads {FORMAT_VERSION}: {remedy} the model again"
         )
     if size != actual_bytes:
         raise ProgramError(f"{origin}: {actual_bytes} bytes where {size} are promised: cut short or damaged")
@@ -93,7 +94,7 @@ def _read(file: BinaryIO, actual_bytes: int, origin: str) -> Program:
     digest = hashlib.sha256(prefix)
     for chunk in iter(lambda: file.read(_CHUNK_BYTES), b""):
         digest.update(chunk)
-    if digest.digest() != stored or version < 1 or reserved:
+    if digest.digest() != stored or reserved:
         raise ProgramError(f"{origin}: the checksum is wrong: the file is damaged; compile the model again")
     file.seek(_PREFIX.size + _DIGEST_BYTES)
     header = file.read(header_bytes)

@@ -17,7 +17,7 @@ from hanok.machine.chip import EXPAND_STAGES
 WORD_BYTES = 64
 VECTOR_STEPS = 8
 TABLE_ENTRIES = 256
-ISA_VERSION = 1
+ISA_VERSION = 2
 
 
 class Unit(IntEnum):

@@ -151,10 +151,10 @@ def test_messages(saved):
     content = saved.read_bytes()
     assert "not a hanok program file" in refused(saved, b"")
     assert "not a hanok program file" in refused(saved, b"\x7fELF" + bytes(100))
-    newer = content[:8] + struct.pack("<I", FORMAT_VERSION + 1) + content[12:]
-    assert f"format version {FORMAT_VERSION + 1}; this hanok reads up to {FORMAT_VERSION}" in refused(
-        saved, newer
-    )
+    for version, remedy in ((FORMAT_VERSION + 1, "update hanok, or compile"), (FORMAT_VERSION - 1, "compile")):
+        other = content[:8] + struct.pack("<I", version) + content[12:]
+        expected = f"format version {version}; this hanok reads {FORMAT_VERSION}: {remedy} the model again"
+        assert expected in refused(saved, other)
     assert "cut short or damaged" in refused(saved, content[:-1])
     assert "checksum is wrong" in refused(saved, content[:-1] + b"?")
     assert "there is no such file" in refused_path(saved.parent / "none.hanok")
