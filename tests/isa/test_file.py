@@ -151,7 +151,8 @@ def test_messages(saved):
     content = saved.read_bytes()
     assert "not a hanok program file" in refused(saved, b"")
     assert "not a hanok program file" in refused(saved, b"\x7fELF" + bytes(100))
-    for version, remedy in ((FORMAT_VERSION + 1, "update hanok, or compile"), (FORMAT_VERSION - 1, "compile")):
+    remedies = {FORMAT_VERSION + 1: "update hanok, or compile", FORMAT_VERSION - 1: "compile"}
+    for version, remedy in remedies.items():
         other = content[:8] + struct.pack("<I", version) + content[12:]
         expected = f"format version {version}; this hanok reads {FORMAT_VERSION}: {remedy} the model again"
         assert expected in refused(saved, other)
