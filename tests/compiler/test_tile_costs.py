@@ -1,4 +1,4 @@
-"""The compiler's matrix cycles of a tile are those of the instructions that it becomes, one after the other."""
+"""The compiler's matrix cycles of a tile are those of its instructions, one after the other."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hanok.machine import Chip
 
 
 def cost(chip: Chip, tile_rows: list[int], blocks: int, height: int, width: int) -> int:
-    """What the compiler thinks of a layer with these weight tiles in a block, one of whose tiles this is."""
+    """What the compiler thinks of a tile of a layer with these weight tiles in a block."""
     phase = SimpleNamespace(weights=(None,), stride=(1, 1), taps=(1, 1), dilation=(1, 1))
     layer: Any = SimpleNamespace(phases=(phase,), epilogue=SimpleNamespace(table=None, residual=None))
     columns: Any = SimpleNamespace(pixels=1, depthwise=False, preload_rows=lambda job, phase: tile_rows)
@@ -23,9 +23,10 @@ def cost(chip: Chip, tile_rows: list[int], blocks: int, height: int, width: int)
 
 
 def scheduled(chip: Chip, tile_rows: list[int], blocks: int, stream: int) -> int:
-    """Cycles from one such instruction to the next by the schedule of the engine, all ready from the start."""
+    """Cycles from one such instruction to the next by the engine's schedule, all ready from the start."""
     matrix = chip.core.matrix
-    preloads = [preload_cycles(matrix, rows, place == 0) for place, rows in enumerate(tile_rows)] * blocks
+    preloads = [preload_cycles(matrix, rows, place == 0) for place, rows in enumerate(tile_rows)]
+    preloads *= blocks
     preloads[0] = max(preloads[0], MATRIX_SETUP_CYCLES)
     loader_free, free = 0, [0]
     for _ in range(3):
