@@ -7,7 +7,13 @@ from hanok.compiler.cuts import cut, cut_fixed
 from hanok.compiler.layers import MatrixLayer
 from hanok.compiler.matrix_plan import Chunk, sub_tile
 from hanok.isa import Step
-from hanok.isa.timing import Section, chain_cycles, depthwise_stream_cycles, preload_cycles
+from hanok.isa.timing import (
+    MATRIX_SETUP_CYCLES,
+    Section,
+    chain_cycles,
+    depthwise_stream_cycles,
+    preload_cycles,
+)
 from hanok.machine import Chip
 
 Costs = tuple[int, int, int]
@@ -40,9 +46,11 @@ def tile_cycles(
     matrix = vector = operations = 0
     for phase in layer.phases:
         preloads: dict[tuple[int, bool], int] = {}
-        for number, rows_of_tile in enumerate(columns.preload_rows(chunk.job, phase)):
+        tile_rows = columns.preload_rows(chunk.job, phase)
+        for number, rows_of_tile in enumerate(tile_rows):
             kind = (rows_of_tile, number == 0)
             preloads[kind] = preloads.get(kind, 0) + 1
+        loaded = preload_cycles(core.matrix, tile_rows[0], True)
         for high, broad, times in pieces:
             stream = high * broad
             if columns.depthwise:
@@ -54,11 +62,13 @@ def tile_cycles(
                 for (tile, first), count in preloads.items()
             )
             matrix += times * blocks * len(phase.weights) * cycles
+            setup = max(stream, loaded, MATRIX_SETUP_CYCLES) - max(stream, loaded)
             for many, groups in histogram(cut_fixed(blocks, most)).items():
                 outer = many * high * broad
                 chain = chain_cycles(core.vector, outer, 1, inner, True, section, section, False, False)
                 vector += times * groups * chain
                 operations += times * groups * len(phase.weights)
+                matrix += times * groups * len(phase.weights) * setup
     return matrix, vector, operations
 
 

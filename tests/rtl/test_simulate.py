@@ -1,5 +1,9 @@
 """Compiled designs: ports of every width and sign, cycles as Amaranth's own simulator counts them."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,6 +12,7 @@ from amaranth.hdl import Module, Signal, signed, unsigned
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
+from platformdirs import user_cache_dir
 
 from hanok.errors import HanokError
 from hanok.rtl.build import build, ports_of
@@ -129,6 +134,31 @@ def test_a_design_is_compiled_once() -> None:
     design = Mixed()
     assert build(design).path == build(Mixed()).path
     assert [port.bits for port in ports_of(design)][:3] == [8, 11, 19]
+
+
+IN_TWO_PROCESSES = """
+from test_simulate import Counter
+from hanok.rtl.build import build
+build(Counter(), identity={identity!r})
+"""
+
+
+@pytest.mark.parametrize("identity", ["", "counter"])
+def test_of_two_processes_one_compiles(tmp_path: Path, identity: str) -> None:
+    """With an empty cache and a compiler that writes down its calls."""
+    compiler, log = tmp_path / "compiler", tmp_path / "log"
+    compiler.write_text(f"#!/bin/sh\necho $* >> {log}\nexec c++ $*\n")
+    compiler.chmod(0o755)
+    environment = os.environ | {
+        "CXX": str(compiler),
+        "XDG_CACHE_HOME": str(tmp_path),
+        "YOWASP_CACHE_DIR": os.environ.get("YOWASP_CACHE_DIR") or user_cache_dir("YoWASP", appauthor=False),
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]),
+    }
+    command = [sys.executable, "-c", IN_TWO_PROCESSES.format(identity=identity)]
+    both = [subprocess.Popen(command, env=environment) for _ in range(2)]
+    assert [one.wait() for one in both] == [0, 0]
+    assert log.read_text().count("-shared") == 1
 
 
 def test_no_compiler_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
