@@ -15,6 +15,7 @@ from hanok.rtl._memory_bank import Write
 from hanok.rtl._memory_crossbar import Crossbar
 from hanok.rtl._memory_geometry import Geometry
 from hanok.rtl._memory_shift import any_of, delayed, ones, rotate_down, rotate_up, split
+from hanok.rtl.scratchpad import address_bits
 
 ACCUMULATOR_BITS = 32
 
@@ -71,7 +72,7 @@ class Accumulators(wiring.Component):
             cell_masks=1,
             ring_parts=words,
         )
-        self.element_bits = (rows * matrix.columns - 1).bit_length()
+        self.element_bits = address_bits(rows * matrix.columns)
         super().__init__(
             {
                 "read": In(accumulator_read_signature(matrix)),

@@ -27,7 +27,7 @@ from hanok.rtl.load import LoadEngine
 from hanok.rtl.matrix import MatrixUnit
 from hanok.rtl.register_map import ADDRESS_BITS
 from hanok.rtl.registers import CAUSE_BITS, Registers, axi_lite
-from hanok.rtl.scratchpad import core_scratchpad
+from hanok.rtl.scratchpad import core_scratchpad, matrix_address_bits
 from hanok.rtl.store import StoreEngine
 from hanok.rtl.vector import VectorUnit
 
@@ -106,7 +106,7 @@ class Core(RefusingComponent):
             "dispatch": Dispatch(core.control, instructions_in_flight(core)),
             "loader": LoadEngine(*dma),
             "storer": StoreEngine(*dma),
-            "matrix": MatrixUnit(core.matrix),
+            "matrix": MatrixUnit(core.matrix, matrix_address_bits(core)),
             "vector": VectorUnit(core.vector, core.matrix, core.sram),
         }
         for name, unit in units.items():
@@ -228,6 +228,7 @@ class Core(RefusingComponent):
         found = Signal(CAUSE_BITS)
         faults = {
             Fault.UNALIGNED_CODE: fetcher.unaligned,
+            Fault.NO_SUCH_VALUE: units["matrix"].coordinate_fault | units["vector"].coordinate_fault,
             Fault.NO_SUCH_ADDRESS: loader.address_fault | storer.address_fault,
             Fault.BUS_ERROR: loader.bus_fault | storer.bus_fault,
             **memory_faults,

@@ -18,8 +18,10 @@ from hanok.rtl._memory_geometry import Geometry
 from hanok.rtl._memory_shift import delayed, ones, rotate_down, rotate_up, shift_up
 from hanok.units import ceil_div
 
-ADDRESS_BITS = 31
-"""The largest scratchpad has 2**31 bytes."""
+SPARE_BITS = 1
+"""An address has this many bits more than the last byte's: what lies behind or before the memory goes there."""
+MASKED_SPARE_BITS = 3
+"""The same of a masked port, whose addresses are sums of several terms."""
 BANK_MULTIPLE_BYTES = 64
 """Banks begin at multiples of it."""
 ELEMENT_BYTES = 4
@@ -30,11 +32,21 @@ ELEMENT_BYTES = 4
 class ReadPort:
     """A port of so many bytes; `masked`: with a mask of them instead of a size.
 
-    A masked port has addresses of `ADDRESS_BITS`, and byte 0 lies behind the last of them.
+    A masked port has addresses of `masked_address_bits`, and byte 0 lies behind the last of them.
     """
 
     port_bytes: int
     masked: bool = False
+
+
+def address_bits(total_bytes: int) -> int:
+    """Return the bits of an address of a memory; all from 2**(bits - 1) on are outside of it."""
+    return max(1, (total_bytes - 1).bit_length()) + SPARE_BITS
+
+
+def masked_address_bits(total_bytes: int, word_bytes: int) -> int:
+    """Return the bits of an address of a masked port, of memory in words of so many bytes."""
+    return (max(total_bytes, word_bytes) - 1).bit_length() + MASKED_SPARE_BITS
 
 
 def read_signature(address_bits: int, port_bytes: int, masked: bool = False) -> wiring.Signature:
@@ -71,15 +83,29 @@ def core_scratchpad(core: Core) -> Scratchpad:
     Its read ports are in this order the matrix unit's activations and weights, the vector unit's three
     operands, and the store engine; its write ports the load engine and the vector unit.
     """
-    matrix, beat, lanes = core.matrix, core.dma.bytes_per_cycle, core.vector.lanes
-    activations, weights = max(matrix.rows, matrix.columns), matrix.columns * matrix.preload_rows_per_cycle
-    column_bytes, word_bytes = columns_of(
-        core.sram, unaligned=max(activations, weights, beat, lanes), elements=ELEMENT_BYTES * lanes
-    )
-    vector = ReadPort(ELEMENT_BYTES * lanes)
+    beat, (activations, weights) = core.dma.bytes_per_cycle, _matrix_ports(core)
+    column_bytes, word_bytes = _columns_of_core(core)
+    vector = ReadPort(ELEMENT_BYTES * core.vector.lanes)
     masked = [ReadPort(activations, masked=True), ReadPort(weights, masked=True)]
     reads = [*masked, vector, vector, vector, ReadPort(beat)]
     return Scratchpad(core.sram, reads, [beat, vector.port_bytes], column_bytes, word_bytes)
+
+
+def matrix_address_bits(core: Core) -> int:
+    """Return the bits of the matrix unit's addresses."""
+    return masked_address_bits(core.sram.total_bytes, _columns_of_core(core)[1])
+
+
+def _matrix_ports(core: Core) -> tuple[int, int]:
+    """Return the bytes of the matrix unit's ports, of activations and weights."""
+    matrix = core.matrix
+    return max(matrix.rows, matrix.columns), matrix.columns * matrix.preload_rows_per_cycle
+
+
+def _columns_of_core(core: Core) -> tuple[int, int]:
+    lanes = core.vector.lanes
+    unaligned = max(*_matrix_ports(core), core.dma.bytes_per_cycle, lanes)
+    return columns_of(core.sram, unaligned, ELEMENT_BYTES * lanes)
 
 
 def columns_of(sram: Sram, unaligned: int, elements: int) -> tuple[int, int]:
@@ -131,7 +157,8 @@ class Scratchpad(wiring.Component):
         assert word_bytes >= max(widest, column_bytes), "a port is at most as wide as a bank"
         self.column_bytes, self.word_bytes = column_bytes, word_bytes
         self.read_ports, self.write_ports = tuple(read_ports), tuple(write_ports)
-        self.address_bits = (sram.total_bytes - 1).bit_length()
+        self.address_bits = address_bits(sram.total_bytes)
+        self.masked_address_bits = masked_address_bits(sram.total_bytes, word_bytes)
         self.geometry = Geometry(
             banks=sram.banks,
             bank_cells=sram.bank_bytes // column_bytes,
@@ -143,7 +170,7 @@ class Scratchpad(wiring.Component):
         self._skipped = column_bytes.bit_length() - 1
         members: dict[str, Any] = {"conflict": Out(1), "fault": Out(1)}
         for number, port in enumerate(self.read_ports):
-            bits = ADDRESS_BITS if port.masked else self.address_bits
+            bits = self.masked_address_bits if port.masked else self.address_bits
             members[f"read_{number}"] = In(read_signature(bits, port.port_bytes, port.masked))
         for number, width in enumerate(self.write_ports):
             members[f"write_{number}"] = In(write_signature(self.address_bits, width))

@@ -86,6 +86,100 @@ BAD = [
     (Fault.NO_SUCH_ADDRESS, program(Opcode.LOAD, dram_address=1 << 63)),
     (Fault.BUS_ERROR, program(Opcode.LOAD, dram_address=(1 << 20) - 4096)),
 ]
+TOP = 1 << 31
+ROWS_OF_TWO = {"outer_1": 2, "y_stride": 1, "y_limit": 2, "inner": 4, "strides_out": [0, 4, 0, 1]}
+PIXELS_OF_TWO = {"outer_0": 2, "x_stride": 1, "x_limit": 2, "inner": 4, "strides_out": [0, 0, 4, 1]}
+WIDE_1 = {"kind_1": 2, "outer_0": 2, "x_stride": 1, "x_limit": 2, "strides_out": [0, 0, 8, 1]}
+AROUND = [
+    *(
+        (Fault.NO_SUCH_BYTE, program(opcode, **{f"count_{level}": 2, f"sram_stride_{level}": stride}))
+        for opcode in (Opcode.LOAD, Opcode.FILL, Opcode.STORE)
+        for level in (1, 2, 3)
+        for stride in (SRAM, -SRAM, 2 * SRAM, 3 * SRAM, 1 << 20, -TOP)
+    ),
+    *(
+        (Fault.NO_SUCH_BYTE, program(opcode, run_bytes=3 * SRAM))
+        for opcode in (Opcode.LOAD, Opcode.FILL, Opcode.STORE)
+    ),
+    *(
+        (Fault.NO_SUCH_BYTE, program(opcode, **{"y_limit": 5, "y_start": 1, **changes}))
+        for opcode in (Opcode.CONV, Opcode.DEPTHWISE)
+        for changes in (
+            *({"row_pitch": pitch} for pitch in (SRAM, 1 << 20, 1 << 29, 1 << 30, TOP, 3 << 30)),
+            {"row_pitch": 1 << 29, "y_start": 3},
+            {"row_pitch": 1 << 20, "y_start": 1 << 12, "y_limit": 1 << 13},
+            {"row_pitch": 1, "y_start": 1 << 30, "y_limit": TOP - 1},
+            {"row_pitch": TOP, "ring_rows": 4, "ring_start": 1},
+            {"row_pitch": 1 << 30, "ring_rows": TOP, "ring_start": 1 << 20},
+            {"activation_address": TOP},
+            {"activation_address": 1 << 20},
+            {"activation_address": TOP, "row_pitch": TOP},
+            {"x_start": 1 << 30, "x_limit": TOP - 1},
+            {"x_start": 1 << 20, "x_limit": TOP - 1},
+            {"x_start": SRAM - 4, "x_limit": TOP - 1},
+        )
+    ),
+    (Fault.NO_SUCH_BYTE, program(Opcode.CONV, accumulator_row=254)),
+    (Fault.NO_SUCH_BYTE, program(Opcode.CONV, blocks=70, x_limit=1)),
+    (Fault.NO_SUCH_BYTE, program(Opcode.CONV, blocks=64, taps_x=16, x_limit=1)),
+    *(
+        (Fault.NO_SUCH_VALUE, program(Opcode.CONV, **changes))
+        for changes in (
+            {"y_stride": TOP - 1, "out_height": 3},
+            {"y_stride": -TOP, "out_height": 3},
+            {"y_start": TOP - 1},
+            {"y_start": -TOP, "y_stride": -1},
+            {"y_start": TOP - 2, "taps_y": 2, "y_dilation": 1},
+            {"x_start": TOP - 5},
+            {"x_start": TOP - 3, "x_stride": 0},
+            {"x_start": TOP - 9, "x_stride": 0, "tap_bytes": 16},
+            {"x_start": -TOP, "x_stride": -1},
+            {"x_stride": 1 << 30, "out_width": 3},
+            {"x_start": TOP - 8, "x_stride": 0, "taps_x": 3, "x_tap": 4},
+            {"x_start": TOP - 8, "x_stride": 0, "blocks": 3, "x_block": 4, "last_columns": 4},
+        )
+    ),
+    *(
+        (Fault.NO_SUCH_BYTE, program(Opcode.CHAIN, **changes))
+        for changes in (
+            *({"stride_inner": stride} for stride in (SRAM, -SRAM, 2 * SRAM, 1 << 20, -TOP)),
+            *({"outer_2": 2, "stride_2": stride} for stride in (SRAM, -SRAM, 4 * SRAM, 8 * SRAM, -TOP)),
+            *(ROWS_OF_TWO | {"row_pitch": pitch} for pitch in (SRAM, -SRAM, 1 << 20, 1 << 30, -TOP)),
+            *(PIXELS_OF_TWO | {"pixel_pitch": pitch} for pitch in (SRAM, -SRAM, 1 << 20, 1 << 30, -TOP)),
+            {"pixel_pitch": 16, "x_start": 1 << 29, "x_limit": TOP - 1},
+            {"pixel_pitch": -1, "x_start": 1 << 29, "x_limit": TOP - 1},
+            {"row_pitch": 1, "y_start": 1 << 16, "y_limit": TOP - 1},
+            {"row_pitch": -1, "y_start": SRAM, "y_limit": TOP - 1},
+            ROWS_OF_TWO | {"row_pitch": 8 * SRAM, "ring_rows": 2},
+            ROWS_OF_TWO | {"row_pitch": SRAM, "ring_rows": 8, "ring_start": 15},
+            {"row_pitch": 1 << 20, "ring_rows": TOP, "ring_start": 1 << 14},
+            {"reduction": 1, "reduce_0": 2, "x_dilation": 1, "x_limit": 2, "pixel_pitch": 8 * SRAM},
+            {"reduction": 1, "reduce_1": 2, "y_dilation": 1, "y_limit": 2, "row_pitch": 8 * SRAM},
+            {"reduction": 1, "flags": 1, "stride_inner": 8 * SRAM},
+            *({"address_0": address} for address in (SRAM, 1 << 20, TOP)),
+            *({"kind_0": 1, "address_0": address} for address in (1024, SRAM, TOP)),
+            {"kind_0": 1, "stride_inner": 1024},
+            *(WIDE_1 | {"strides_1": [0, 0, stride, 1]} for stride in (SRAM, -SRAM, 2 * SRAM, 1 << 20, -TOP)),
+            *({"kind_2": 2, "strides_2": [0, 0, 0, stride]} for stride in (SRAM, -SRAM, 2 * SRAM, -TOP)),
+            *({"outer_2": 2, "strides_out": [stride, 0, 0, 1]} for stride in (SRAM, -SRAM, 2 * SRAM, -TOP)),
+            *({"strides_out": [0, 0, 0, stride]} for stride in (SRAM, 2 * SRAM, 1 << 20, -TOP)),
+        )
+    ),
+    *(
+        (Fault.NO_SUCH_VALUE, program(Opcode.CHAIN, **changes))
+        for changes in (
+            ROWS_OF_TWO | {"y_start": TOP - 1},
+            ROWS_OF_TWO | {"y_start": -TOP, "y_stride": -TOP},
+            ROWS_OF_TWO | {"outer_1": 3, "y_stride": TOP - 1},
+            PIXELS_OF_TWO | {"x_start": TOP - 1},
+            PIXELS_OF_TWO | {"outer_0": 3, "x_stride": -TOP},
+            {"reduction": 1, "reduce_1": 2, "y_dilation": 1, "y_start": TOP - 1},
+            {"reduction": 1, "reduce_0": 9, "x_dilation": TOP - 1, "x_start": -TOP},
+        )
+    ),
+]
+"""Strides, pitches and starts that come back into the memory around a power of two."""
+BAD += AROUND
 
 
 @pytest.mark.parametrize(
