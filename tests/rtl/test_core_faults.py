@@ -10,8 +10,9 @@ from core_bench import assert_equal, bench_of, small_chip
 from core_programs import CODE_ADDRESS, HALF, memory_image
 
 from hanok.errors import ProgramError, VerifyError
-from hanok.isa import Opcode, decode, encode
+from hanok.isa import Opcode, Unit, decode, encode
 from hanok.isa.faults import Fault
+from hanok.isa.table import UNIT_OF
 from hanok.machine import Chip
 from hanok.simulator import emulate
 
@@ -41,6 +42,16 @@ def program(opcode: Opcode, **changes: Any) -> bytes:
     last = encode(Opcode.STORE, {**GOOD[Opcode.STORE], "dram_address": HALF + 4096})
     base = DEPTHWISE if opcode is Opcode.DEPTHWISE else GOOD[opcode]
     return first + encode(opcode, {**base, **changes}) + last
+
+
+def ordered(opcode: Opcode, **changes: Any) -> bytes:
+    """The same, but the instruction waits for the load, and the store for it."""
+    unit, load, store = UNIT_OF[opcode], 1 << int(Unit.LOAD), 1 << int(Unit.STORE)
+    own, base = 1 << int(unit), DEPTHWISE if opcode is Opcode.DEPTHWISE else GOOD[opcode]
+    masks = {"wait": load & ~own, "post": store & ~own}
+    first = encode(Opcode.LOAD, {**GOOD[Opcode.LOAD], "post": own & ~load})
+    last = {**GOOD[Opcode.STORE], "dram_address": HALF + 4096, "wait": own & ~store}
+    return first + encode(opcode, {**base, **masks, **changes}) + encode(Opcode.STORE, last)
 
 
 def in_the_middle(word: bytes) -> bytes:
@@ -89,20 +100,20 @@ BAD = [
 TOP = 1 << 31
 ROWS_OF_TWO = {"outer_1": 2, "y_stride": 1, "y_limit": 2, "inner": 4, "strides_out": [0, 4, 0, 1]}
 PIXELS_OF_TWO = {"outer_0": 2, "x_stride": 1, "x_limit": 2, "inner": 4, "strides_out": [0, 0, 4, 1]}
-WIDE_1 = {"kind_1": 2, "outer_0": 2, "x_stride": 1, "x_limit": 2, "strides_out": [0, 0, 8, 1]}
+WIDE_1 = {"kind_1": 2, "address_1": 1536, "outer_0": 2, "x_stride": 1, "x_limit": 2, "strides_out": [0, 0, 8, 1]}
 AROUND = [
     *(
-        (Fault.NO_SUCH_BYTE, program(opcode, **{f"count_{level}": 2, f"sram_stride_{level}": stride}))
+        (Fault.NO_SUCH_BYTE, ordered(opcode, **{f"count_{level}": 2, f"sram_stride_{level}": stride}))
         for opcode in (Opcode.LOAD, Opcode.FILL, Opcode.STORE)
         for level in (1, 2, 3)
         for stride in (SRAM, -SRAM, 2 * SRAM, 3 * SRAM, 1 << 20, -TOP)
     ),
     *(
-        (Fault.NO_SUCH_BYTE, program(opcode, run_bytes=3 * SRAM))
+        (Fault.NO_SUCH_BYTE, ordered(opcode, run_bytes=3 * SRAM))
         for opcode in (Opcode.LOAD, Opcode.FILL, Opcode.STORE)
     ),
     *(
-        (Fault.NO_SUCH_BYTE, program(opcode, **{"y_limit": 5, "y_start": 1, **changes}))
+        (Fault.NO_SUCH_BYTE, ordered(opcode, **{"y_limit": 5, "y_start": 1, **changes}))
         for opcode in (Opcode.CONV, Opcode.DEPTHWISE)
         for changes in (
             *({"row_pitch": pitch} for pitch in (SRAM, 1 << 20, 1 << 29, 1 << 30, TOP, 3 << 30)),
@@ -119,11 +130,11 @@ AROUND = [
             {"x_start": SRAM - 4, "x_limit": TOP - 1},
         )
     ),
-    (Fault.NO_SUCH_BYTE, program(Opcode.CONV, accumulator_row=254)),
-    (Fault.NO_SUCH_BYTE, program(Opcode.CONV, blocks=70, x_limit=1)),
-    (Fault.NO_SUCH_BYTE, program(Opcode.CONV, blocks=64, taps_x=16, x_limit=1)),
+    (Fault.NO_SUCH_BYTE, ordered(Opcode.CONV, accumulator_row=254)),
+    (Fault.NO_SUCH_BYTE, ordered(Opcode.CONV, blocks=70, x_limit=1)),
+    (Fault.NO_SUCH_BYTE, ordered(Opcode.CONV, blocks=64, taps_x=16, x_limit=1)),
     *(
-        (Fault.NO_SUCH_VALUE, program(Opcode.CONV, **changes))
+        (Fault.NO_SUCH_VALUE, ordered(Opcode.CONV, **changes))
         for changes in (
             {"y_stride": TOP - 1, "out_height": 3},
             {"y_stride": -TOP, "out_height": 3},
@@ -140,7 +151,7 @@ AROUND = [
         )
     ),
     *(
-        (Fault.NO_SUCH_BYTE, program(Opcode.CHAIN, **changes))
+        (Fault.NO_SUCH_BYTE, ordered(Opcode.CHAIN, **changes))
         for changes in (
             *({"stride_inner": stride} for stride in (SRAM, -SRAM, 2 * SRAM, 1 << 20, -TOP)),
             *({"outer_2": 2, "stride_2": stride} for stride in (SRAM, -SRAM, 4 * SRAM, 8 * SRAM, -TOP)),
@@ -160,13 +171,13 @@ AROUND = [
             *({"kind_0": 1, "address_0": address} for address in (1024, SRAM, TOP)),
             {"kind_0": 1, "stride_inner": 1024},
             *(WIDE_1 | {"strides_1": [0, 0, stride, 1]} for stride in (SRAM, -SRAM, 2 * SRAM, 1 << 20, -TOP)),
-            *({"kind_2": 2, "strides_2": [0, 0, 0, stride]} for stride in (SRAM, -SRAM, 2 * SRAM, -TOP)),
+            *({"kind_2": 2, "address_2": 1536, "strides_2": [0, 0, 0, stride]} for stride in (SRAM, -SRAM, 2 * SRAM, -TOP)),
             *({"outer_2": 2, "strides_out": [stride, 0, 0, 1]} for stride in (SRAM, -SRAM, 2 * SRAM, -TOP)),
             *({"strides_out": [0, 0, 0, stride]} for stride in (SRAM, 2 * SRAM, 1 << 20, -TOP)),
         )
     ),
     *(
-        (Fault.NO_SUCH_VALUE, program(Opcode.CHAIN, **changes))
+        (Fault.NO_SUCH_VALUE, ordered(Opcode.CHAIN, **changes))
         for changes in (
             ROWS_OF_TWO | {"y_start": TOP - 1},
             ROWS_OF_TWO | {"y_start": -TOP, "y_stride": -TOP},
