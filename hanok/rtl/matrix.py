@@ -30,7 +30,7 @@ class MatrixUnit(wiring.Component):
     extra stages; t + depth_cycles + 1: sums are added and written; one later they can be used.
 
     `address_bits` are those of the scratchpad's masked ports. `coordinate_fault`: y or x of a position has
-    left its 32 bits.
+    left its 32 bits. `streamed`: in this cycle an instruction's last position streams.
     """
 
     def __init__(self, matrix: Matrix, address_bits: int) -> None:
@@ -46,6 +46,7 @@ class MatrixUnit(wiring.Component):
                 "ready": Out(1),
                 "done": Out(1),
                 "coordinate_fault": Out(1),
+                "streamed": Out(1),
                 "activations": Out(read_signature(address_bits, activations, masked=True)),
                 "weights": Out(read_signature(address_bits, weights, masked=True)),
                 "accumulator_read": Out(accumulator_read_signature(matrix)),
@@ -73,6 +74,7 @@ class MatrixUnit(wiring.Component):
             walk.pending.eq(setup.pending),
             walk.take.eq(streams),
             self.coordinate_fault.eq(walk.leaves),
+            self.streamed.eq(streams & walk.position.last),
             loader.record.eq(self.record),
             loader.start.eq(self.start),
             loader.dilation.eq(setup.dilation),

@@ -132,8 +132,9 @@ class Scratchpad(wiring.Component):
     A read sees the bytes as they were before the writes of its cycle.
 
     `conflict`: two read ports, or two write ports, touched one bank in the same cycle; the one of the lowest
-    number had the bank, another one reads zeros there, and wrote nothing. `fault`: an access touched bytes
-    that do not exist, which read as zeros, or more bytes than a word has. Both come with the data.
+    number had the bank, another one reads zeros there, and wrote nothing. `fault`, with a bit for each read
+    port and then for each write port: an access touched bytes that do not exist, which read as zeros, or more
+    bytes than a word has. Both come with the data.
 
     Requests are kept in registers, so that logic may stand before the ports; the cycle behind them is for the
     banks that an access touches, the next for the bytes of its ring, the third for turning the ring.
@@ -168,7 +169,8 @@ class Scratchpad(wiring.Component):
             ring_parts=max(word_bytes // 2, 1 << (widest - 1).bit_length()),
         )
         self._skipped = column_bytes.bit_length() - 1
-        members: dict[str, Any] = {"conflict": Out(1), "fault": Out(1)}
+        ports = len(self.read_ports) + len(self.write_ports)
+        members: dict[str, Any] = {"conflict": Out(1), "fault": Out(ports)}
         for number, port in enumerate(self.read_ports):
             bits = self.masked_address_bits if port.masked else self.address_bits
             members[f"read_{number}"] = In(read_signature(bits, port.port_bytes, port.masked))
@@ -201,9 +203,12 @@ class Scratchpad(wiring.Component):
             amount = delayed(m, access.offset, 2, f"{access.name}_offset_before")[: self._ring_bits]
             wanted = self.read_ports[number].port_bytes
             m.d.comb += port.data.eq(rotate_down(m, ring, 8, amount, wanted, name))
-        faults = Cat(delayed(m, Cat(too_long), 1, "too_long"), *(access.fault for access in accesses))
-        for flag, causes in ((self.conflict, crossbar.conflict), (self.fault, faults)):
-            m.d.comb += flag.eq(delayed(m, delayed(m, causes, 1, "causes").any(), 1, "flag"))
+        faults = delayed(m, Cat(too_long), 1, "too_long") | Cat(access.fault for access in accesses)
+        conflicts = delayed(m, crossbar.conflict, 1, "conflicts").any()
+        m.d.comb += [
+            self.conflict.eq(delayed(m, conflicts, 1, "conflict_flag")),
+            self.fault.eq(delayed(m, faults, 2, "faults")),
+        ]
         return m
 
     @property

@@ -206,6 +206,7 @@ def test_a_corrupt_program_stops_the_core_with_the_emulators_cause(fault: Fault,
     bench.renew()
     run = bench.run(len(code), CODE_ADDRESS, seen, 20_000)
     assert run.fault is fault
+    assert run.fault_offset == _offset(fault)
     assert np.array_equal(seen[HALF + 4096 :], image[HALF + 4096 :]), "the store behind it changed nothing"
     assert np.array_equal(seen[:HALF], image[:HALF])
 
@@ -243,6 +244,11 @@ def test_code_that_is_no_whole_number_of_words() -> None:
     assert run.fault is Fault.UNALIGNED_CODE
     assert run.cycles == 0
     assert_equal(chip, code, memory_image(np.random.default_rng(3), code), "after it")
+
+
+def _offset(fault: Fault) -> int:
+    """Where the second of three instructions begins, which is corrupt, or the third, which is cut short."""
+    return len(encode(Opcode.LOAD, GOOD[Opcode.LOAD])) * (2 if fault is Fault.CUT_SHORT else 1)
 
 
 def _copy(chip: Chip) -> bytes:

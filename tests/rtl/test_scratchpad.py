@@ -213,7 +213,7 @@ def test_every_read_brings_what_was_written_before_its_cycle(name: str, narrow: 
     found = Simulation(design).run(cycles, traffic.inputs, [*names, "conflict", "fault"])
     late = MEMORY_READ_CYCLES
     assert np.array_equal(found["conflict"][late:], flags[:-late, 0])
-    assert np.array_equal(found["fault"][late:], flags[:-late, 1])
+    assert np.array_equal(found["fault"][late:] != 0, flags[:-late, 1])
     assert flags.any(axis=0).all() or len(shape.reads) + len(shape.writes) < 4
     compared = 0
     for port, width in enumerate(shape.reads):
