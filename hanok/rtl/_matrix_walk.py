@@ -158,7 +158,7 @@ class MatrixWalk(wiring.Component):
         chunk = Mux(self._ends["tap_bytes"], self._left["tap_bytes"][: rows.bit_length()], rows)
         size, low = (Signal(range(width + 1), name=name, reset_less=True) for name in ("size", "low"))
         rest = Signal(signed(COORDINATE_BITS + 1), reset_less=True)
-        inside, beyond = Signal(reset_less=True), Signal(reset_less=True)
+        inside, outside = Signal(reset_less=True), Signal(reset_less=True)
         self._see_end(m, moves, size)
         with m.If(moves):
             m.d.sync += [
@@ -167,7 +167,7 @@ class MatrixWalk(wiring.Component):
                 rest.eq(held.x_limit - x),
                 inside.eq((row.y >= 0) & (row.y < held.y_limit)),
                 made.address.eq(row.offset + x),
-                beyond.eq(self._is_beyond(row, x)),
+                outside.eq(self._is_beyond(row, x)),
                 made.pad.eq(held.pad),
                 made.depthwise.eq(held.depthwise),
                 made.entry.eq(held.entry),
@@ -187,7 +187,7 @@ class MatrixWalk(wiring.Component):
         )
         with m.If(goes):
             m.d.sync += [self.position.eq(made), self.position.mask.eq(mask)]
-            with m.If(beyond):
+            with m.If(outside):
                 m.d.sync += self.position.address[-MASKED_SPARE_BITS:].eq(1)
 
     def _is_beyond(self, row: Any, x: Value) -> Value:

@@ -27,7 +27,9 @@ def reach_of(pitch: Value, bits: int) -> Value:
     """Return what `is_beyond` needs of a pitch: a bit for each of the lowest bits of an index, and one for
     the others. An index that has a bit which is set here makes a product of 2**bits or more, up or down.
     """
-    size = pitch ^ pitch[-1].replicate(len(pitch)) if pitch.shape().signed else pitch
+    size = pitch.as_unsigned()
+    if pitch.shape().signed:
+        size = size ^ pitch[-1].replicate(len(pitch))
     found = size[bits:].any()
     forbidden = []
     for place in range(bits):

@@ -12,7 +12,7 @@ from amaranth.back import rtlil
 
 from hanok.isa.timing import MEMORY_READ_CYCLES
 from hanok.machine import Sram
-from hanok.rtl.scratchpad import ReadPort, Scratchpad, address_bits
+from hanok.rtl.scratchpad import ReadPort, Scratchpad, address_bits, masked_address_bits
 from hanok.rtl.simulate import Simulation
 
 Bytes = npt.NDArray[np.uint8]
@@ -30,6 +30,10 @@ class Shape:
     word_bytes: int
     masked: tuple[int, ...] = ()
     """Numbers of the read ports that have a mask."""
+
+    @property
+    def masked_address_bits(self) -> int:
+        return masked_address_bits(self.banks * self.bank_bytes, self.word_bytes)
 
     def design(self) -> Scratchpad:
         sram = Sram(banks=self.banks, bank_bytes=self.bank_bytes)
@@ -178,14 +182,14 @@ class Traffic:
         address[before] = -random.integers(1, width + 1, int(before.sum()))
         mask = random.random((self.cycles, width)) < random.choice([0.1, 0.6, 1.0, 1.0], (self.cycles, 1))
         mask &= (address[:, None] + np.arange(width) >= 0) | (random.random((self.cycles, 1)) < 0.05)
-        self.inputs[f"read_{port}__address"] = address % (1 << self.shape.design().masked_address_bits)
+        self.inputs[f"read_{port}__address"] = address % (1 << self.shape.masked_address_bits)
         self.inputs[f"read_{port}__mask"] = packed_bits(mask)
         self.wanted.append(mask)
 
     def expect(self) -> tuple[list[dict[int, tuple[Places, Bytes]]], Bytes]:
         """Return what each cycle's reads bring, by port, and conflict and fault of each cycle."""
         model, found, flags = Model(self.shape), [], np.zeros((self.cycles, 2), np.uint8)
-        end = (1 << self.shape.design().masked_address_bits) - 1
+        end = (1 << self.shape.masked_address_bits) - 1
         last = [end if port in self.shape.masked else -1 for port in range(len(self.wanted))]
         for cycle in range(self.cycles):
             at = {name: int(values[cycle]) for name, values in self.inputs.items() if values.ndim == 1}
