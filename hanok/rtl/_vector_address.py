@@ -9,8 +9,8 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from hanok.machine import VectorPipeline
-from hanok.rtl._vector_delay import delayed
 from hanok.rtl._strides import is_beyond
+from hanok.rtl._vector_delay import delayed
 from hanok.rtl._vector_loops import COUNT_BITS, POSITION_BITS, place_layout
 from hanok.rtl._vector_plan import operand_bits, plan_layout
 from hanok.rtl._vector_ring import token_layout

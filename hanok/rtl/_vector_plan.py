@@ -91,7 +91,9 @@ class VectorPlan(wiring.Component):
         has_ring = self.plan.has_ring
         m.d.sync += has_ring.eq(record.ring_rows != 0)
         for name in ("row", "pixel"):
-            m.d.sync += self.plan[f"{name}_reach"].eq(reach_of(record[f"{name}_pitch"], self.address_bits - 1))
+            m.d.sync += self.plan[f"{name}_reach"].eq(
+                reach_of(record[f"{name}_pitch"], self.address_bits - 1)
+            )
         begins = delayed(m, self.start, 1, "begins", reset_less=False)
         with m.If(begins):
             m.d.sync += [splitting.eq(has_ring), multiplying.eq(~has_ring), count.eq(0)]

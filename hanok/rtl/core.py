@@ -16,8 +16,8 @@ from hanok.machine import Chip
 from hanok.machine.chip import Core as CoreRecord
 from hanok.rtl._axi_guard import ReadGuard, WriteGuard
 from hanok.rtl._dma_shape import DmaShape
-from hanok.rtl._refusing import RefusingComponent
 from hanok.rtl._memory_shift import delayed
+from hanok.rtl._refusing import RefusingComponent
 from hanok.rtl.accumulators import Accumulators
 from hanok.rtl.axi import axi_read, axi_write, set_one_transfer
 from hanok.rtl.counters import PerformanceCounters
@@ -48,7 +48,7 @@ FaultList = list[tuple[Fault, Any, Place | None]]
 """What may go wrong on the way, the first that occurs counts, and whose fault it is."""
 LOAD_FAULT_CYCLES = LOAD_ANSWER_STAGES + 2
 REQUEST_FAULT_CYCLES, RESPONSE_FAULT_CYCLES, COORDINATE_FAULT_CYCLES = 3, 2, 4
-"""What answers, requests, responses and coordinates are held back, so that they belong to the right `Place`."""
+"""Faults of answers, requests, responses and coordinates are held back, to belong to the right `Place`."""
 SETTLING_CYCLES = 12
 """From the end of the code to `finished`: more than a fault needs to come from any unit or memory."""
 

@@ -15,8 +15,8 @@ UNIT_BITS = (len(Unit) - 1).bit_length()
 WORD_BITS = 30
 """Of an offset, which is a multiple of 4."""
 ENDED_CYCLES = 3
-"""From the end of an instruction to the last cycle in which a fault of it can be reported, less one: an access
-comes a cycle before the end at the latest, and its fault is reported four cycles after it."""
+"""From the end of an instruction to the last cycle in which a fault of it can be reported: its last access
+comes a cycle before the end, and the fault of an access is reported four cycles later."""
 STARTED_CYCLES = STREAMED_CYCLES = 4
 """The same from a start to the first cycle in which a fault may be reported, and from the last position."""
 

@@ -19,7 +19,7 @@ from hanok.rtl._memory_shift import delayed, ones, rotate_down, rotate_up, shift
 from hanok.units import ceil_div
 
 SPARE_BITS = 1
-"""An address has this many bits more than the last byte's: what lies behind or before the memory goes there."""
+"""An address has this many bits more than the last byte's, for what lies behind or before the memory."""
 MASKED_SPARE_BITS = 3
 """The same of a masked port, whose addresses are sums of several terms."""
 BANK_MULTIPLE_BYTES = 64

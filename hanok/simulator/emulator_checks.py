@@ -271,7 +271,9 @@ def _check_activations(checker: _Checker, depthwise: BoolArray) -> None:
     checker.coordinate(x, "x")
     x = x.within(fields["x_limit"])
     read = ~y.empty & ~x.empty
-    row = checker.product(_ring(y, fields), fields["row_pitch"], read, "row slot * row_pitch", _FARTHEST_PRODUCT)
+    row = checker.product(
+        _ring(y, fields), fields["row_pitch"], read, "row slot * row_pitch", _FARTHEST_PRODUCT
+    )
     start = fields["activation_address"]
     span = Span(start + row.low + x.low, start + row.high + x.high)
     checker.span(span, sram, "SRAM byte of activations", read)

@@ -154,7 +154,8 @@ def test_both_sides_read_what_was_written(shape: Shape) -> None:
     flags = [(cycle.conflict, cycle.fault) for cycle in expected]
     late = MEMORY_READ_CYCLES - 1
     assert np.array_equal(
-        np.stack([found["conflict"], found["fault"] | found["vector_fault"]], axis=1)[late + 1 :], np.array(flags)[1:-late]
+        np.stack([found["conflict"], found["fault"] | found["vector_fault"]], axis=1)[late + 1 :],
+        np.array(flags)[1:-late],
     )
     assert np.array(flags).any(axis=0).all()
     for cycle, right in enumerate(expected[1:-late], start=1):

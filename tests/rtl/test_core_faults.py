@@ -100,7 +100,14 @@ BAD = [
 TOP = 1 << 31
 ROWS_OF_TWO = {"outer_1": 2, "y_stride": 1, "y_limit": 2, "inner": 4, "strides_out": [0, 4, 0, 1]}
 PIXELS_OF_TWO = {"outer_0": 2, "x_stride": 1, "x_limit": 2, "inner": 4, "strides_out": [0, 0, 4, 1]}
-WIDE_1 = {"kind_1": 2, "address_1": 1536, "outer_0": 2, "x_stride": 1, "x_limit": 2, "strides_out": [0, 0, 8, 1]}
+WIDE_1 = {
+    "kind_1": 2,
+    "address_1": 1536,
+    "outer_0": 2,
+    "x_stride": 1,
+    "x_limit": 2,
+    "strides_out": [0, 0, 8, 1],
+}
 AROUND = [
     *(
         (Fault.NO_SUCH_BYTE, ordered(opcode, **{f"count_{level}": 2, f"sram_stride_{level}": stride}))
@@ -171,7 +178,10 @@ AROUND = [
             *({"kind_0": 1, "address_0": address} for address in (1024, SRAM, TOP)),
             {"kind_0": 1, "stride_inner": 1024},
             *(WIDE_1 | {"strides_1": [0, 0, stride, 1]} for stride in (SRAM, -SRAM, 2 * SRAM, 1 << 20, -TOP)),
-            *({"kind_2": 2, "address_2": 1536, "strides_2": [0, 0, 0, stride]} for stride in (SRAM, -SRAM, 2 * SRAM, -TOP)),
+            *(
+                {"kind_2": 2, "address_2": 1536, "strides_2": [0, 0, 0, stride]}
+                for stride in (SRAM, -SRAM, 2 * SRAM, -TOP)
+            ),
             *({"outer_2": 2, "strides_out": [stride, 0, 0, 1]} for stride in (SRAM, -SRAM, 2 * SRAM, -TOP)),
             *({"strides_out": [0, 0, 0, stride]} for stride in (SRAM, 2 * SRAM, 1 << 20, -TOP)),
         )
