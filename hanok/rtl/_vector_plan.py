@@ -19,7 +19,7 @@ PRODUCTS = ("start", "stride", "dilation", "ring", "x_start", "x_stride", "x_dil
 
 
 def operand_bits(address_bits: int) -> int:
-    """Bits of the addresses of operand 0, which are sums of a start, a row, a pixel and steps of two loops."""
+    """Bits of the addresses of operand 0, sums of a start, a row, a pixel and steps of two loops."""
     return address_bits + 2
 
 
@@ -69,7 +69,8 @@ class VectorPlan(wiring.Component):
 
     `ready` for one cycle: all of it is there in the next.
 
-    Addresses of operand 0 are modulo 2 ** operand_bits, so one multiplier of that width makes the products in turn.
+    Addresses of operand 0 are modulo 2 ** operand_bits, so one multiplier of that width makes the products in
+    turn.
     """
 
     def __init__(self, address_bits: int) -> None:
