@@ -34,6 +34,7 @@ def area_command(
 ) -> None:
     """Map the core of a chip to cells, block by block, and say area and speed."""
     from hanok.estimate.area import estimate_area
+    from hanok.flows._static_timing import has_static_timing
     from hanok.flows.area import block_names, measure_area
     from hanok.report.text import clean
 
@@ -48,9 +49,16 @@ def area_command(
             progress,
         )
     typer.echo(f"chip {clean(described.name)}, cells of {clean(liberty.name)}; memories are not in the area")
-    typer.echo(f"{'block':14}{'area':>14}{'cells':>11}{'flip-flops':>12}{'memory bits':>13}{'MHz':>8}")
+    static = f"{'slack ps':>11}{'OpenSTA':>10}" if has_static_timing() else ""
+    if not static:
+        typer.echo("no `sta` (OpenSTA) on the PATH: MHz are ABC's, without clock-to-output and setup")
+    typer.echo(
+        f"{'block':14}{'area':>14}{'cells':>11}{'flip-flops':>12}{'memory bits':>13}{'MHz':>8}{static}"
+    )
     for part in found:
         megahertz = f"{1e6 / part.delay_ps:8.0f}" if part.delay_ps else " " * 8
+        if part.slack_ps is not None and part.static_delay_ps:
+            megahertz += f"{part.slack_ps:11,.0f}{1e6 / part.static_delay_ps:10.0f}"
         typer.echo(
             f"{part.block:14}{part.area:14,.1f}{part.cells:11,}{part.flip_flops:12,}{part.memory_bits:13,}{megahertz}"
         )

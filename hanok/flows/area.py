@@ -1,4 +1,4 @@
-"""Area and speed of a core's blocks in the cells of a Liberty file, by Yosys and ABC."""
+"""Area and speed of a core's blocks in the cells of a Liberty file, by Yosys and ABC, and by OpenSTA."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 from hanok.errors import HanokError
 from hanok.flows._execution import Progress
+from hanok.flows._static_timing import has_static_timing, worst_slack_ps
 from hanok.flows._tools import run_tool
 from hanok.flows.rtl import check_tools
 from hanok.machine import Chip
@@ -28,6 +29,9 @@ abc -script map.abc -liberty cells.lib -constr cells.constr -D {period_ps}
 clean
 tee -q -o cells.json stat -liberty cells.lib -json
 dump -o memories.il t:$mem_v2
+delete t:$mem_v2
+setundef -undriven -zero
+write_verilog -noattr -noexpr -nohex netlist.v
 """
 """Memories stay what they are: a chip makes them of SRAM macros or latches, which Liberty does not tell."""
 _MAPPING = """strash
@@ -62,6 +66,15 @@ class BlockArea:
     memory_bits: int
     delay_ps: float
     """The longest path between registers as ABC estimates it, without wires; 0 where it says none."""
+    period_ps: float = 0.0
+    """Of the clock that was asked for."""
+    slack_ps: float | None = None
+    """The worst one as OpenSTA finds it; None without OpenSTA, or without a path between registers."""
+
+    @property
+    def static_delay_ps(self) -> float:
+        """The shortest period by OpenSTA; 0 where it says none."""
+        return 0.0 if self.slack_ps is None else max(0.0, self.period_ps - self.slack_ps)
 
 
 def measure_area(
@@ -70,7 +83,8 @@ def measure_area(
     """Map blocks of a core to the cells of a Liberty file.
 
     `driving_cell` drives the inputs, for ABC's estimate and its buffers; '' takes the library's first cell
-    whose name speaks of a buffer. Raises HanokError for a library that cannot be read or lacks cells.
+    whose name speaks of a buffer. Where there is OpenSTA, it says the slack of each block. Raises HanokError
+    for a library that cannot be read or lacks cells, and where OpenSTA fails.
     """
     check_tools()
     from hanok.rtl.blocks import block_text
@@ -101,6 +115,7 @@ def measure(block: str, text: str, library: str, period_ps: float, driver: str) 
         except HanokError as error:
             raise HanokError(f"the cells do not make block '{block}': {error}") from None
         delay_ps = _delay_ps(work / "stats.txt")
+        slack_ps = worst_slack_ps(work, block, period_ps) if has_static_timing() else None
         content = (work / "cells.json").read_text(encoding="utf-8")
         memories = (work / "memories.il").read_text(encoding="utf-8")
     statistics = json.loads(content[content.index("{") :])["design"]
@@ -113,6 +128,8 @@ def measure(block: str, text: str, library: str, period_ps: float, driver: str) 
         flip_flops=sum(count for name, count in cells.items() if name in flip_flops),
         memory_bits=_memory_bits(memories),
         delay_ps=delay_ps,
+        period_ps=period_ps,
+        slack_ps=slack_ps,
     )
 
 

@@ -292,7 +292,11 @@ VECTOR = Format(
         Field("scale_0", "<f4", "see zero_0"),
         Field("scale_1", "<f4", "see zero_1"),
         Field("scale_2", "<f4", "see zero_2"),
-        Field("address_0", "<u4", "SRAM byte address, or accumulator element (row * columns + column)"),
+        Field(
+            "address_0",
+            "<u4",
+            "SRAM byte address, or accumulator element (row * columns + column), inside if any is read",
+        ),
         Field("ring_rows", "<u4", "operand 0: as in the matrix format"),
         Field("ring_start", "<u4", "operand 0: as in the matrix format"),
         Field("row_pitch", "<i4", "operand 0: bytes (accumulator: elements) between row slots"),

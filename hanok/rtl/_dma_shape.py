@@ -11,7 +11,9 @@ from amaranth.lib import data
 from hanok.errors import ChipError
 from hanok.isa.table import FLAG_KEEP_CODE, Opcode
 from hanok.machine import Dma
+from hanok.rtl._strides import bounded
 from hanok.rtl.axi import MAX_DATA_BYTES
+from hanok.rtl.scratchpad import address_bits as scratchpad_address_bits
 
 STRIDE_BITS = 32
 LEVELS = (1, 2, 3)
@@ -21,8 +23,9 @@ LEVELS = (1, 2, 3)
 class DmaShape:
     """What an engine is made for.
 
-    Widths are such that no step out of the memory goes unseen: from an address inside, a stride or a run
-    of 32 bits ends outside of it without wrapping around.
+    Widths are such that no step out of the memory goes unseen: from an address inside, a stride or the next
+    beat ends outside of it without wrapping around. Of DRAM, all strides and runs of 32 bits fit; of SRAM,
+    strides are bounded.
     """
 
     width: int
@@ -48,7 +51,7 @@ class DmaShape:
             )
         if not burst_bytes.bit_length() <= address_bits <= 62:
             raise ChipError(f"memory: addresses of {address_bits} bits; allowed in gates: at most 62")
-        bits = max(1, (scratchpad_bytes - 1).bit_length())
+        bits = scratchpad_address_bits(scratchpad_bytes)
         return cls(dma.bytes_per_cycle, burst_bytes, dma.outstanding, address_bits, bits)
 
     @property
@@ -119,10 +122,13 @@ class DmaShape:
         for side in ("dram", "sram"):
             m.d.comb += transfer[side].address.eq(record[f"{side}_address"])
         for level in LEVELS:
-            m.d.comb += transfer[f"count_{level}"].eq(record[f"count_{level}"])
-            m.d.comb += transfer[f"repeats_{level}"].eq(record[f"count_{level}"] != 1)
-            for side in ("dram", "sram"):
-                m.d.comb += transfer[side][f"stride_{level}"].eq(record[f"{side}_stride_{level}"])
+            sram_stride = bounded(record[f"sram_stride_{level}"], self.scratchpad_bits)
+            m.d.comb += [
+                transfer[f"count_{level}"].eq(record[f"count_{level}"]),
+                transfer[f"repeats_{level}"].eq(record[f"count_{level}"] != 1),
+                transfer.dram[f"stride_{level}"].eq(record[f"dram_stride_{level}"]),
+                transfer.sram[f"stride_{level}"].eq(sram_stride),
+            ]
 
 
 def walk_layout(bits: int) -> data.StructLayout:

@@ -11,7 +11,9 @@ from amaranth.lib.wiring import In, Out
 from hanok.isa.table import FLAG_ACCUMULATE, FLAG_BIAS, MATRIX, Opcode
 from hanok.machine import Matrix
 from hanok.rtl._matrix_remainder import VALUE_BITS, Remainder
+from hanok.rtl._strides import reach_of
 from hanok.rtl.records import record_layout
+from hanok.rtl.scratchpad import MASKED_SPARE_BITS
 
 COORDINATE_BITS = 32
 """y and x of every position fit int32, those outside the limits too."""
@@ -22,8 +24,8 @@ terms, offset."""
 
 
 def accumulator_row_bits(matrix: Matrix) -> int:
-    """Bits of a row number over all accumulator banks."""
-    return (matrix.accumulator_rows * matrix.accumulator_banks - 1).bit_length()
+    """Bits of a row number over all accumulator banks, of the one behind them too."""
+    return (matrix.accumulator_rows * matrix.accumulator_banks).bit_length()
 
 
 def dilation_bits(matrix: Matrix) -> int:
@@ -31,14 +33,19 @@ def dilation_bits(matrix: Matrix) -> int:
     return (matrix.rows - 1).bit_length()
 
 
+def memory_bits(address_bits: int) -> int:
+    """Bits of the addresses that may lie in the memory."""
+    return address_bits - MASKED_SPARE_BITS
+
+
 def walk_layout(matrix: Matrix, address_bits: int) -> data.StructLayout:
     """What the walk takes from an instruction.
 
     A step between rows has two forms: `low` for a row slot that wraps (or a negative step that does not), and
     `high`, a ring larger; without a ring they are the same. `offset` is the address of byte 0 of the first
-    row.
+    row. `outside`: slot 0 begins outside of the memory. `reach` is that of row_pitch.
     """
-    rows, coordinate = accumulator_row_bits(matrix) + 1, signed(COORDINATE_BITS)
+    rows, coordinate = accumulator_row_bits(matrix), signed(COORDINATE_BITS)
     fields: dict[str, Any] = {
         "depthwise": 1,
         "bias": 1,
@@ -69,6 +76,8 @@ def walk_layout(matrix: Matrix, address_bits: int) -> data.StructLayout:
         "y_limit": coordinate,
         "slot": signed(VALUE_BITS),
         "offset": address_bits,
+        "outside": 1,
+        "reach": memory_bits(address_bits) + 1,
     }
     for step in ("stride", "dilation"):
         for form in ("low", "high"):
@@ -156,6 +165,8 @@ class MatrixSetup(wiring.Component):
             formed.gap.eq(Mux(depthwise, kept.x_stride - kept.pixel_pitch.as_signed(), 0)),
             formed.no_gap.eq(formed.gap == 0),
             formed.entry.eq(formed.window_taps * self.dilation),
+            formed.outside.eq(kept.activation_address[memory_bits(self._address_bits) :].any()),
+            formed.reach.eq(reach_of(kept.row_pitch, memory_bits(self._address_bits))),
         ]
 
     def _values(self, m: Module, kept: Any, reduced: Value, remainders: list[Value]) -> list[Signal]:

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hanok.machine import Matrix
 from hanok.rtl._matrix_remainder import VALUE_BITS
-from hanok.rtl._matrix_setup import COORDINATE_BITS, accumulator_row_bits, dilation_bits, walk_layout
+from hanok.rtl._matrix_setup import (
+    COORDINATE_BITS,
+    accumulator_row_bits,
+    dilation_bits,
+    memory_bits,
+    walk_layout,
+)
+from hanok.rtl._strides import is_beyond
+from hanok.rtl.scratchpad import MASKED_SPARE_BITS
 
 
 def position_layout(matrix: Matrix, address_bits: int) -> data.StructLayout:
@@ -41,6 +49,9 @@ class MatrixWalk(wiring.Component):
     cycles ahead: coordinates move in one cycle, address and distances to the limits are formed of them in
     the next, the mask in the third; it stands in `position` while `valid`, until `take`. Whether a loop is at
     its end is found as its count moves.
+
+    `leaves`: y or x of a position has left its 32 bits, a cycle or two ago. Positions that read outside of
+    the memory have an address that is not there, whatever their rows and pitches.
     """
 
     def __init__(self, matrix: Matrix, address_bits: int) -> None:
@@ -53,8 +64,10 @@ class MatrixWalk(wiring.Component):
                 "position": Out(position_layout(matrix, address_bits)),
                 "valid": Out(1),
                 "take": In(1),
+                "leaves": Out(1),
             }
         )
+        self._moves_out, self._ends_out = Signal(), Signal()
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -81,6 +94,7 @@ class MatrixWalk(wiring.Component):
             moves.eq(walks & (~made | goes)),
             self.taken.eq(self.pending & (~walks | (moves & flags["last"]))),
         ]
+        m.d.sync += self.leaves.eq(self._moves_out | (self._ends_out & made))
         with m.If(goes):
             m.d.sync += [self.valid.eq(made), made.eq(0)]
         with m.If(moves):
@@ -144,7 +158,8 @@ class MatrixWalk(wiring.Component):
         chunk = Mux(self._ends["tap_bytes"], self._left["tap_bytes"][: rows.bit_length()], rows)
         size, low = (Signal(range(width + 1), name=name, reset_less=True) for name in ("size", "low"))
         rest = Signal(signed(COORDINATE_BITS + 1), reset_less=True)
-        inside = Signal(reset_less=True)
+        inside, outside = Signal(reset_less=True), Signal(reset_less=True)
+        self._see_end(m, moves, size)
         with m.If(moves):
             m.d.sync += [
                 size.eq(Mux(held.depthwise, used, chunk)),
@@ -152,6 +167,7 @@ class MatrixWalk(wiring.Component):
                 rest.eq(held.x_limit - x),
                 inside.eq((row.y >= 0) & (row.y < held.y_limit)),
                 made.address.eq(row.offset + x),
+                outside.eq(self._is_beyond(row, x)),
                 made.pad.eq(held.pad),
                 made.depthwise.eq(held.depthwise),
                 made.entry.eq(held.entry),
@@ -171,6 +187,27 @@ class MatrixWalk(wiring.Component):
         )
         with m.If(goes):
             m.d.sync += [self.position.eq(made), self.position.mask.eq(mask)]
+            with m.If(outside):
+                m.d.sync += self.position.address[-MASKED_SPARE_BITS:].eq(1)
+
+    def _is_beyond(self, row: Any, x: Value) -> Value:
+        """Whether one of the terms of an address, were it inside the limits, is larger than any memory."""
+        far_x = ~x[-1] & x[memory_bits(self._address_bits) : -1].any()
+        return self._held.outside | is_beyond(row.slot.as_unsigned(), self._held.reach) | far_x
+
+    def _see_end(self, m: Module, moves: Value, size: Value) -> None:
+        """Find positions that begin in 32 bits, but end behind them."""
+        x, low = self._x["now"], len(size)
+        last, near = Signal(low, name="x_low", reset_less=True), Signal(name="x_is_near", reset_less=True)
+        with m.If(moves):
+            m.d.sync += [last.eq(x[:low]), near.eq(~x[-1] & x[low:-1].all())]
+        m.d.comb += self._ends_out.eq(near & ((last + size) > 1 << low))
+
+    def _add(self, m: Module, value: Value, step: Value) -> Value:
+        """A coordinate moved by a step; it is noted that it leaves its bits."""
+        moved = Signal(signed(COORDINATE_BITS + 1), name="coordinate_moved")
+        m.d.comb += [moved.eq(value + step), self._moves_out.eq(moved[-1] ^ moved[-2])]
+        return moved[:-1].as_signed()
 
     def _count(self, m: Module, name: str, step: int = 1) -> None:
         """Count a loop down by a step."""
@@ -188,7 +225,7 @@ class MatrixWalk(wiring.Component):
         m.d.sync += self._tile_first.eq(0)
         self._pixel(m, flags)
         with m.If(~flags["row"]):
-            m.d.sync += x["now"].eq(x["now"] + held.x_step)
+            m.d.sync += x["now"].eq(self._add(m, x["now"], held.x_step))
         with m.Elif(~flags["tile"]):
             m.d.sync += x["now"].eq(x["tile"])
             self._count(m, "out_height")
@@ -231,12 +268,12 @@ class MatrixWalk(wiring.Component):
             self._recount(m, "tap_bytes")
         with m.Else():
             self._count(m, "tap_bytes", self._matrix.rows)
-            restart(1, x["tile"] + self._matrix.rows)
+            restart(1, self._add(m, x["tile"], Const(self._matrix.rows)))
         with m.If(~flags["taps_x"]):
             m.d.sync += rows["now"].eq(rows["tap"])
             with m.If(flags["chunks"]):
                 self._count(m, "taps_x")
-                restart(2, x["tap"] + held.x_tap)
+                restart(2, self._add(m, x["tap"], held.x_tap))
         with m.Else():
             self._recount(m, "taps_x")
             with m.If(~flags["block"]):
@@ -250,7 +287,8 @@ class MatrixWalk(wiring.Component):
                 m.d.sync += [rows[name].eq(rows["block"]) for name in ("now", "tap")]
                 m.d.sync += [self._block_first.eq(1), self._block_row.eq(self._accumulator_row + 1)]
                 m.d.sync += self._accumulator_row.eq(self._accumulator_row + 1)
-                restart(3, x["block"] + held.x_block)
+                with m.If(~flags["last"]):
+                    restart(3, self._add(m, x["block"], held.x_block))
 
     def _stepped(self, m: Module, row: Any, rows: Value, name: str) -> Value:
         """A row moved by a step; the slot stays in its ring."""
@@ -261,7 +299,7 @@ class MatrixWalk(wiring.Component):
         offsets = [row.offset + held[f"{name}_offset_{form}"] for form in ("high", "low")]
         moved = Signal(row.shape(), name=f"{name}_moved")
         m.d.comb += [
-            moved.y.eq(row.y + rows),
+            moved.y.eq(self._add(m, row.y, rows)),
             moved.slot.eq(Mux(wraps, high, low)),
             moved.offset.eq(Mux(wraps, *offsets)),
         ]

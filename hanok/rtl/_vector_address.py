@@ -9,8 +9,10 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from hanok.machine import VectorPipeline
+from hanok.rtl._strides import is_beyond
 from hanok.rtl._vector_delay import delayed
-from hanok.rtl._vector_loops import place_layout, position_bits
+from hanok.rtl._vector_loops import COUNT_BITS, POSITION_BITS, place_layout
+from hanok.rtl._vector_plan import operand_bits, plan_layout
 from hanok.rtl._vector_ring import token_layout
 
 ADDRESS_CYCLES = 5
@@ -23,7 +25,8 @@ class VectorAddress(wiring.Component):
 
     `new`: the issue is the first about its result, whose place is `place`; the kept one is taken otherwise.
     `reads` are in the ports' registers ADDRESS_CYCLES after the issue; `token`, with `inside` and the address
-    of the result, beside them.
+    of the result, beside them. An address of operand 0 that is made of terms larger than any memory is not
+    one of the memory either. `leaves`: y or x of an issue has left its 32 bits.
     """
 
     def __init__(self, address_bits: int, lanes: int, pipeline: VectorPipeline) -> None:
@@ -39,19 +42,22 @@ class VectorAddress(wiring.Component):
                 "reduces_inner": In(1),
                 "place": In(place),
                 "offset": In(place),
-                "has_ring": In(1),
+                "plan": In(plan_layout(address_bits)),
                 "ring": In(32),
-                "ring_bytes": In(unsigned(address_bits)),
                 "limits": In(limits),
+                "starts_outside": In(1),
                 "token": Out(token),
-                "addresses": Out(data.ArrayLayout(unsigned(address_bits), 3)),
+                "addresses": Out(data.ArrayLayout(unsigned(operand_bits(address_bits)), 3)),
+                "leaves": Out(1),
             }
         )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        address, position = unsigned(self.address_bits), signed(position_bits(self.address_bits))
-        sums = {"y": position, "x": position, **{f"address_{number}": address for number in range(3)}}
+        address, position = unsigned(self.address_bits), signed(POSITION_BITS)
+        operand = unsigned(operand_bits(self.address_bits))
+        sums: dict[str, Any] = {"y": position, "x": position, "address_0": operand}
+        sums |= {"address_1": address, "address_2": address}
         kept = data.StructLayout({**sums, "slot": unsigned(32), "address_out": address, "tail": 1})
         fresh = Signal(kept, reset_less=True)
         offset = Signal(data.StructLayout({**sums, "slot": signed(33)}), reset_less=True)
@@ -84,9 +90,10 @@ class VectorAddress(wiring.Component):
         """Two registers: sums and the wrap of the ring, then the address and whether it is inside."""
         sums = {name: Signal.like(place[name], name=f"moved_{name}", reset_less=True) for name in _NAMES}
         m.d.sync += [held.eq(place[name] + offset[name]) for name, held in sums.items()]
-        slot, wraps = Signal(signed(34)), Signal()
-        m.d.comb += slot.eq(place.slot + offset.slot)
-        m.d.sync += wraps.eq(self.has_ring & ~slot[-1])
+        less, slot = Signal(signed(34)), Signal(signed(34), reset_less=True)  # less a ring
+        has_ring, wraps = self.plan.has_ring, Signal()
+        m.d.comb += less.eq(place.slot + offset.slot)
+        m.d.sync += [wraps.eq(has_ring & ~less[-1]), slot.eq(less)]
         moved = Signal(self.token_shape)
         m.d.sync += [moved.eq(token), moved.address.eq(place.address_out)]
         with m.If(~self.reduces_inner):
@@ -94,5 +101,10 @@ class VectorAddress(wiring.Component):
         y, x = sums["y"], sums["x"]
         inside = (y >= 0) & (y < self.limits.y) & (x >= 0) & (x < self.limits.x)
         m.d.sync += [self.addresses[number].eq(sums[f"address_{number}"]) for number in range(3)]
-        m.d.sync += self.addresses[0].eq(sums["address_0"] - Mux(wraps, self.ring_bytes, 0))
+        m.d.sync += self.addresses[0].eq(sums["address_0"] - Mux(wraps, self.plan.row_ring, 0))
         m.d.sync += [self.token.eq(moved), self.token.inside.eq(inside)]
+        row = Mux(has_ring, slot + Mux(wraps, 0, self.ring), y)[:COUNT_BITS]
+        far = is_beyond(row, self.plan.row_reach) | is_beyond(x[:COUNT_BITS], self.plan.pixel_reach)
+        with m.If(self.starts_outside | far):
+            m.d.sync += self.addresses[0][self.address_bits - 1 :].eq(1)
+        m.d.sync += self.leaves.eq(moved.valid & ((y[-1] ^ y[-2]) | (x[-1] ^ x[-2])))

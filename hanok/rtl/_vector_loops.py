@@ -9,16 +9,15 @@ from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from hanok.rtl._vector_plan import plan_layout
+from hanok.rtl._vector_plan import operand_bits, plan_layout
 
 COUNT_BITS = 32
 REDUCE_BITS = 16
 """Of the counts of the reduce loops in a record."""
 
 
-def position_bits(address_bits: int) -> int:
-    """Bits of y and x of operand 0: no legal loop leaves them (emulator_checks bounds the counts)."""
-    return 34 + max(address_bits + 1, 16)
+POSITION_BITS = 33
+"""Of y and x of operand 0: a step from one of 32 bits does not leave them, so that it is seen."""
 
 
 def place_layout(address_bits: int) -> data.StructLayout:
@@ -26,9 +25,11 @@ def place_layout(address_bits: int) -> data.StructLayout:
 
     `row` is the part of operand 0's address that rows make, `slot` the row's slot in the ring.
     """
-    position, address = signed(position_bits(address_bits)), unsigned(address_bits)
-    members = {"y": position, "x": position, "slot": unsigned(32), "row": address, "address_out": address}
-    return data.StructLayout({**members, **{f"address_{number}": address for number in range(3)}})
+    position, address = signed(POSITION_BITS), unsigned(address_bits)
+    operand = unsigned(operand_bits(address_bits))
+    rows = {"y": position, "x": position, "slot": unsigned(32), "row": operand}
+    addresses = {f"address_{name}": address for name in ("1", "2", "out")}
+    return data.StructLayout({**rows, "address_0": operand, **addresses})
 
 
 class Levels:
@@ -79,7 +80,10 @@ class _Ahead:
 
 
 class AddressLoop(wiring.Component):
-    """An address that nested loops move: each level keeps where its present turn began."""
+    """An address that nested loops move: each level keeps where its present turn began.
+
+    A step of a level of `far` ends outside of the memory: it sets the highest bit of the address.
+    """
 
     def __init__(self, levels: int, address_bits: int) -> None:
         self.levels = levels
@@ -91,6 +95,7 @@ class AddressLoop(wiring.Component):
                 "moves": In(levels),
                 "base": In(address),
                 "strides": In(data.ArrayLayout(address, levels)),
+                "far": In(levels),
                 "address": Out(address),
             }
         )
@@ -98,12 +103,15 @@ class AddressLoop(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         at = [Signal.like(self.base, name=f"at_{level}", reset_less=True) for level in range(self.levels)]
-        begin, stride = at[-1], self.strides[self.levels - 1]
+        begin, stride, far = at[-1], self.strides[self.levels - 1], self.far[-1]
         for level in reversed(range(self.levels - 1)):
             begin = Mux(self.moves[level], at[level], begin)
             stride = Mux(self.moves[level], self.strides[level], stride)
-        moved = Signal.like(self.base)
-        m.d.comb += moved.eq(Mux(self.wraps, self.base, begin + stride))
+            far = Mux(self.moves[level], self.far[level], far)
+        ahead, moved = Signal.like(self.base), Signal.like(self.base)
+        m.d.comb += [ahead.eq(begin + stride), moved.eq(Mux(self.wraps, self.base, ahead))]
+        with m.If(far & ~self.wraps):
+            m.d.comb += moved[-1].eq(1)
         for level in range(self.levels):
             with m.If(self.advance & (self.wraps | self.moves[: level + 1].any())):
                 m.d.sync += at[level].eq(moved)
@@ -130,7 +138,7 @@ class ResultLoop(wiring.Component):
 
     def __init__(self, address_bits: int) -> None:
         self.address_bits = address_bits
-        address, position = unsigned(address_bits), signed(32)
+        address, position = unsigned(operand_bits(address_bits)), signed(32)
         limits = dict.fromkeys(("y_start", "y_stride", "x_start", "x_stride"), position)
         super().__init__(
             {
@@ -141,6 +149,7 @@ class ResultLoop(wiring.Component):
                 "rows": In(data.StructLayout(limits)),
                 "bases": In(data.ArrayLayout(address, 4)),
                 "strides": In(data.ArrayLayout(data.ArrayLayout(address, 4), 4)),
+                "far": In(data.ArrayLayout(4, 4)),
                 "place": Out(place_layout(address_bits)),
                 "last_group": Out(1),
                 "last": Out(1),
@@ -152,10 +161,12 @@ class ResultLoop(wiring.Component):
         lasts = [self.lasts[level] for level in range(4)]
         ahead = _Ahead(m, lasts, self.load, self.step, self.last, self.last_group)
         for number, name in enumerate(("address_0", "address_1", "address_2", "address_out")):
-            m.submodules[name] = loop = AddressLoop(4, self.address_bits)
+            bits = self.address_bits if number else operand_bits(self.address_bits)
+            m.submodules[name] = loop = AddressLoop(4, bits)
             m.d.comb += [loop.advance.eq(ahead.advance), loop.wraps.eq(ahead.wraps)]
             m.d.comb += [loop.moves.eq(ahead.moves), loop.base.eq(self.bases[number])]
-            m.d.comb += [loop.strides.eq(self.strides[number]), self.place[name].eq(loop.address)]
+            m.d.comb += [loop.far.eq(self.far[number]), self.place[name].eq(loop.address)]
+            m.d.comb += [loop.strides[level].eq(self.strides[number][level]) for level in range(4)]
         self._rows(m, ahead)
         return m
 
@@ -182,7 +193,7 @@ class ReduceLoop(wiring.Component):
 
     def __init__(self, address_bits: int, lanes: int) -> None:
         self.address_bits = address_bits
-        address = unsigned(address_bits)
+        address = unsigned(operand_bits(address_bits))
         dilations = {name: signed(32) for name in ("y", "x")}
         super().__init__(
             {
@@ -209,7 +220,8 @@ class ReduceLoop(wiring.Component):
             m.d.sync += [self.first.eq(ahead.wraps), self.lane.eq(Mux(pixels, 0, self.lane + 1))]
         for number in range(3):
             levels = 1 if number else 2
-            m.submodules[f"address_{number}"] = loop = AddressLoop(levels, self.address_bits)
+            bits = self.address_bits if number else operand_bits(self.address_bits)
+            m.submodules[f"address_{number}"] = loop = AddressLoop(levels, bits)
             m.d.comb += [loop.advance.eq(ahead.advance), loop.base.eq(0)]
             m.d.comb += [loop.wraps.eq(pixels if number else rows), loop.moves.eq(ahead.moves[3 - levels :])]
             m.d.comb += loop.strides[levels - 1].eq(self.strides[number])

@@ -9,6 +9,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hanok.isa.table import VECTOR
+from hanok.rtl._strides import reach_of
 from hanok.rtl._vector_delay import delayed
 from hanok.rtl.records import record_layout
 
@@ -17,18 +18,26 @@ SPLIT_STEPS = 34
 PRODUCTS = ("start", "stride", "dilation", "ring", "x_start", "x_stride", "x_dilation")
 
 
+def operand_bits(address_bits: int) -> int:
+    """Bits of the addresses of operand 0, sums of a start, a row, a pixel and steps of two loops."""
+    return address_bits + 2
+
+
 def plan_layout(address_bits: int) -> data.StructLayout:
     """Slots of the ring for y_start, y_stride and y_dilation, and addresses of rows and pixels.
 
-    Without a ring the slots are not used, and rows count from y = 0. `back`: less a whole ring.
+    Without a ring the slots are not used, and rows count from y = 0. `back`: less a whole ring. `reach` is
+    that of a pitch.
     """
+    bits = operand_bits(address_bits)
     slots: dict[str, Any] = {f"slot_{name}": unsigned(32) for name in PRODUCTS[:3]}
-    rows = {f"row_{name}": unsigned(address_bits) for name in PRODUCTS[:4]}
-    pixels = {name: unsigned(address_bits) for name in PRODUCTS[4:]}
+    rows = {f"row_{name}": unsigned(bits) for name in PRODUCTS[:4]}
+    pixels = {name: unsigned(bits) for name in PRODUCTS[4:]}
+    reaches = {f"{name}_reach": address_bits for name in ("row", "pixel")}
     for name in PRODUCTS[1:3]:
         slots[f"slot_{name}_back"] = signed(33)
-        rows[f"row_{name}_back"] = unsigned(address_bits)
-    return data.StructLayout({"has_ring": 1, **slots, **rows, **pixels})
+        rows[f"row_{name}_back"] = unsigned(bits)
+    return data.StructLayout({"has_ring": 1, **slots, **rows, **pixels, **reaches})
 
 
 class Modulo(wiring.Component):
@@ -60,7 +69,8 @@ class VectorPlan(wiring.Component):
 
     `ready` for one cycle: all of it is there in the next.
 
-    Addresses are modulo 2 ** address_bits, so one multiplier of that width makes the products in turn.
+    Addresses of operand 0 are modulo 2 ** operand_bits, so one multiplier of that width makes the products in
+    turn.
     """
 
     def __init__(self, address_bits: int) -> None:
@@ -81,6 +91,10 @@ class VectorPlan(wiring.Component):
         count = Signal(range(SPLIT_STEPS + 1))
         has_ring = self.plan.has_ring
         m.d.sync += has_ring.eq(record.ring_rows != 0)
+        for name in ("row", "pixel"):
+            m.d.sync += self.plan[f"{name}_reach"].eq(
+                reach_of(record[f"{name}_pitch"], self.address_bits - 1)
+            )
         begins = delayed(m, self.start, 1, "begins", reset_less=False)
         with m.If(begins):
             m.d.sync += [splitting.eq(has_ring), multiplying.eq(~has_ring), count.eq(0)]
@@ -113,7 +127,7 @@ class VectorPlan(wiring.Component):
 
     def _products(self, m: Module, has_ring: Any, multiplying: Any, count: Any) -> None:
         """One product a cycle: operands, product, result registers; the last comes in two cycles later."""
-        record, plan, bits = self.record, self.plan, self.address_bits
+        record, plan, bits = self.record, self.plan, operand_bits(self.address_bits)
         rows = [Mux(has_ring, plan[f"slot_{name}"], record[f"y_{name}"])[:bits] for name in PRODUCTS[:3]]
         pixels = [record[name][:bits] for name in PRODUCTS[4:]]
         index = Signal(range(8))

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hanok.isa import Destination, Reduction, Source
 from hanok.isa.table import FLAG_REDUCE_INNER, VECTOR
+from hanok.rtl._strides import bounded, is_far
 from hanok.rtl._vector_loops import COUNT_BITS
-from hanok.rtl._vector_plan import plan_layout
+from hanok.rtl._vector_plan import operand_bits, plan_layout
 from hanok.rtl.records import record_layout
 
 
 class VectorShape(wiring.Component):
     """All outputs are registers that follow the record within four cycles, long before its first group.
 
-    `lasts`: counts less 1. `bases` and `strides` are of the operands and the result.
+    `lasts`: counts less 1. `bases` and `strides` are of the operands and the result; `far` has the levels of
+    the loops whose steps leave the memory, but for strides that are bounded. `starts_outside`: operand 0
+    begins outside of any memory.
     """
 
     def __init__(self, address_bits: int, lanes: int) -> None:
         self.address_bits = address_bits
         self.lanes = lanes
-        address = unsigned(address_bits)
+        address = unsigned(operand_bits(address_bits))
         super().__init__(
             {
                 "record": In(record_layout(VECTOR)),
@@ -37,6 +40,8 @@ class VectorShape(wiring.Component):
                 "reduce_lasts": Out(data.ArrayLayout(COUNT_BITS, 3)),
                 "bases": Out(data.ArrayLayout(address, 4)),
                 "strides": Out(data.ArrayLayout(data.ArrayLayout(address, 4), 4)),
+                "far": Out(data.ArrayLayout(4, 4)),
+                "starts_outside": Out(1),
                 "group_strides": Out(data.ArrayLayout(address, 4)),
                 "tail_mask": Out(lanes),
             }
@@ -69,17 +74,24 @@ class VectorShape(wiring.Component):
 
     def _strides(self, m: Module, inner: list[Any], low: int) -> None:
         record, plan = self.record, self.plan
-        steps = [Mux(self.contiguous, stride << low, stride) for stride in inner]
-        pixels = [record.stride_2, 0, plan.x_stride]
+        steps = [Mux(self.contiguous, stride << low, stride).as_signed() for stride in inner]
+        across = Signal(signed(self.address_bits), reset_less=True)
+        pixels = [across, 0, plan.x_stride]
+        m.d.sync += [
+            across.eq(bounded(record.stride_2, self.address_bits)),
+            self.starts_outside.eq(record.address_0[self.address_bits - 1 :].any()),
+        ]
         m.d.comb += [self.bases[0].eq(record.address_0 + plan.x_start)]
         names = ("1", "2", "out")
         for number, name in enumerate(names, 1):
             m.d.comb += self.bases[number].eq(record[f"address_{name}"])
         outer = [pixels, *([record[f"strides_{name}"][level] for level in range(3)] for name in names)]
         for number in range(4):
-            m.d.sync += self.group_strides[number].eq(steps[number])
+            m.d.sync += self.group_strides[number].eq(bounded(steps[number], self.address_bits))
             for level in range(3):
                 m.d.comb += self.strides[number][level].eq(outer[number][level])
+                if number:
+                    m.d.sync += self.far[number][level].eq(is_far(outer[number][level], self.address_bits))
             m.d.comb += self.strides[number][3].eq(self.group_strides[number])
 
     def _step(self, kind: Any) -> Any:

@@ -15,6 +15,7 @@ from hanok.rtl._memory_bank import Write
 from hanok.rtl._memory_crossbar import Crossbar
 from hanok.rtl._memory_geometry import Geometry
 from hanok.rtl._memory_shift import any_of, delayed, ones, rotate_down, rotate_up, split
+from hanok.rtl.scratchpad import address_bits
 
 ACCUMULATOR_BITS = 32
 
@@ -55,8 +56,9 @@ class Accumulators(wiring.Component):
     needs no division by `columns`; a row begins at its product with `columns`, a sum of few terms.
 
     `conflict`: the matrix unit touched a bank in the cycle after the vector unit's request for it; if both
-    read, the matrix unit had the bank and the vector unit reads zeros there. `fault`: an access touched what
-    does not exist. Both come with the vector unit's data.
+    read, the matrix unit had the bank and the vector unit reads zeros there. `fault`: the matrix unit touched
+    a row that does not exist, `vector_fault`: the vector unit an element. All come with the vector unit's
+    data.
     """
 
     def __init__(self, matrix: Matrix, lanes: int) -> None:
@@ -71,7 +73,7 @@ class Accumulators(wiring.Component):
             cell_masks=1,
             ring_parts=words,
         )
-        self.element_bits = (rows * matrix.columns - 1).bit_length()
+        self.element_bits = address_bits(rows * matrix.columns)
         super().__init__(
             {
                 "read": In(accumulator_read_signature(matrix)),
@@ -82,6 +84,7 @@ class Accumulators(wiring.Component):
                 "vector_data": Out(ACCUMULATOR_BITS * lanes),
                 "conflict": Out(1),
                 "fault": Out(1),
+                "vector_fault": Out(1),
             }
         )
 
@@ -122,8 +125,9 @@ class Accumulators(wiring.Component):
         self._data(m, crossbar.data[0], read, 1, self.read.data.as_value())
         self._data(m, crossbar.data[1], vector, 3, self.vector_data)
         conflicts = vector.hit & (read.hit | write.hit)
-        faults = Cat(read.fault, vector.fault, write.fault)
-        for flag, causes in ((self.conflict, conflicts), (self.fault, faults)):
+        rows = Cat(read.fault, write.fault)
+        flags = ((self.conflict, conflicts), (self.fault, rows), (self.vector_fault, Cat(vector.fault)))
+        for flag, causes in flags:
             m.d.comb += flag.eq(delayed(m, delayed(m, causes, 1, "causes").any(), 2, "flag"))
         return m
 

@@ -21,7 +21,7 @@ from hanok.rtl.legality import Legality
 from hanok.rtl.load import LoadEngine
 from hanok.rtl.matrix import MatrixUnit
 from hanok.rtl.registers import Registers
-from hanok.rtl.scratchpad import core_scratchpad
+from hanok.rtl.scratchpad import core_scratchpad, matrix_address_bits
 from hanok.rtl.store import StoreEngine
 from hanok.rtl.vector import VectorUnit
 
@@ -42,7 +42,7 @@ def _fetcher(chip: Chip) -> Fetcher:
 
 BLOCKS: dict[str, Callable[[Chip], wiring.Component]] = {
     ARRAY: lambda chip: Array(chip.core.matrix),
-    "matrix": lambda chip: MatrixUnit(chip.core.matrix),
+    "matrix": lambda chip: MatrixUnit(chip.core.matrix, matrix_address_bits(chip.core)),
     "vector": lambda chip: VectorUnit(chip.core.vector, chip.core.matrix, chip.core.sram),
     "scratchpad": lambda chip: core_scratchpad(chip.core),
     "accumulators": lambda chip: Accumulators(chip.core.matrix, chip.core.vector.lanes),

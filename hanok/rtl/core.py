@@ -11,23 +11,26 @@ from amaranth.lib.wiring import In, Out
 from hanok.dram import get_standard
 from hanok.isa.faults import Fault
 from hanok.isa.table import VECTOR, VECTOR_TABLE, Unit
+from hanok.isa.timing import LOAD_ANSWER_STAGES, MEMORY_READ_CYCLES
 from hanok.machine import Chip
 from hanok.machine.chip import Core as CoreRecord
 from hanok.rtl._axi_guard import ReadGuard, WriteGuard
 from hanok.rtl._dma_shape import DmaShape
+from hanok.rtl._memory_shift import delayed
 from hanok.rtl._refusing import RefusingComponent
 from hanok.rtl.accumulators import Accumulators
 from hanok.rtl.axi import axi_read, axi_write, set_one_transfer
 from hanok.rtl.counters import PerformanceCounters
 from hanok.rtl.decode import HEAD, Decoder
 from hanok.rtl.dispatch import Dispatch
+from hanok.rtl.fault_offsets import PLACES, FaultOffsets, Place
 from hanok.rtl.fetch import Fetcher
 from hanok.rtl.legality import Legality
 from hanok.rtl.load import LoadEngine
 from hanok.rtl.matrix import MatrixUnit
 from hanok.rtl.register_map import ADDRESS_BITS
 from hanok.rtl.registers import CAUSE_BITS, Registers, axi_lite
-from hanok.rtl.scratchpad import core_scratchpad
+from hanok.rtl.scratchpad import core_scratchpad, matrix_address_bits
 from hanok.rtl.store import StoreEngine
 from hanok.rtl.vector import VectorUnit
 
@@ -41,7 +44,14 @@ TRACE = data.StructLayout(
 )
 """What happens in a cycle, for whoever compares it with the cycle engine."""
 
-SETTLING_CYCLES = 8
+FaultList = list[tuple[Fault, Any, Place | None]]
+"""What may go wrong on the way, the first that occurs counts, and whose fault it is."""
+LOAD_FAULT_CYCLES = LOAD_ANSWER_STAGES + MEMORY_READ_CYCLES - 1
+REQUEST_FAULT_CYCLES, RESPONSE_FAULT_CYCLES = MEMORY_READ_CYCLES, MEMORY_READ_CYCLES - 1
+COORDINATE_FAULT_CYCLES = DECODER_FAULT_CYCLES = MEMORY_READ_CYCLES + 1
+"""Faults of answers, requests, responses, coordinates and packed weights are held back, to belong to the right
+`Place`."""
+SETTLING_CYCLES = 13
 """From the end of the code to `finished`: more than a fault needs to come from any unit or memory."""
 
 
@@ -107,7 +117,7 @@ class Core(RefusingComponent):
             "dispatch": Dispatch(core.control, instructions_in_flight(core)),
             "loader": LoadEngine(*dma),
             "storer": StoreEngine(*dma),
-            "matrix": MatrixUnit(core.matrix),
+            "matrix": MatrixUnit(core.matrix, matrix_address_bits(core)),
             "vector": VectorUnit(core.vector, core.matrix, core.sram),
         }
         for name, unit in units.items():
@@ -120,11 +130,12 @@ class Core(RefusingComponent):
         memory_faults = self._connect_memories(m, units)
         idle = self._connect_buses(m, units)
         self._connect_units(m, units, registers)
-        finished = self._control(m, units, registers, memory_faults, idle)
+        offsets = self._offsets(m, units, registers)
+        finished = self._control(m, units, registers, memory_faults, offsets, idle)
         self._count(m, units, counters, registers, finished)
         return m
 
-    def _connect_memories(self, m: Module, units: dict[str, Any]) -> dict[Fault, Any]:
+    def _connect_memories(self, m: Module, units: dict[str, Any]) -> FaultList:
         """Join the units' ports to scratchpad and accumulators; return what may go wrong there."""
         core = self.chip.core
         matrix, vector = units["matrix"], units["vector"]
@@ -143,10 +154,21 @@ class Core(RefusingComponent):
             accumulators.vector_size.eq(vector.accumulator_size),
             vector.accumulator_data.eq(accumulators.vector_data),
         ]
-        return {
-            Fault.BANK_CONFLICT: scratchpad.conflict | accumulators.conflict,
-            Fault.NO_SUCH_BYTE: scratchpad.fault | accumulators.fault,
-        }
+        activations, weights, *operands = scratchpad.fault
+        first, second, third, stored, loaded, written = operands
+        return [
+            (Fault.BANK_CONFLICT, scratchpad.conflict | accumulators.conflict, None),
+            (Fault.NO_SUCH_BYTE, loaded, Place.LOAD_UNENDED),
+            (Fault.NO_SUCH_BYTE, stored, Place.STORE_STARTED),
+            (Fault.NO_SUCH_BYTE, accumulators.fault, Place.MATRIX_UNENDED),
+            (Fault.NO_SUCH_BYTE, activations, Place.MATRIX_STREAMING),
+            (Fault.NO_SUCH_BYTE, weights, Place.MATRIX_STARTED),
+            (
+                Fault.NO_SUCH_BYTE,
+                first | second | third | written | accumulators.vector_fault,
+                Place.VECTOR_UNENDED,
+            ),
+        ]
 
     def _connect_buses(self, m: Module, units: dict[str, Any]) -> Any:
         """Put a guard before each AXI master; return whether no transaction is open."""
@@ -216,7 +238,8 @@ class Core(RefusingComponent):
         m: Module,
         units: dict[str, Any],
         registers: Any,
-        memory_faults: dict[Fault, Any],
+        memory_faults: FaultList,
+        offsets: FaultOffsets,
         idle: Any,
     ) -> Signal:
         """Run, finish, and stop at a fault; return whether the code has ended.
@@ -224,17 +247,14 @@ class Core(RefusingComponent):
         `_quiet`: it has, but for faults on their way, which all have come when it has settled.
         """
         fetcher, decoder, dispatch = units["fetcher"], units["decoder"], units["dispatch"]
-        loader, storer = units["loader"], units["storer"]
         illegal, illegal_offset = self._legality(m, units)
         found = Signal(CAUSE_BITS)
-        faults = {
-            Fault.UNALIGNED_CODE: fetcher.unaligned,
-            Fault.NO_SUCH_ADDRESS: loader.address_fault | storer.address_fault,
-            Fault.BUS_ERROR: loader.bus_fault | storer.bus_fault,
-            **memory_faults,
-            Fault.NO_SUCH_BYTE: memory_faults[Fault.NO_SUCH_BYTE] | loader.byte_fault,
-            Fault.NO_SUCH_CODE: loader.stream_fault,
-        }
+        faults = [
+            (Fault.UNALIGNED_CODE, fetcher.unaligned, None),
+            *self._unit_faults(m, units),
+            *memory_faults,
+        ]
+        place, has_place, looked = Signal(range(len(PLACES))), Signal(), Signal()
         finished, faulted, settled = Signal(), Signal(), Signal(SETTLING_CYCLES)
         held_cause, held_offset, has_fault = Signal(CAUSE_BITS), Signal(32), Signal()
         m.d.comb += [
@@ -245,20 +265,24 @@ class Core(RefusingComponent):
             registers.finished.eq(finished),
             registers.faulted.eq(self._reset_units & has_fault),
             registers.cause.eq(held_cause),
-            registers.fault_offset.eq(held_offset),
+            registers.fault_offset.eq(Mux(looked, offsets.found, held_offset)),
+            offsets.looks.eq(faulted),
+            offsets.place.eq(place),
         ]
         m.d.sync += [
             self._reset_units.eq(self._halting & idle & ~self._reset_units),
             settled.eq(Mux(registers.start | ~self._quiet, 0, Cat(1, settled))),
             found.eq(Fault.NONE),
         ]
-        for fault, occurs in reversed(faults.items()):
+        for fault, occurs, whose in reversed(faults):
             with m.If(occurs):
-                m.d.sync += found.eq(fault)
+                m.d.sync += [found.eq(fault), has_place.eq(whose is not None)]
+                m.d.sync += place.eq(PLACES.index(whose) if whose else 0)
         with m.If(registers.start):
             m.d.sync += [self._running.eq(1), has_fault.eq(0)]
         with m.If(faulted):
             m.d.sync += [self._halting.eq(1), has_fault.eq(1), held_cause.eq(found), held_offset.eq(0)]
+            m.d.sync += looked.eq(has_place & ~illegal.any() & ~decoder.faulted)
             with m.If(illegal.any()):
                 m.d.sync += [held_cause.eq(illegal), held_offset.eq(illegal_offset)]
             with m.Elif(decoder.faulted):
@@ -268,6 +292,43 @@ class Core(RefusingComponent):
         with m.If(finished | self._reset_units):
             m.d.sync += [self._running.eq(0), self._halting.eq(0)]
         return finished
+
+    def _unit_faults(self, m: Module, units: dict[str, Any]) -> FaultList:
+        """What the units themselves find."""
+        found: FaultList = []
+        for name, fault, cycles, unit, place in (
+            ("coordinate", Fault.NO_SUCH_VALUE, COORDINATE_FAULT_CYCLES, "matrix", Place.MATRIX_STREAMING),
+            ("coordinate", Fault.NO_SUCH_VALUE, 0, "vector", Place.VECTOR_UNENDED),
+            ("address", Fault.NO_SUCH_ADDRESS, REQUEST_FAULT_CYCLES, "loader", Place.LOAD_STARTED),
+            ("address", Fault.NO_SUCH_ADDRESS, 0, "storer", Place.STORE_UNENDED),
+            ("byte", Fault.NO_SUCH_BYTE, DECODER_FAULT_CYCLES, "loader", Place.LOAD_UNENDED),
+            ("stream", Fault.NO_SUCH_CODE, DECODER_FAULT_CYCLES, "loader", Place.LOAD_UNENDED),
+            ("bus", Fault.BUS_ERROR, LOAD_FAULT_CYCLES, "loader", Place.LOAD_UNENDED),
+            ("bus", Fault.BUS_ERROR, RESPONSE_FAULT_CYCLES, "storer", Place.STORE_UNENDED),
+        ):
+            occurs = getattr(units[unit], f"{name}_fault")
+            found.append((fault, delayed(m, occurs, cycles, f"{unit}_{name}_fault"), place))
+        return found
+
+    def _offsets(self, m: Module, units: dict[str, Any], registers: Any) -> FaultOffsets:
+        """Tell where the instructions begin, and how far they are."""
+        decoder, dispatch, control = units["decoder"], units["dispatch"], self.chip.core.control
+        most = control.queue_depth + max(instructions_in_flight(self.chip.core).values())
+        m.submodules.offsets = offsets = FaultOffsets(most)
+        taken = decoder.decoded.valid & decoder.decoded.ready
+        m.d.comb += [
+            offsets.clear.eq(registers.start),
+            offsets.offset.eq(decoder.offset),
+            offsets.streamed.eq(units["matrix"].streamed),
+        ]
+        for unit in Unit:
+            port = getattr(dispatch, unit.name.lower())
+            m.d.comb += [
+                offsets.dispatched[unit].eq(taken & (decoder.decoded.payload.unit == unit)),
+                offsets.started[unit].eq(port.start),
+                offsets.ended[unit].eq(port.done),
+            ]
+        return offsets
 
     def _legality(self, m: Module, units: dict[str, Any]) -> tuple[Value, Signal]:
         """What is wrong with the instruction that was dispatched two cycles ago, and where it begins.

@@ -122,8 +122,9 @@ Offsets are from the base of `s_axi_control`, 32 bits each; all of them are in `
 3. Write 6 to `interrupt_enable` ({offset("interrupt_enable")}): `done` and `fault` raise `{INTERRUPT}`.
 4. Write 1 to `control` ({offset("control")}): the core starts. While it is busy, that is refused with SLVERR.
 5. On the interrupt read `status` ({offset("status")}): bit 1 is `done`, bit 2 `fault`. For a fault read
-   `cause` ({offset("cause")}) and `fault_offset` ({offset("fault_offset")}), which go with it. Write the
-   bits back to clear them, and with them the interrupt.
+   `cause` ({offset("cause")}) and `fault_offset` ({offset("fault_offset")}), which go with it; the latter
+   is where the instruction begins in the code (of bus errors: the oldest one under way), 0 where none is
+   known. Write the bits back to clear them, and with them the interrupt.
 
 Writing 2 to `control` stops the core: it begins no further transaction, waits for those that are open and is
 idle when `status` bit 0 `busy` is 0. The next start begins anew. Memory may hold a part of the results.

@@ -19,7 +19,7 @@ from hanok.rtl._memory_shift import delayed
 from hanok.rtl.accumulators import accumulator_read_signature, accumulator_write_signature
 from hanok.rtl.array import Array
 from hanok.rtl.records import record_layout
-from hanok.rtl.scratchpad import ADDRESS_BITS, read_signature
+from hanok.rtl.scratchpad import read_signature
 
 
 class MatrixUnit(wiring.Component):
@@ -28,9 +28,12 @@ class MatrixUnit(wiring.Component):
     t: address to the scratchpad; t + 4: its answer, limits, to the operand registers; t + 5: products, with
     the weights that were swapped at the end of t + 4 of a tile's first position; then the adder tree and
     extra stages; t + depth_cycles + 1: sums are added and written; one later they can be used.
+
+    `address_bits` are those of the scratchpad's masked ports. `coordinate_fault`: y or x of a position has
+    left its 32 bits. `streamed`: in this cycle an instruction's last position streams.
     """
 
-    def __init__(self, matrix: Matrix, address_bits: int = ADDRESS_BITS) -> None:
+    def __init__(self, matrix: Matrix, address_bits: int) -> None:
         self._matrix, self._address_bits = matrix, address_bits
         activations, weights = (
             max(matrix.rows, matrix.columns),
@@ -42,6 +45,8 @@ class MatrixUnit(wiring.Component):
                 "start": In(1),
                 "ready": Out(1),
                 "done": Out(1),
+                "coordinate_fault": Out(1),
+                "streamed": Out(1),
                 "activations": Out(read_signature(address_bits, activations, masked=True)),
                 "weights": Out(read_signature(address_bits, weights, masked=True)),
                 "accumulator_read": Out(accumulator_read_signature(matrix)),
@@ -68,6 +73,8 @@ class MatrixUnit(wiring.Component):
             walk.first.eq(setup.first),
             walk.pending.eq(setup.pending),
             walk.take.eq(streams),
+            self.coordinate_fault.eq(walk.leaves),
+            self.streamed.eq(streams & walk.position.last),
             loader.record.eq(self.record),
             loader.start.eq(self.start),
             loader.dilation.eq(setup.dilation),

@@ -86,7 +86,12 @@ def _fixed() -> Iterator[Register]:
     yield Register("status", 0x0C, Access.WRITE_ONE_TO_CLEAR, "what the core does", STATUS)
     yield Register("interrupt_enable", 0x10, Access.READ_WRITE, "what raises the interrupt", INTERRUPT)
     yield Register("cause", 0x14, Access.READ_ONLY, "why the core has stopped, see the causes; 0: it has not")
-    yield Register("fault_offset", 0x18, Access.READ_ONLY, "byte of the code where that instruction begins")
+    yield Register(
+        "fault_offset",
+        0x18,
+        Access.READ_ONLY,
+        "byte of the code where the instruction begins that `cause` is about; 0 if none is known",
+    )
     yield Register("code_bytes", 0x1C, Access.READ_WRITE, "length of the code")
     yield Register("code_address_low", 0x20, Access.READ_WRITE, "byte address of the code, bits 31..0")
     yield Register("code_address_high", 0x24, Access.READ_WRITE, "bits 63..32")

@@ -18,8 +18,10 @@ from hanok.rtl._memory_geometry import Geometry
 from hanok.rtl._memory_shift import delayed, ones, rotate_down, rotate_up, shift_up
 from hanok.units import ceil_div
 
-ADDRESS_BITS = 31
-"""The largest scratchpad has 2**31 bytes."""
+SPARE_BITS = 1
+"""An address has this many bits more than the last byte's, for what lies behind or before the memory."""
+MASKED_SPARE_BITS = 3
+"""The same of a masked port, whose addresses are sums of several terms."""
 BANK_MULTIPLE_BYTES = 64
 """Banks begin at multiples of it."""
 ELEMENT_BYTES = 4
@@ -30,11 +32,21 @@ ELEMENT_BYTES = 4
 class ReadPort:
     """A port of so many bytes; `masked`: with a mask of them instead of a size.
 
-    A masked port has addresses of `ADDRESS_BITS`, and byte 0 lies behind the last of them.
+    A masked port has addresses of `masked_address_bits`, and byte 0 lies behind the last of them.
     """
 
     port_bytes: int
     masked: bool = False
+
+
+def address_bits(total_bytes: int) -> int:
+    """Return the bits of an address of a memory; all from 2**(bits - 1) on are outside of it."""
+    return max(1, (total_bytes - 1).bit_length()) + SPARE_BITS
+
+
+def masked_address_bits(total_bytes: int, word_bytes: int) -> int:
+    """Return the bits of an address of a masked port, of memory in words of so many bytes."""
+    return (max(total_bytes, word_bytes) - 1).bit_length() + MASKED_SPARE_BITS
 
 
 def read_signature(address_bits: int, port_bytes: int, masked: bool = False) -> wiring.Signature:
@@ -71,16 +83,29 @@ def core_scratchpad(core: Core) -> Scratchpad:
     Its read ports are in this order the matrix unit's activations and weights, the vector unit's three
     operands, and the store engine; its write ports the load engine and the vector unit.
     """
-    matrix, beat, lanes = core.matrix, core.dma.bytes_per_cycle, core.vector.lanes
-    activations, weights = max(matrix.rows, matrix.columns), matrix.columns * matrix.preload_rows_per_cycle
-    loaded = max(beat, core.dma.expand_lanes)
-    column_bytes, word_bytes = columns_of(
-        core.sram, unaligned=max(activations, weights, loaded, lanes), elements=ELEMENT_BYTES * lanes
-    )
-    vector = ReadPort(ELEMENT_BYTES * lanes)
+    loaded, (activations, weights) = max(core.dma.bytes_per_cycle, core.dma.expand_lanes), _matrix_ports(core)
+    column_bytes, word_bytes = _columns_of_core(core)
+    vector = ReadPort(ELEMENT_BYTES * core.vector.lanes)
     masked = [ReadPort(activations, masked=True), ReadPort(weights, masked=True)]
-    reads = [*masked, vector, vector, vector, ReadPort(beat)]
+    reads = [*masked, vector, vector, vector, ReadPort(core.dma.bytes_per_cycle)]
     return Scratchpad(core.sram, reads, [loaded, vector.port_bytes], column_bytes, word_bytes)
+
+
+def matrix_address_bits(core: Core) -> int:
+    """Return the bits of the matrix unit's addresses."""
+    return masked_address_bits(core.sram.total_bytes, _columns_of_core(core)[1])
+
+
+def _matrix_ports(core: Core) -> tuple[int, int]:
+    """Return the bytes of the matrix unit's ports, of activations and weights."""
+    matrix = core.matrix
+    return max(matrix.rows, matrix.columns), matrix.columns * matrix.preload_rows_per_cycle
+
+
+def _columns_of_core(core: Core) -> tuple[int, int]:
+    lanes, dma = core.vector.lanes, core.dma
+    unaligned = max(*_matrix_ports(core), dma.bytes_per_cycle, dma.expand_lanes, lanes)
+    return columns_of(core.sram, unaligned, ELEMENT_BYTES * lanes)
 
 
 def columns_of(sram: Sram, unaligned: int, elements: int) -> tuple[int, int]:
@@ -107,8 +132,9 @@ class Scratchpad(wiring.Component):
     A read sees the bytes as they were before the writes of its cycle.
 
     `conflict`: two read ports, or two write ports, touched one bank in the same cycle; the one of the lowest
-    number had the bank, another one reads zeros there, and wrote nothing. `fault`: an access touched bytes
-    that do not exist, which read as zeros, or more bytes than a word has. Both come with the data.
+    number had the bank, another one reads zeros there, and wrote nothing. `fault`, with a bit for each read
+    port and then for each write port: an access touched bytes that do not exist, which read as zeros, or more
+    bytes than a word has. Both come with the data.
 
     Requests are kept in registers, so that logic may stand before the ports; the cycle behind them is for the
     banks that an access touches, the next for the bytes of its ring, the third for turning the ring.
@@ -132,7 +158,8 @@ class Scratchpad(wiring.Component):
         assert word_bytes >= max(widest, column_bytes), "a port is at most as wide as a bank"
         self.column_bytes, self.word_bytes = column_bytes, word_bytes
         self.read_ports, self.write_ports = tuple(read_ports), tuple(write_ports)
-        self.address_bits = (sram.total_bytes - 1).bit_length()
+        self.address_bits = address_bits(sram.total_bytes)
+        self.masked_address_bits = masked_address_bits(sram.total_bytes, word_bytes)
         self.geometry = Geometry(
             banks=sram.banks,
             bank_cells=sram.bank_bytes // column_bytes,
@@ -142,9 +169,10 @@ class Scratchpad(wiring.Component):
             ring_parts=max(word_bytes // 2, 1 << (widest - 1).bit_length()),
         )
         self._skipped = column_bytes.bit_length() - 1
-        members: dict[str, Any] = {"conflict": Out(1), "fault": Out(1)}
+        ports = len(self.read_ports) + len(self.write_ports)
+        members: dict[str, Any] = {"conflict": Out(1), "fault": Out(ports)}
         for number, port in enumerate(self.read_ports):
-            bits = ADDRESS_BITS if port.masked else self.address_bits
+            bits = self.masked_address_bits if port.masked else self.address_bits
             members[f"read_{number}"] = In(read_signature(bits, port.port_bytes, port.masked))
         for number, width in enumerate(self.write_ports):
             members[f"write_{number}"] = In(write_signature(self.address_bits, width))
@@ -175,9 +203,12 @@ class Scratchpad(wiring.Component):
             amount = delayed(m, access.offset, 3, f"{access.name}_offset_before")[: self._ring_bits]
             wanted = self.read_ports[number].port_bytes
             m.d.comb += port.data.eq(rotate_down(m, ring, 8, amount, wanted, name))
-        faults = Cat(delayed(m, Cat(too_long), 1, "too_long"), *(access.fault for access in accesses))
-        for flag, causes in ((self.conflict, crossbar.conflict), (self.fault, faults)):
-            m.d.comb += flag.eq(delayed(m, delayed(m, causes, 1, "causes").any(), 2, "flag"))
+        faults = delayed(m, Cat(too_long), 1, "too_long") | Cat(access.fault for access in accesses)
+        conflicts = delayed(m, crossbar.conflict, 1, "conflicts").any()
+        m.d.comb += [
+            self.conflict.eq(delayed(m, conflicts, 2, "conflict_flag")),
+            self.fault.eq(delayed(m, faults, 3, "faults")),
+        ]
         return m
 
     @property

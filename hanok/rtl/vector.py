@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Const, Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -25,7 +25,12 @@ from hanok.rtl._vector_shape import VectorShape
 from hanok.rtl._vector_table import VectorTable
 from hanok.rtl._vector_writer import VectorWriter
 from hanok.rtl.records import record_layout
-from hanok.rtl.scratchpad import read_signature, write_signature
+from hanok.rtl.scratchpad import address_bits, read_signature, write_signature
+
+
+def _cut(address: Value, bits: int) -> Value:
+    """Return an address in fewer bits; the highest one says that it is outside, for all that are cut off."""
+    return Cat(address[: bits - 1], address[bits - 1 :].any())
 
 
 class VectorUnit(wiring.Component):
@@ -35,14 +40,15 @@ class VectorUnit(wiring.Component):
     after a start to the end, which `datapath_runs` tells: their clock may be gated.
 
     The accumulators are read as a read port is: `size` int32 from `element` (row * columns + column) on.
+    `coordinate_fault`: y or x of operand 0 has left its 32 bits.
     """
 
     def __init__(self, vector: Vector, matrix: Matrix, sram: Sram) -> None:
         self.vector = vector
         self.pipeline = vector.pipeline
         elements = matrix.accumulator_banks * matrix.accumulator_rows * matrix.columns
-        self.sram_bits = (sram.total_bytes - 1).bit_length()
-        self.element_bits = (elements - 1).bit_length()
+        self.sram_bits = address_bits(sram.total_bytes)
+        self.element_bits = address_bits(elements)
         self.address_bits = max(self.sram_bits, self.element_bits)
         read = read_signature(self.sram_bits, 4 * vector.lanes)
         super().__init__(
@@ -53,6 +59,7 @@ class VectorUnit(wiring.Component):
                 "start": In(1),
                 "ready": Out(1),
                 "done": Out(1),
+                "coordinate_fault": Out(1),
                 "reads": Out(read).array(3),
                 "accumulator_en": Out(1),
                 "accumulator_element": Out(unsigned(self.element_bits)),
@@ -128,7 +135,7 @@ class VectorUnit(wiring.Component):
             m.d.comb += [loop.plan.eq(plan.plan), loop.load.eq(plan.ready)]
         m.d.comb += [results.step.eq(issue.next_result), reduce.step.eq(issue.next_element)]
         m.d.comb += [results.lasts.eq(shape.result_lasts), results.bases.eq(shape.bases)]
-        m.d.comb += results.strides.eq(shape.strides)
+        m.d.comb += [results.strides.eq(shape.strides), results.far.eq(shape.far)]
         for name in ("y_start", "y_stride", "x_start", "x_stride"):
             m.d.comb += results.rows[name].eq(record[name])
         m.d.comb += reduce.lasts.eq(shape.reduce_lasts)
@@ -143,8 +150,9 @@ class VectorUnit(wiring.Component):
         m.d.comb += [token.lane.eq(reduce.lane), token.divider.eq(issue.divider)]
         m.d.comb += [address.new.eq(issue.next_result), address.reduces_inner.eq(shape.reduce_inner)]
         m.d.comb += [address.place.eq(results.place), address.offset.eq(reduce.place)]
-        m.d.comb += [address.has_ring.eq(plan.plan.has_ring), address.ring.eq(record.ring_rows)]
-        m.d.comb += address.ring_bytes.eq(plan.plan.row_ring)
+        m.d.comb += [address.plan.eq(plan.plan), address.ring.eq(record.ring_rows)]
+        m.d.comb += address.starts_outside.eq(shape.starts_outside)
+        m.d.comb += self.coordinate_fault.eq(address.leaves)
         m.d.comb += [address.limits.y.eq(record.y_limit), address.limits.x.eq(record.x_limit)]
 
     def _reads(self, m: Module, shape: VectorShape, address: VectorAddress, table: VectorTable) -> None:
@@ -154,7 +162,7 @@ class VectorUnit(wiring.Component):
             wanted = token.valid & (kind != Source.NONE) & (kind != Source.ACCUMULATOR)
             if number == 0:
                 wanted = wanted & token.inside & ~token.after
-            m.d.comb += [port.en.eq(wanted), port.address.eq(address.addresses[number])]
+            m.d.comb += [port.en.eq(wanted), port.address.eq(_cut(address.addresses[number], self.sram_bits))]
             count = shape.read_count(m, number, token.tail)
             m.d.comb += port.size.eq(Mux(kind == Source.INT8, count, count << 2))
             if number == 0:
@@ -166,7 +174,8 @@ class VectorUnit(wiring.Component):
         m.d.comb += table.data.eq(first.data)
         from_accumulators = record.kind_0 == Source.ACCUMULATOR
         reads = token.valid & from_accumulators & token.inside & ~token.after
-        m.d.comb += [self.accumulator_en.eq(reads), self.accumulator_element.eq(address.addresses[0])]
+        element = self.accumulator_element
+        m.d.comb += [self.accumulator_en.eq(reads), element.eq(_cut(address.addresses[0], self.element_bits))]
 
     def _operands(
         self,
@@ -227,5 +236,6 @@ class VectorUnit(wiring.Component):
         m.d.comb += writer.valid.eq(token.valid & (token.after | ~shape.reduces))
         whole = shape.contiguous & ~shape.reduce_inner
         m.d.comb += writer.mask.eq(Mux(whole, shape.lane_mask(token.tail), 1))
-        m.d.comb += [self.write.en.eq(writer.write_en), self.write.address.eq(writer.write_address)]
+        place = _cut(writer.write_address, self.sram_bits)
+        m.d.comb += [self.write.en.eq(writer.write_en), self.write.address.eq(place)]
         m.d.comb += [self.write.data.eq(writer.write_data), self.write.mask.eq(writer.write_mask)]

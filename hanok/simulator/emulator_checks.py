@@ -102,16 +102,12 @@ class _Checker:
         value = self.fields[name]
         self.require(np.isin(value, allowed), name, value, ", ".join(map(str, allowed)))
 
-    def product(self, span: Span, pitch: Int64Array, where: BoolArray, what: str) -> Span:
-        """The span of index * pitch, where it is made; refuses products past any memory."""
+    def product(self, span: Span, pitch: Int64Array, where: BoolArray, what: str, limit: int) -> Span:
+        """The span of index * pitch, where it is made; refuses products that no place in the memory has."""
         made = np.where(where, pitch, 0)
         far = np.minimum(np.abs(span.high.astype(float) * made), _FAR)
-        self.require(
-            far <= _FARTHEST_PRODUCT,
-            what,
-            far.astype(np.int64),
-            f"-{_FARTHEST_PRODUCT} to {_FARTHEST_PRODUCT}",
-        )
+        allowed = f"{1 - limit} to {limit - 1}"
+        self.require(far < limit, what, far.astype(np.int64), allowed, Fault.NO_SUCH_BYTE)
         return Span(
             np.minimum(span.low * made, span.high * made), np.maximum(span.low * made, span.high * made)
         )
@@ -275,7 +271,9 @@ def _check_activations(checker: _Checker, depthwise: BoolArray) -> None:
     checker.coordinate(x, "x")
     x = x.within(fields["x_limit"])
     read = ~y.empty & ~x.empty
-    row = checker.product(_ring(y, fields), fields["row_pitch"], read, "row slot * row_pitch")
+    row = checker.product(
+        _ring(y, fields), fields["row_pitch"], read, "row slot * row_pitch", _FARTHEST_PRODUCT
+    )
     start = fields["activation_address"]
     span = Span(start + row.low + x.low, start + row.high + x.high)
     checker.span(span, sram, "SRAM byte of activations", read)
@@ -357,7 +355,10 @@ def _check_vector_bounds(checker: _Checker) -> VectorReach:
     checker.require(
         count <= most, "outer_2 * outer_1 * outer_0 * inner", count.astype(np.int64), f"1 to {most}"
     )
-    span, read = _source_0(checker)
+    span, read = _source_0(checker, most)
+    start = Span.at(fields["address_0"])
+    checker.span(start, elements, "accumulator element where operand 0 begins", read & from_accumulators)
+    checker.span(start, sram, "SRAM byte where operand 0 begins", read & ~from_accumulators)
     span = span.moved(fields["outer_2"] - 1, fields["stride_2"]).moved(inner, fields["stride_inner"])
     wide = np.where((fields["kind_0"] == Source.INT8) | from_accumulators, 0, 3)
     span = span.moved(wide, np.ones_like(wide))
@@ -380,8 +381,11 @@ def _check_vector_bounds(checker: _Checker) -> VectorReach:
     return VectorReach((spans[0], spans[1], spans[2]), spans[3])
 
 
-def _source_0(checker: _Checker) -> tuple[Span, BoolArray]:
-    """Addresses of the rows and pixels of operand 0 inside the limits, and whether there are any."""
+def _source_0(checker: _Checker, most: int) -> tuple[Span, BoolArray]:
+    """Addresses of the rows and pixels of operand 0 inside the limits, and whether there are any.
+
+    No memory has more places than `most`.
+    """
     fields = checker.fields
     y = Span.at(fields["y_start"]).moved(fields["outer_1"] - 1, fields["y_stride"])
     y = y.moved(fields["reduce_1"] - 1, fields["y_dilation"])
@@ -392,7 +396,7 @@ def _source_0(checker: _Checker) -> tuple[Span, BoolArray]:
     checker.coordinate(x, "x")
     x = x.within(fields["x_limit"])
     read = ~y.empty & ~x.empty
-    row = checker.product(_ring(y, fields), fields["row_pitch"], read, "row slot * row_pitch")
-    pixel = checker.product(x, fields["pixel_pitch"], read, "x * pixel_pitch")
+    row = checker.product(_ring(y, fields), fields["row_pitch"], read, "row slot * row_pitch", most)
+    pixel = checker.product(x, fields["pixel_pitch"], read, "x * pixel_pitch", most)
     start = fields["address_0"]
     return Span(start + row.low + pixel.low, start + row.high + pixel.high), read

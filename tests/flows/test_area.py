@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -124,3 +126,104 @@ def test_a_block_of_a_chip(tmp_path: Path) -> None:
     assert found.area > found.flip_flops * AREAS["DFF"] > 0
     assert found.memory_bits > 0
     assert found.delay_ps > 0
+
+
+class Registers(wiring.Component):
+    """A register behind a NAND of two registers."""
+
+    def __init__(self) -> None:
+        super().__init__({"a": In(2), "o": Out(1)})
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        held, o = Signal(2, reset_less=True), Signal(reset_less=True)
+        m.d.sync += [held.eq(self.a), o.eq(~(held[0] & held[1]))]
+        m.d.comb += self.o.eq(o)
+        return m
+
+
+def registers_measured(period_ps: float) -> BlockArea:
+    return measure(
+        "registers", str(rtlil.convert(Registers(), name="top", emit_src=False)), timed(), period_ps, "BUF"
+    )
+
+
+def timed() -> str:
+    """The library whose flip-flop takes 50 ps to its output and 30 ps of setup."""
+    edge = "".join(
+        f'{kind} (scalar) {{ values("0.05"); }}\n'
+        for kind in ("cell_rise", "cell_fall", "rise_transition", "fall_transition")
+    )
+    output = f'timing () {{ related_pin : "C"; timing_type : rising_edge;\n{edge} }}'
+    checks = "".join(
+        f'timing () {{ related_pin : "C"; timing_type : {kind};\n'
+        f'rise_constraint (scalar) {{ values("0.03"); }}\nfall_constraint (scalar) {{ values("0.03"); }} }}\n'
+        for kind in ("setup_rising",)
+    )
+    thresholds = "".join(
+        f"{kind}_pct_{edge} : {percent};\n"
+        for kind, percent in (
+            ("input_threshold", 50),
+            ("output_threshold", 50),
+            ("slew_lower_threshold", 20),
+            ("slew_upper_threshold", 80),
+        )
+        for edge in ("rise", "fall")
+    )
+    text = liberty().replace("default_max", f"{thresholds}default_max")
+    text = text.replace('function : "IQ";', f'function : "IQ";\n{output}')
+    return text.replace(
+        "pin(D) { direction : input; capacitance : 1.0; }",
+        f"pin(D) {{ direction : input; capacitance : 1.0;\n{checks} }}",
+    )
+
+
+def with_sta(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    """Put an OpenSTA on the PATH that runs a shell script."""
+    program = folder / "sta"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+
+def test_the_slack_of_a_static_timing_tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gets library, netlist and clock; its last word on slack counts."""
+    checks = "grep -q DFF netlist.v && grep -q 'period 800' timing.tcl && test -s cells.lib"
+    with_sta(tmp_path, monkeypatch, f"{checks} && echo 'worst slack -200.00'")
+    found = registers_measured(800)
+    assert found.slack_ps == -200
+    assert found.static_delay_ps == 1000
+    with_sta(tmp_path, monkeypatch, "echo 'worst slack INF'")
+    assert registers_measured(800).slack_ps is None
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("echo 'Error: no such cell'; exit 1", "block 'registers': Error: no such cell"),
+        ("echo 'worst slack 5.0'; exit 3", "block 'registers': worst slack 5.0"),
+        ("echo 'worst slack nonsense'", "block 'registers': worst slack nonsense"),
+        ("echo 'worst slack nan'", "gives no slack"),
+        ("printf '\\377\\376'", "gives no slack"),
+        ("true", "it says nothing"),
+    ],
+)
+def test_a_static_timing_tool_that_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, words: str
+) -> None:
+    with_sta(tmp_path, monkeypatch, script)
+    with pytest.raises(HanokError, match=f"sta gives no slack of .*{words}|{words}"):
+        registers_measured(800)
+
+
+def test_without_a_static_timing_tool(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    assert registers_measured(800).slack_ps is None
+
+
+@pytest.mark.skipif(shutil.which("sta") is None, reason="OpenSTA is not installed")
+def test_opensta_counts_clock_to_output_and_setup() -> None:
+    """50 ps, the NAND's 20, and 30 ps; an inverter and the two make the same function another way."""
+    found = registers_measured(500)
+    assert found.slack_ps is not None
+    assert 100 <= found.static_delay_ps <= 130

@@ -26,14 +26,14 @@ from hanok.machine.chip import Sram
 from hanok.rtl.accumulators import accumulator_read_signature, accumulator_write_signature
 from hanok.rtl.matrix import MatrixUnit
 from hanok.rtl.records import record_layout
-from hanok.rtl.scratchpad import read_signature
+from hanok.rtl.scratchpad import masked_address_bits, read_signature
 from hanok.rtl.simulate import Simulation
 from hanok.simulator.emulator_state import Memories
 from hanok.simulator.emulator_stepwise import execute
 
-ADDRESS_BITS = 13
 RECORD_BITS = record_layout(MATRIX).size
 SRAM = Sram(banks=8, bank_bytes=896)
+ADDRESS_BITS = masked_address_bits(SRAM.total_bytes, word_bytes=16)
 
 
 def chip_of(matrix: Matrix) -> Chip:

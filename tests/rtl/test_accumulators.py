@@ -147,14 +147,15 @@ def test_both_sides_read_what_was_written(shape: Shape) -> None:
     memory = np.zeros(traffic.total, np.int32)
     expected = [step(traffic, memory, cycle) for cycle in range(cycles)]
     given = traffic.inputs | {"write__data": packed(traffic.values)}
-    names = ["read__data", "vector_data", "conflict", "fault"]
+    names = ["read__data", "vector_data", "conflict", "fault", "vector_fault"]
     found = Simulation(shape.design()).run(cycles, given, names)
     rows = rows_of(found["read__data"], shape.columns)
     lanes = rows_of(found["vector_data"], shape.lanes)
     flags = [(cycle.conflict, cycle.fault) for cycle in expected]
     late = MEMORY_READ_CYCLES - 1
     assert np.array_equal(
-        np.stack([found["conflict"], found["fault"]], axis=1)[late + 1 :], np.array(flags)[1:-late]
+        np.stack([found["conflict"], found["fault"] | found["vector_fault"]], axis=1)[late + 1 :],
+        np.array(flags)[1:-late],
     )
     assert np.array(flags).any(axis=0).all()
     for cycle, right in enumerate(expected[1:-late], start=1):

@@ -12,7 +12,7 @@ from amaranth.back import rtlil
 
 from hanok.isa.timing import MEMORY_READ_CYCLES
 from hanok.machine import Sram
-from hanok.rtl.scratchpad import ADDRESS_BITS, ReadPort, Scratchpad
+from hanok.rtl.scratchpad import ReadPort, Scratchpad, address_bits, masked_address_bits
 from hanok.rtl.simulate import Simulation
 
 Bytes = npt.NDArray[np.uint8]
@@ -30,6 +30,10 @@ class Shape:
     word_bytes: int
     masked: tuple[int, ...] = ()
     """Numbers of the read ports that have a mask."""
+
+    @property
+    def masked_address_bits(self) -> int:
+        return masked_address_bits(self.banks * self.bank_bytes, self.word_bytes)
 
     def design(self) -> Scratchpad:
         sram = Sram(banks=self.banks, bank_bytes=self.bank_bytes)
@@ -123,13 +127,13 @@ def random_addresses(
 ) -> Places:
     """Addresses anywhere, around the ends of banks, behind the last one, and a few again and again."""
     total = shape.banks * shape.bank_bytes
-    most = (1 << (total - 1).bit_length()) - 1
+    most = (1 << address_bits(total)) - 1
     anywhere = random.integers(0, total, cycles)
     borders = random.integers(1, shape.banks + 1, cycles) * shape.bank_bytes - random.integers(
         0, size + 3, cycles
     )
     few = random.integers(0, 2, cycles) * shape.bank_bytes + random.integers(0, 3 * size, cycles)
-    beyond = total + random.integers(-size, size, cycles)
+    beyond = np.where(random.random(cycles) < 0.5, total, most) + random.integers(-size, size, cycles)
     chances = [0.05, 0.1, 0.85, 0.0] if narrow else [0.45, 0.35, 0.17, 0.03]
     kind = random.choice(4, cycles, p=chances)
     return np.clip(np.choose(kind, [anywhere, borders, few, beyond]), 0, most)
@@ -178,16 +182,15 @@ class Traffic:
         address[before] = -random.integers(1, width + 1, int(before.sum()))
         mask = random.random((self.cycles, width)) < random.choice([0.1, 0.6, 1.0, 1.0], (self.cycles, 1))
         mask &= (address[:, None] + np.arange(width) >= 0) | (random.random((self.cycles, 1)) < 0.05)
-        self.inputs[f"read_{port}__address"] = address % (1 << ADDRESS_BITS)
+        self.inputs[f"read_{port}__address"] = address % (1 << self.shape.masked_address_bits)
         self.inputs[f"read_{port}__mask"] = packed_bits(mask)
         self.wanted.append(mask)
 
     def expect(self) -> tuple[list[dict[int, tuple[Places, Bytes]]], Bytes]:
         """Return what each cycle's reads bring, by port, and conflict and fault of each cycle."""
         model, found, flags = Model(self.shape), [], np.zeros((self.cycles, 2), np.uint8)
-        last = [
-            (1 << ADDRESS_BITS) - 1 if port in self.shape.masked else -1 for port in range(len(self.wanted))
-        ]
+        end = (1 << self.shape.masked_address_bits) - 1
+        last = [end if port in self.shape.masked else -1 for port in range(len(self.wanted))]
         for cycle in range(self.cycles):
             at = {name: int(values[cycle]) for name, values in self.inputs.items() if values.ndim == 1}
             reads = [port for port in range(len(self.shape.reads)) if at[f"read_{port}__en"]]
@@ -214,7 +217,7 @@ def test_every_read_brings_what_was_written_before_its_cycle(name: str, narrow: 
     found = Simulation(design).run(cycles, traffic.inputs, [*names, "conflict", "fault"])
     late = MEMORY_READ_CYCLES
     assert np.array_equal(found["conflict"][late:], flags[:-late, 0])
-    assert np.array_equal(found["fault"][late:], flags[:-late, 1])
+    assert np.array_equal(found["fault"][late:] != 0, flags[:-late, 1])
     assert flags.any(axis=0).all() or len(shape.reads) + len(shape.writes) < 4
     compared = 0
     for port, width in enumerate(shape.reads):
