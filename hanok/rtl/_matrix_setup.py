@@ -92,7 +92,8 @@ class MatrixSetup(wiring.Component):
     A record is taken at `start`; what is formed of it passes through registers that never wait, so `first`
     is there, while `pending`, SETTLING_CYCLES + 1 later, until `taken`. Where a row of the first position or
     a step between rows is more than a ring away from the ring, remainders are formed first, and all follows
-    once more. `dilation` is that of the record taken, from the fourth cycle on.
+    once more. `dilation` is that of the record taken, from the fourth cycle on, and that of
+    the one before in the first one.
     """
 
     def __init__(self, matrix: Matrix, address_bits: int) -> None:

@@ -77,7 +77,7 @@ class MatrixUnit(wiring.Component):
             self.streamed.eq(streams & walk.position.last),
             loader.record.eq(self.record),
             loader.start.eq(self.start),
-            loader.dilation.eq(setup.dilation),
+            loader.dilation.eq(delayed(m, setup.dilation, MEMORY_READ_CYCLES - 3, "dilation_before")),
             loader.begin.eq(begins),
         ]
         self._weights(m, loader, array)
