@@ -141,8 +141,8 @@ def _place_options(board: Board, seed: int) -> list[str]:
     return [
         f"--{board.device}", "--speed", str(board.speed), "--package", board.package,
         "--json", "netlist.json", "--lpf", "board.lpf", "--textcfg", "design.config",
-        "--report", "report.json", "--router", "router2", "--timing-allow-fail", "--seed", str(seed),
-        "--quiet", "--log", "nextpnr.log",
+        "--report", "report.json", "--placer", "static", "--router", "router2", "--timing-allow-fail",
+        "--seed", str(seed), "--quiet", "--log", "nextpnr.log",
     ]  # fmt: skip
 
 
