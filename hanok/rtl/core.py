@@ -49,8 +49,8 @@ FaultList = list[tuple[Fault, Any, Place | None]]
 LOAD_FAULT_CYCLES = LOAD_ANSWER_STAGES + MEMORY_READ_CYCLES - 1
 REQUEST_FAULT_CYCLES, RESPONSE_FAULT_CYCLES = MEMORY_READ_CYCLES, MEMORY_READ_CYCLES - 1
 COORDINATE_FAULT_CYCLES = DECODER_FAULT_CYCLES = MEMORY_READ_CYCLES + 1
-"""Faults of answers, requests, responses, coordinates and packed weights are held back, to belong to the right
-`Place`."""
+"""Faults of answers, requests, responses, coordinates and packed weights are held back, to belong to the
+right `Place`."""
 SETTLING_CYCLES = 13
 """From the end of the code to `finished`: more than a fault needs to come from any unit or memory."""
 

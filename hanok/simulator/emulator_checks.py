@@ -382,10 +382,7 @@ def _check_vector_bounds(checker: _Checker) -> VectorReach:
 
 
 def _source_0(checker: _Checker, most: int) -> tuple[Span, BoolArray]:
-    """Addresses of the rows and pixels of operand 0 inside the limits, and whether there are any.
-
-    No memory has more places than `most`.
-    """
+    """Where rows and pixels of operand 0 lie, of memories of `most` places, and whether any are read."""
     fields = checker.fields
     y = Span.at(fields["y_start"]).moved(fields["outer_1"] - 1, fields["y_stride"])
     y = y.moved(fields["reduce_1"] - 1, fields["y_dilation"])
