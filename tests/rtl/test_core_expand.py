@@ -72,8 +72,11 @@ LENGTHS = random_lengths(random.Random(1), 20, 9)
 CONTENT = bytes(sorted(LENGTHS) * 5)
 
 
+FIRST = encode(Opcode.FILL, {"run_bytes": 8, "sram_address": 0, "value": 1, **ONCE})
+
+
 def expand(**changes: int) -> bytes:
-    """An EXPAND of CONTENT with its changes, and a store of what must not be seen."""
+    """An EXPAND of CONTENT with its changes, behind FIRST, and a store of what must not be seen."""
     words = encode_words(CONTENT, LENGTHS, packing_chip().core.dma)
     values = {
         "run_bytes": len(CONTENT),
@@ -83,8 +86,8 @@ def expand(**changes: int) -> bytes:
         **ONCE,
     }
     store = {"run_bytes": 64, "sram_address": 1000, "dram_address": HALF, **ONCE}
-    first = encode(Opcode.EXPAND, {**values, "post": 2, **changes})
-    return first + encode(Opcode.STORE, {**store, "wait": 1})
+    packed = encode(Opcode.EXPAND, {**values, "post": 2, **changes})
+    return FIRST + packed + encode(Opcode.STORE, {**store, "wait": 1})
 
 
 def image_of(code: bytes, damage: int = -1) -> np.ndarray:
@@ -132,6 +135,7 @@ def test_what_is_no_stream_stops_the_core_with_the_emulators_cause(
     bench.renew()
     run = bench.run(len(code), CODE_ADDRESS, seen, 20_000)
     assert run.fault is fault
+    assert run.fault_offset == len(FIRST)
     assert np.array_equal(seen, image), "the store behind it changed nothing"
     good = expand()
     after, expected = image_of(good), image_of(good)
