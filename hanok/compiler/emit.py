@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from hanok.compiler.allocate import Allocator
+from hanok.compiler.emit_formula import FormulaEmitter
 from hanok.compiler.emit_matrix import MatrixEmitter
 from hanok.compiler.emit_move import MoveEmitter
 from hanok.compiler.emit_reduce import ReductionEmitter
@@ -12,6 +13,7 @@ from hanok.compiler.encode import encode_operations
 from hanok.compiler.layers import (
     CopyLayer,
     ElementLayer,
+    FormulaLayer,
     Layer,
     MatrixLayer,
     ReduceLayer,
@@ -171,6 +173,8 @@ class StageEmitter:
                 move.strided(layer)
             case ResizeLayer():
                 move.resize(layer)
+            case FormulaLayer():
+                FormulaEmitter(self.mover, banks, self.constants.place).formula(layer)
         return "vector unit", (0, 0)
 
     def _choose_plan(self, layer: MatrixLayer, banks: int) -> MatrixPlan:

@@ -15,7 +15,7 @@ from hanok.compiler.pack_weights import WeightPacker
 from hanok.compiler.schedule import Access, Buffer, Location, Operation
 from hanok.compiler.tiles import Mover, Region, Tile
 from hanok.compiler.weight_loads import Constants, WeightLoader
-from hanok.isa import Opcode, Operand, Source, Step
+from hanok.isa import Destination, Opcode, Operand, Source, Step
 from hanok.units import ceil_div
 
 
@@ -291,7 +291,9 @@ class MatrixEmitter:
         outer, stride_2 = (count, rows, columns), rows * columns * width
         window = plain_window(rows, columns, columns * width, width)
         tiles = [target] if other is None else [target, other]
-        apart = pixels > 1 and any(tile.pixel_pitch * pixels != inner for tile in tiles)
+        apart = pixels > 1 and any(
+            tile.pixel_pitch * pixels != inner * tile.element_bytes for tile in tiles
+        )
         if apart:
             assert count == 1, "pixels side by side share one block"
             inner //= pixels
@@ -314,8 +316,8 @@ class MatrixEmitter:
         y_end = (piece.y1 - 1) * phase.step[0] + phase.origin[0] + 1
 
         def strides(tile: Tile) -> tuple[int, int, int, int]:
-            high, wide = phase.step[0] * tile.row_pitch, phase.step[1] * tile.pixel_pitch
-            return (high, pixels * wide, wide, 1) if apart else (width, high, pixels * wide, 1)
+            high, wide, size = phase.step[0] * tile.row_pitch, phase.step[1] * tile.pixel_pitch, tile.element_bytes
+            return (high, pixels * wide, wide, size) if apart else (width * size, high, pixels * wide, size)
 
         operand = None
         if other is not None:
@@ -329,6 +331,7 @@ class MatrixEmitter:
                 target.access(y, y_end),
                 self.mover.layer,
                 epilogue.final,
+                Destination.INT8 if target.element_bytes == 1 else Destination.FLOAT32,
                 accumulator_bank=bank,
             )
         )

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hanok.compiler.view import View
+from hanok.numerics.formula import Formula
 
 Int8Array = npt.NDArray[np.int8]
 FloatArray = npt.NDArray[np.float32]
@@ -280,6 +281,50 @@ class ResizeLayer:
         return (self.source,)
 
 
+@dataclass(frozen=True, eq=False)
+class FormulaOperand:
+    """An operand of a formula: (element - zero) * scale; a constant has content, not a view of its own.
+
+    Its view has length 1 along axes on which it repeats.
+    """
+
+    view: View
+    zero: int
+    scale: np.float32
+    content: bytes = b""
+
+    @property
+    def real(self) -> bool:
+        """Whether its elements are float32."""
+        return self.view.element_bytes > 1
+
+
+@dataclass(frozen=True, eq=False)
+class FormulaLayer:
+    """A formula over [N][H][W][C], whose folds run over C; `result` is the value that is written.
+
+    The output has C = 1 if the result is one value a row. Float32 outputs are written as they are.
+    """
+
+    origin: Origin
+    operands: tuple[FormulaOperand, ...]
+    output: View
+    shape: tuple[int, int, int, int]
+    formula: Formula
+    result: int
+    rounding: Output
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """The activations that are read."""
+        return tuple(operand.view for operand in self.operands if not operand.content)
+
+    @property
+    def row_inputs(self) -> list[bool]:
+        """Which operands have one value a row."""
+        return [operand.view.shape[3] == 1 and self.shape[3] > 1 for operand in self.operands]
+
+
 Layer = (
     MatrixLayer
     | WindowLayer
@@ -289,4 +334,5 @@ Layer = (
     | ReduceLayer
     | SoftmaxLayer
     | ResizeLayer
+    | FormulaLayer
 )

@@ -1,8 +1,8 @@
-"""Layouts: where the elements of a logical tensor lie in its storage, by one byte stride an axis."""
+"""Layouts: where the elements of a logical tensor lie in its storage, by one stride in bytes an axis."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,12 +11,14 @@ from hanok.compiler.view import Storage, View
 
 @dataclass(frozen=True)
 class Layout:
-    """int8 element (i0, i1, ...) of a tensor lies at offset + sum(i_k * strides[k]) of the storage."""
+    """Element (i0, i1, ...) of a tensor lies at byte offset + sum(i_k * strides[k]) of the storage."""
 
     storage: Storage
     shape: tuple[int, ...]
     strides: tuple[int, ...]
     offset: int = 0
+    element_bytes: int = 1
+    """4 for float32."""
 
     @property
     def order(self) -> tuple[int, ...]:
@@ -29,29 +31,24 @@ class Layout:
 
         The stride of an axis of length 1 does not matter.
         """
-        wanted = dense_strides(self.shape, self.order)
+        wanted = dense_strides(self.shape, self.order, self.element_bytes)
         same = all(
             length == 1 or one == other
             for length, one, other in zip(self.shape, self.strides, wanted, strict=True)
         )
-        return (
-            self.offset == 0 and same and self.storage.size_bytes == int(np.prod(self.shape, dtype=np.int64))
-        )
+        size = int(np.prod(self.shape, dtype=np.int64)) * self.element_bytes
+        return self.offset == 0 and same and self.storage.size_bytes == size
 
     def transposed(self, permutation: tuple[int, ...]) -> Layout:
         """The same bytes with axes renamed: axis i of the result is axis permutation[i]."""
-        return Layout(
-            self.storage,
-            tuple(self.shape[axis] for axis in permutation),
-            tuple(self.strides[axis] for axis in permutation),
-            self.offset,
-        )
+        shape = tuple(self.shape[axis] for axis in permutation)
+        return replace(self, shape=shape, strides=tuple(self.strides[axis] for axis in permutation))
 
     def sliced(self, starts: tuple[int, ...], steps: tuple[int, ...], shape: tuple[int, ...]) -> Layout:
         """The elements start + i * step along each axis."""
         offset = self.offset + sum(a * b for a, b in zip(starts, self.strides, strict=True))
         strides = tuple(a * b for a, b in zip(steps, self.strides, strict=True))
-        return Layout(self.storage, shape, strides, offset)
+        return replace(self, shape=shape, strides=strides, offset=offset)
 
     def reshaped(self, shape: tuple[int, ...]) -> Layout | None:
         """The same bytes under another shape, or None where the elements would have to move."""
@@ -76,7 +73,7 @@ class Layout:
                 strides[axis] = step
                 step *= length
             old, new = old[many_old:], new[many_new:]
-        return Layout(self.storage, shape, _fill_unit_strides(shape, strides), self.offset)
+        return replace(self, shape=shape, strides=_fill_unit_strides(shape, strides, self.element_bytes))
 
     def image(self, axes: tuple[tuple[int, ...], ...]) -> View | None:
         """A view [N][H][W][C], each made of the given logical axes; None where strides forbid it."""
@@ -87,16 +84,16 @@ class Layout:
                 return None
             sizes.append(merged[0])
             strides.append(merged[1])
-        if sizes[3] > 1 and strides[3] != 1:
+        if sizes[3] > 1 and strides[3] != self.element_bytes:
             return None
         pitches = strides[:3]
-        pitches[2] = pitches[2] if sizes[2] > 1 else sizes[3]
+        pitches[2] = pitches[2] if sizes[2] > 1 else sizes[3] * self.element_bytes
         pitches[1] = pitches[1] if sizes[1] > 1 else sizes[2] * pitches[2]
         pitches[0] = pitches[0] if sizes[0] > 1 else sizes[1] * pitches[1]
         if min(pitches) < 0:
             return None
         shape = (sizes[0], sizes[1], sizes[2], sizes[3])
-        return View(self.storage, shape, self.offset, pitches[0], pitches[1], pitches[2])
+        return View(self.storage, shape, self.offset, *pitches, self.element_bytes)
 
 
 def stored_order(shape: tuple[int, ...], strides: tuple[int, ...]) -> tuple[int, ...]:
@@ -109,19 +106,23 @@ def stored_order(shape: tuple[int, ...], strides: tuple[int, ...]) -> tuple[int,
     return tuple(axis for _, axis in sorted(key))
 
 
-def dense_strides(shape: tuple[int, ...], order: tuple[int, ...]) -> tuple[int, ...]:
+def dense_strides(
+    shape: tuple[int, ...], order: tuple[int, ...], element_bytes: int = 1
+) -> tuple[int, ...]:
     """Strides of a dense tensor whose axes are stored in `order`, slowest first."""
     strides = [0] * len(shape)
-    step = 1
+    step = element_bytes
     for axis in reversed(order):
         strides[axis] = step
         step *= shape[axis]
     return tuple(strides)
 
 
-def dense(storage: Storage, shape: tuple[int, ...], order: tuple[int, ...]) -> Layout:
+def dense(
+    storage: Storage, shape: tuple[int, ...], order: tuple[int, ...], element_bytes: int = 1
+) -> Layout:
     """A dense layout stored in `order`."""
-    return Layout(storage, shape, dense_strides(shape, order))
+    return Layout(storage, shape, dense_strides(shape, order, element_bytes), 0, element_bytes)
 
 
 def merge_axes(axes: list[tuple[int, int]]) -> tuple[int, int] | None:
@@ -137,10 +138,10 @@ def merge_axes(axes: list[tuple[int, int]]) -> tuple[int, int] | None:
     return result or (1, 0)
 
 
-def _fill_unit_strides(shape: tuple[int, ...], strides: list[int]) -> tuple[int, ...]:
+def _fill_unit_strides(shape: tuple[int, ...], strides: list[int], element_bytes: int) -> tuple[int, ...]:
     """Give axes of length one the stride that keeps a dense layout dense."""
     result = list(strides)
-    following = 1
+    following = element_bytes
     for axis in reversed(range(len(shape))):
         if shape[axis] == 1:
             result[axis] = following

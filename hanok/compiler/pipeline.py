@@ -171,9 +171,10 @@ def _refuse_large(graph: Graph, chip: Chip, dram_bytes: int) -> None:
 
 
 def _bound_tensors(graph: Graph, stages: list[NodeStage]) -> list[str]:
-    """int8 tensors that the host or the user writes or reads, in order of appearance."""
-    int8 = {name for name, tensor in graph.tensors.items() if tensor.dtype is DType.INT8}
-    found = [name for name in graph.inputs if name in int8]
+    """Tensors of the NPU that the host or the user writes or reads, in order of appearance."""
+    ours = {name for name, tensor in graph.tensors.items() if tensor.dtype is DType.INT8}
+    ours |= _float_tensors(graph, stages)
+    found = [name for name in graph.inputs if name in ours]
     for node in graph.nodes:
         if node.operator is Operator.QUANTIZE:
             found.append(node.outputs[0])
@@ -184,9 +185,23 @@ def _bound_tensors(graph: Graph, stages: list[NodeStage]) -> list[str]:
         if not stage.on_npu:
             for node in stage.nodes:
                 found += [name for name in node.inputs if name in made_on_npu]
-                found += [name for name in node.outputs if name in int8]
-    found += [name for name in graph.outputs if name in int8]
-    return [name for name in dict.fromkeys(found) if name in int8]
+                found += [name for name in node.outputs if name in ours]
+    found += [name for name in graph.outputs if name in ours]
+    return [name for name in dict.fromkeys(found) if name in ours]
+
+
+def _float_tensors(graph: Graph, stages: list[NodeStage]) -> set[str]:
+    """float32 activations that the NPU reads or writes."""
+    touched = {
+        name
+        for stage in stages
+        if stage.on_npu
+        for node in stage.nodes
+        for name in (*node.inputs, *node.outputs)
+        if name
+    }
+    tensors = [graph.tensor(name) for name in touched]
+    return {t.name for t in tensors if t.dtype is DType.FLOAT32 and t.data is None}
 
 
 def _gather_bound(

@@ -160,7 +160,7 @@ class PlanTable:
         widths = [width]
         limit = self.chip.core.sram.total_bytes // 8
         step = self.layer.phases[0].step
-        depth = step[0] * step[1] * self.layer.output.shape[3]
+        depth = step[0] * step[1] * self.layer.output.shape[3] * self.layer.output.element_bytes
         while widths[-1] > columns.pixels:
             size = max(self._tile_bytes(1, widths[-1]), widths[-1] * depth)
             narrower = ceil_div(widths[-1], 2 * columns.pixels) * columns.pixels
@@ -191,6 +191,7 @@ class PlanTable:
         channels, step = layer.output.shape[3], layer.phases[0].step
         kept = max(chunk.channels for _, chunk in classes) if plan.chunks_outer else channels
         output_bytes = plan.tile_height * step[0] * plan.tile_width * step[1] * kept
+        output_bytes *= layer.output.element_bytes
         stores = 2 if tiles * (chunks if plan.chunks_outer else 1) > 1 else 1
         copies = 1 if chunks == 1 and plan.parts == 1 else 2
         parameters = ceil_div(channels * 4 * columns.pixels + TABLE_BYTES, bank)
@@ -220,7 +221,7 @@ class PlanTable:
         if not plan.chunks_outer or sum(count for count, _ in classes) == 1:
             return 1.0
         burst = get_standard(self.chip.memory.standard).burst_bytes
-        run = min(chunk.channels for _, chunk in classes[:1])
+        run = min(chunk.channels for _, chunk in classes[:1]) * self.layer.output.element_bytes
         return align_up(run, burst) / run
 
     def _weight_loads(self, plan: MatrixPlan, tiles: int, chunks: int) -> int:
@@ -356,7 +357,8 @@ def _shape_key(layer: MatrixLayer) -> tuple[object, ...]:
     )
     contiguous = layer.source.pixel_pitch == layer.source.shape[3]
     return (
-        *(layer.source.shape, layer.output.shape, contiguous, phases, layer.groups, layer.depthwise),
+        *(layer.source.shape, layer.output.shape, layer.output.element_bytes, contiguous, phases),
+        *(layer.groups, layer.depthwise),
         *(epilogue_steps(layer), layer.epilogue.scale.size > 1),
     )
 

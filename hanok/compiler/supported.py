@@ -34,6 +34,19 @@ def int8_tensors(graph: Graph, node: Node) -> bool:
     return all(graph.tensor(name).dtype in allowed for name in names if name)
 
 
+def int8_operands(graph: Graph, node: Node) -> bool:
+    """Operands are int8 tensors with scales (biases int32); the result is int8 too, or float32"""
+    allowed = (DType.INT8, DType.INT32)
+    return all(graph.tensor(name).dtype in allowed for name in node.inputs if name)
+
+
+def real_or_int8(graph: Graph, node: Node) -> bool:
+    """Data inputs and outputs are int8 tensors with scales, or float32 tensors"""
+    names = [*node.inputs, *node.outputs]
+    allowed = (DType.INT8, DType.INT32, DType.FLOAT32)
+    return all(graph.tensor(name).dtype in allowed for name in names if name)
+
+
 def finite_size(graph: Graph, node: Node) -> bool:
     """No tensor is empty, has more than 8 axes, or more than 2 GiB of elements"""
     tensors = [graph.tensor(name) for name in (*node.inputs, *node.outputs) if name]
@@ -124,11 +137,13 @@ def forward_steps(graph: Graph, node: Node) -> bool:
 
 
 _ALWAYS: tuple[Constraint, ...] = (int8_tensors, finite_size, per_tensor_activations)
+_MOVED: tuple[Constraint, ...] = (real_or_int8, finite_size, per_tensor_activations)
+_PRODUCT: tuple[Constraint, ...] = (int8_operands, finite_size, per_tensor_activations)
 _WINDOW: tuple[Constraint, ...] = (image_of_rank_4, strides_and_taps)
 CONSTRAINTS: dict[Operator, tuple[Constraint, ...]] = {
-    Operator.CONV: (*_ALWAYS, plain_activation, constant_weights, *_WINDOW),
-    Operator.CONV_TRANSPOSE: (*_ALWAYS, plain_activation, constant_weights, *_WINDOW),
-    Operator.MATMUL: (*_ALWAYS, plain_activation, constant_weights, matrix_of_weights),
+    Operator.CONV: (*_PRODUCT, plain_activation, constant_weights, *_WINDOW),
+    Operator.CONV_TRANSPOSE: (*_PRODUCT, plain_activation, constant_weights, *_WINDOW),
+    Operator.MATMUL: (*_PRODUCT, plain_activation, constant_weights, matrix_of_weights),
     Operator.ADD: (*_ALWAYS, one_activation),
     Operator.SUB: (*_ALWAYS, one_activation),
     Operator.MUL: (*_ALWAYS, one_activation),
@@ -138,11 +153,12 @@ CONSTRAINTS: dict[Operator, tuple[Constraint, ...]] = {
     Operator.AVERAGE_POOL: (*_ALWAYS, *_WINDOW, exact_sums),
     Operator.REDUCE_MEAN: (*_ALWAYS, some_axes, exact_sums),
     Operator.SOFTMAX: (*_ALWAYS, one_axis),
-    Operator.CONCAT: _ALWAYS,
-    Operator.SLICE: (*_ALWAYS, forward_steps),
-    Operator.PAD: _ALWAYS,
-    Operator.RESHAPE: _ALWAYS,
-    Operator.TRANSPOSE: _ALWAYS,
+    Operator.CONCAT: _MOVED,
+    Operator.SLICE: (*_MOVED, forward_steps),
+    Operator.PAD: _MOVED,
+    Operator.RESHAPE: _MOVED,
+    Operator.TRANSPOSE: _MOVED,
+    Operator.FORMULA: _MOVED,
     Operator.RESIZE: (*_ALWAYS, image_of_rank_4, one_or_two_taps),
 }
 

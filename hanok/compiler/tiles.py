@@ -26,11 +26,14 @@ class Tile:
     channels: int
     row_pitch: int
     pixel_pitch: int
+    element_bytes: int = 1
 
     def place(self, y: int, x: int, channel: int = 0) -> Location:
         """Where channel `channel` of image position (y, x) lies."""
         return self.location.plus(
-            (y - self.row) * self.row_pitch + (x - self.column) * self.pixel_pitch + channel
+            (y - self.row) * self.row_pitch
+            + (x - self.column) * self.pixel_pitch
+            + channel * self.element_bytes
         )
 
     def access(self, y_low: int, y_high: int) -> Access:
@@ -40,7 +43,7 @@ class Tile:
             self.location.offset
             + (y_high - 1 - self.row) * self.row_pitch
             + (self.columns - 1) * self.pixel_pitch
-            + self.channels
+            + self.channels * self.element_bytes
         )
         return Access(self.location.buffer, low, high)
 
@@ -81,21 +84,25 @@ class Mover:
         _, height, width, channels = view.shape
         buffer = self.make_resident(view.storage)
         place = Location(buffer, view.position(image, 0, 0))
-        return Tile(place, 0, 0, height, width, channels, view.row_pitch, view.pixel_pitch)
+        return Tile(
+            place, 0, 0, height, width, channels, view.row_pitch, view.pixel_pitch, view.element_bytes
+        )
 
-    def empty_tile(self, name: str, region: Region, channels: int) -> Tile:
+    def empty_tile(self, name: str, region: Region, channels: int, element_bytes: int = 1) -> Tile:
         """A fresh dense tile for `region`."""
         rows, columns = region.y1 - region.y0, region.x1 - region.x0
-        buffer = Buffer(name, rows * columns * channels)
+        pitch = channels * element_bytes
+        buffer = Buffer(name, rows * columns * pitch)
+        place = Location(buffer)
         return Tile(
-            Location(buffer), region.y0, region.x0, rows, columns, channels, columns * channels, channels
+            place, region.y0, region.x0, rows, columns, channels, columns * pitch, pitch, element_bytes
         )
 
     def source_tile(self, view: View, region: Region) -> Tile:
         """The region in SRAM: where it is if resident, otherwise loaded into a fresh tile."""
         if view.storage.resident:
             return self.resident_tile(view, region.image)
-        tile = self.empty_tile(view.storage.name, region, view.shape[3])
+        tile = self.empty_tile(view.storage.name, region, view.shape[3], view.element_bytes)
         self._move(Opcode.LOAD, view, region, tile, 0)
         return tile
 
@@ -104,7 +111,7 @@ class Mover:
         if view.storage.resident:
             whole = self.resident_tile(view.channels(channel, channels or view.shape[3]), region.image)
             return whole
-        return self.empty_tile(view.storage.name, region, channels or view.shape[3])
+        return self.empty_tile(view.storage.name, region, channels or view.shape[3], view.element_bytes)
 
     def store(self, view: View, region: Region, tile: Tile, channel: int = 0) -> None:
         """Take a finished tile (from channel `channel` of the view) to DRAM if the storage lives there."""
@@ -154,7 +161,7 @@ class Mover:
             [
                 (rows, view.row_pitch, tile.row_pitch),
                 (columns, view.pixel_pitch, tile.pixel_pitch),
-                (channels, 1, 1),
+                (channels * tile.element_bytes, 1, 1),
             ]
         )
         self.strided(opcode, loops, start, place)

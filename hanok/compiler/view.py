@@ -1,4 +1,4 @@
-"""Storage and views: every tensor is a four-dimensional image [N][H][W][C] of bytes in some storage."""
+"""Storage and views: every tensor is a four-dimensional image [N][H][W][C] in some storage."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Storage:
 
 @dataclass(frozen=True)
 class View:
-    """int8 elements [N][H][W][C] of a storage; pitches in bytes, channels contiguous."""
+    """Elements [N][H][W][C] of a storage; pitches and offset in bytes, channels contiguous."""
 
     storage: Storage
     shape: tuple[int, int, int, int]
@@ -29,28 +29,38 @@ class View:
     image_pitch: int
     row_pitch: int
     pixel_pitch: int
+    element_bytes: int = 1
+    """4 for float32."""
 
     @classmethod
-    def dense(cls, storage: Storage, shape: tuple[int, int, int, int], offset: int = 0) -> View:
+    def dense(
+        cls, storage: Storage, shape: tuple[int, int, int, int], offset: int = 0, element_bytes: int = 1
+    ) -> View:
         """A view without gaps."""
         _, height, width, channels = shape
-        return cls(storage, shape, offset, height * width * channels, width * channels, channels)
+        pixel = channels * element_bytes
+        return cls(storage, shape, offset, height * width * pixel, width * pixel, pixel, element_bytes)
 
     @property
     def is_dense(self) -> bool:
         """Whether the elements lie without gaps in row-major order."""
         images, height, width, channels = self.shape
         return (
-            (self.pixel_pitch == channels or height * width * images == 1)
+            (self.pixel_pitch == channels * self.element_bytes or height * width * images == 1)
             and (self.row_pitch == width * self.pixel_pitch or height * images == 1)
             and (self.image_pitch == height * self.row_pitch or images == 1)
         )
 
     @property
-    def bytes(self) -> int:
-        """Bytes of the elements themselves."""
+    def elements(self) -> int:
+        """How many elements there are."""
         images, height, width, channels = self.shape
         return images * height * width * channels
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the elements themselves."""
+        return self.elements * self.element_bytes
 
     def position(self, image: int, y: int, x: int) -> int:
         """Byte offset in the storage of channel 0 at (image, y, x)."""
@@ -59,9 +69,9 @@ class View:
     def channels(self, start: int, count: int) -> View:
         """The view of `count` channels from `start`."""
         images, height, width, _ = self.shape
-        return replace(self, shape=(images, height, width, count), offset=self.offset + start)
+        return replace(self, shape=(images, height, width, count), offset=self.offset + start * self.element_bytes)
 
     def reshaped(self, shape: tuple[int, int, int, int]) -> View:
         """The same dense elements under another shape."""
         assert self.is_dense, f"reshape of a view with gaps of {self.storage.name}"
-        return View.dense(self.storage, shape, self.offset)
+        return View.dense(self.storage, shape, self.offset, self.element_bytes)

@@ -37,14 +37,17 @@ def _place(image: Bytes, address: int, content: bytes, what: str) -> None:
 def write_tensor(image: Bytes, binding: Binding, value: Array) -> None:
     """Store `value` (float32 is quantised as QuantizeLinear does; int8 and uint8 are taken as they are)."""
     stored = np.asarray(_to_stored(binding, value).transpose(binding.permutation), order="C")
-    image[binding.address : binding.address + stored.size] = stored.reshape(-1).view(np.uint8)
+    image[binding.address : binding.address + stored.nbytes] = stored.reshape(-1).view(np.uint8)
 
 
 def read_tensor(image: Bytes, binding: Binding, dtype: str = "float32") -> Array:
     """Return the tensor in ONNX's axis order: dequantised, or as int8 or uint8 where that is its type."""
-    size = int(np.prod(binding.shape, dtype=np.int64))
-    raw = image[binding.address : binding.address + size].view(np.int8).reshape(binding.stored_shape)
+    kind = np.int8 if binding.element_bytes == 1 else np.float32
+    size = int(np.prod(binding.shape, dtype=np.int64)) * binding.element_bytes
+    raw = image[binding.address : binding.address + size].view(kind).reshape(binding.stored_shape)
     stored = np.asarray(raw.transpose(np.argsort(binding.permutation)), order="C")
+    if binding.element_bytes > 1:
+        return stored.astype(dtype)
     if dtype == "int8":
         return stored
     if dtype == "uint8":
@@ -53,11 +56,13 @@ def read_tensor(image: Bytes, binding: Binding, dtype: str = "float32") -> Array
     return real.astype(np.float16) if dtype == "float16" else real
 
 
-def _to_stored(binding: Binding, value: Array) -> npt.NDArray[np.int8]:
+def _to_stored(binding: Binding, value: Array) -> Array:
     if value.shape != binding.shape:
         raise HanokError(
             f"'{binding.name}': shape {list(value.shape)} was given; allowed: {list(binding.shape)}"
         )
+    if binding.element_bytes > 1:
+        return value.astype(np.float32)
     if value.dtype == np.uint8:
         return (value.astype(np.int16) - UNSIGNED_SHIFT).astype(np.int8)
     if value.dtype == np.int8:

@@ -9,6 +9,7 @@ import numpy as np
 from onnx import TensorProto
 
 from hanok.graph._affine import constant_value
+from hanok.graph._convert_float import float_nodes, settle_borders
 from hanok.graph._float_form import float_form
 from hanok.graph._match import QMAX, QMIN, Context, Match
 from hanok.graph._match_elementwise import match_binary, match_table
@@ -85,6 +86,7 @@ def convert(working: WorkingGraph) -> Graph:
             reversed_nodes.append(node)
             demanded.update(node.inputs)
     tidied = tidy(reversed_nodes[::-1], context.tensors, tuple(working.outputs))
+    tidied = settle_borders(context, tidied)
     nodes = tuple(_with_float_form(context, node) for node in tidied)
     used = dict.fromkeys(
         [*working.inputs, *(n for node in nodes for n in [*node.inputs, *node.outputs]), *working.outputs]
@@ -103,7 +105,7 @@ def convert(working: WorkingGraph) -> Graph:
 
 def _with_float_form(context: Context, node: Node) -> Node:
     """The node with the NodeProtos that define it on the host."""
-    if node.operator in (Operator.HOST, Operator.QUANTIZE, Operator.DEQUANTIZE):
+    if node.operator in (Operator.HOST, Operator.QUANTIZE, Operator.DEQUANTIZE, Operator.FORMULA):
         return node
     tensors = [context.tensors[name] for name in node.inputs]
     protos = float_form(node, tensors, context.tensors[node.outputs[0]], context.working.opset)
@@ -122,7 +124,7 @@ def _nodes_of(context: Context, operation: Operation) -> list[Node]:
             return [_border_node(context, operation, Operator.DEQUANTIZE)]
     if _becomes_constant(context, operation):
         return []
-    return [_host_node(context, operation)]
+    return float_nodes(context, operation, _MATCHERS) or [_host_node(context, operation)]
 
 
 def _becomes_constant(context: Context, operation: Operation) -> bool:

@@ -178,8 +178,10 @@ def _slice(form: FloatForm) -> None:
 def _pad(form: FloatForm) -> None:
     attributes = form.node.attributes
     assert isinstance(attributes, PadAttributes), "a pad has PadAttributes"
-    made = quantization_of(form.output)
-    fill = np.float32(attributes.value - made.scalar_zero) * made.scalar_scale
+    made = form.output.quantization
+    fill = np.float32(0)
+    if made is not None:
+        fill = np.float32(attributes.value - made.scalar_zero) * made.scalar_scale
     widths = form.constant(np.array([*attributes.before, *attributes.after], np.int64))
     form.finish(form.apply("Pad", [form.inputs[0], widths, form.constant(fill)]))
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+from onnx import TensorProto
 
+from hanok.graph._affine import constant_value
 from hanok.graph._quantized import Border, read_border, stored_values
 from hanok.graph._working import DEQUANTIZE, Array, Operation, WorkingGraph
 from hanok.graph.ir import Attributes, DType, LookupAttributes, Node, Operator, Quantization, Tensor
@@ -25,6 +27,8 @@ class Context:
     """The position of the operation that makes a value, by its first output."""
     tensors: dict[str, Tensor] = field(default_factory=dict)
     node_names: set[str] = field(default_factory=set)
+    reads_floats: bool = False
+    """Operands are float32 tensors, not the int8 ones behind a DQ."""
 
     @classmethod
     def of(cls, working: WorkingGraph) -> Context:
@@ -42,6 +46,8 @@ class Context:
 
     def operand(self, value: str) -> Tensor | None:
         """The int8 tensor with one scale (activation or constant) behind a float value."""
+        if self.reads_floats:
+            return self.real(value)
         found = self.border(value)
         if found is None:
             return None
@@ -54,6 +60,25 @@ class Context:
         return self.constant(
             maker.inputs[0], stored_values(content, border.element_type), border.quantization
         )
+
+    def real(self, value: str) -> Tensor | None:
+        """The float32 tensor of a float value."""
+        content = constant_value(self.working, self.producers, value)
+        if content is not None:
+            return self.real_constant(value, content)
+        if self.working.types.get(value) != TensorProto.FLOAT or value not in self.working.shapes:
+            return None
+        return self.tensors.setdefault(value, Tensor(value, self.working.shape(value), DType.FLOAT32))
+
+    def real_constant(self, stem: str, content: Array) -> Tensor:
+        """A float32 constant called `stem` where that name is free or holds the same, else a new name."""
+        content = np.ascontiguousarray(content).astype(np.float32).reshape(content.shape)
+        name, serial = stem, 0
+        while name in self.tensors and not _same_constant(self.tensors[name], content, None):
+            serial += 1
+            name = f"{stem}/real{serial}"
+        tensor = Tensor(name, tuple(content.shape), DType.FLOAT32, data=content)
+        return self.tensors.setdefault(name, tensor)
 
     def activation(self, stored: str, border: Border) -> Tensor:
         """The int8 tensor of the ONNX integer value `stored`."""
@@ -79,9 +104,10 @@ class Context:
     def like(self, model: Tensor, stem: str, shape: Sequence[int]) -> Tensor:
         """A new activation with the quantization of `model` and another shape."""
         name = self.working.fresh(stem)
-        tensor = Tensor(name, tuple(shape), DType.INT8, model.quantization, unsigned=model.unsigned)
+        tensor = Tensor(name, tuple(shape), model.dtype, model.quantization, unsigned=model.unsigned)
         self.tensors[name] = tensor
-        self.working.note(name, tuple(shape), self.working.types.get(model.name, 3))
+        kind = TensorProto.FLOAT if model.dtype is DType.FLOAT32 else TensorProto.INT8
+        self.working.note(name, tuple(shape), self.working.types.get(model.name, kind))
         return tensor
 
     def node(
@@ -136,6 +162,8 @@ def quantization_of(tensor: Tensor) -> Quantization:
 
 def same_quantization(first: Tensor, second: Tensor) -> bool:
     """Whether equal stored values mean equal real values."""
+    if first.dtype is DType.FLOAT32 or second.dtype is DType.FLOAT32:
+        return first.dtype is second.dtype
     mine, theirs = quantization_of(first), quantization_of(second)
     return mine.scalar_scale == theirs.scalar_scale and mine.scalar_zero == theirs.scalar_zero
 

@@ -20,6 +20,7 @@ from hanok.graph._working import Operation
 from hanok.graph.ir import (
     Attributes,
     ConcatAttributes,
+    DType,
     Node,
     Operator,
     PadAttributes,
@@ -139,7 +140,7 @@ def match_concat(context: Context, match: Match) -> list[Node] | None:
     operands: list[Tensor] = []
     for name in core.inputs:
         content = context.working.constant(name)
-        if content is not None and content.dtype == np.float32:
+        if content is not None and content.dtype == np.float32 and match.output.dtype is DType.INT8:
             stored = quantize(content, quantization_of(match.output))
             operands.append(context.constant(name, stored, match.output.quantization))
             continue
@@ -197,6 +198,8 @@ def match_pad(context: Context, match: Match) -> list[Node] | None:
     if core.text("mode", "constant") != "constant" or pads is None or (core.input(2) and value is None):
         return None
     fill = 0.0 if value is None else float(value.reshape(-1)[0])
+    if match.output.dtype is DType.FLOAT32 and fill != 0.0:
+        return None
 
     def build(inner: Match, x: Tensor) -> list[Node] | None:
         rank = len(x.shape)
@@ -206,7 +209,10 @@ def match_pad(context: Context, match: Match) -> list[Node] | None:
             before[axis], after[axis] = pads[index], pads[index + len(chosen)]
         if min(before + after) < 0:
             return None
-        stored = int(quantize(np.array(fill, np.float32), quantization_of(inner.output)))
+        if inner.output.dtype is DType.FLOAT32:
+            stored = 0
+        else:
+            stored = int(quantize(np.array(fill, np.float32), quantization_of(inner.output)))
         attributes = PadAttributes(tuple(before), tuple(after), stored)
         return [context.node(inner, Operator.PAD, [x], inner.output, attributes)]
 

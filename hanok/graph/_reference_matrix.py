@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hanok.graph._stored import Array, quantization_of, requantized, wrap_int32
-from hanok.graph.ir import ConvAttributes, MatMulAttributes, Node, Quantization, Tensor
+from hanok.graph.ir import ConvAttributes, DType, MatMulAttributes, Node, Quantization, Tensor
 
 # Sums are formed by float64 matrix products: operands are below 2^9, so every partial sum of fewer than
 # 2^35 terms is a whole number below 2^53 and exact in any order.
@@ -116,14 +116,20 @@ def _finish(
     clamp: tuple[int, int],
     axis: int,
 ) -> Array:
-    """Add the bias, wrap to int32, multiply by f32(f32(sx * sw) / sy), round, add zero point, saturate."""
-    made = quantization_of(output)
+    """Add the bias, wrap to int32, multiply by f32(f32(sx * sw) / sy), round, add zero point, saturate.
+
+    A float32 output is f32(sum) * f32(sx * sw).
+    """
     shape = [1] * total.ndim
     shape[axis] = -1
     exact = total.astype(np.int64)
     if len(operands) > 2:
         exact = exact + operands[2].astype(np.int64).reshape(shape)
     product = quantization_of(tensors[0]).scalar_scale * quantization_of(tensors[1]).scale
+    if output.dtype is DType.FLOAT32:
+        factor = product.astype(np.float32)
+        return wrap_int32(exact).astype(np.float32) * factor.reshape(shape if factor.size > 1 else ())
+    made = quantization_of(output)
     factor = product.astype(np.float32) / made.scalar_scale
     factor = factor.reshape(shape) if factor.size > 1 else factor.reshape(())
     return requantized(wrap_int32(exact), factor.astype(np.float32), made.scalar_zero, clamp)

@@ -106,7 +106,10 @@ class _Builder:
             operation.inputs = [renamed.get(name, name) for name in operation.inputs]
             operation.outputs = [renamed.get(name, name) for name in operation.outputs]
             self.nodes.append(operation.to_proto())
-        self._round(real, output)
+        if output.dtype is DType.INT8:
+            self._round(real, output)
+        else:
+            self.nodes.append(helper.make_node("Identity", [real], [output.name]))
 
     def _initializer(self, name: str, content: Array) -> None:
         if name not in self.initializers:
@@ -124,6 +127,9 @@ class _Builder:
         if f"{tensor.name}/stored" in self.initializers:
             return
         assert tensor.data is not None, f"{tensor.name} is no constant"
+        if tensor.dtype is DType.FLOAT32:
+            self._initializer(name, tensor.data)
+            return
         assert tensor.quantization is not None, f"{tensor.name} has no quantization"
         self._initializer(f"{tensor.name}/stored", tensor.data)
         axis = tensor.quantization.axis

@@ -1,4 +1,4 @@
-"""The typed graph: int8 tensors with scales, operators with their attributes, host operators between."""
+"""The typed graph: int8 tensors with scales, float32 tensors, operators with their attributes."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from hanok.errors import ModelError
+from hanok.numerics.formula import Formula
 
 Array = npt.NDArray[np.generic]
 
 
 class DType(Enum):
-    """Element types of tensors; INT8 and INT32 live on the NPU, the others only on the host side."""
+    """Element types of tensors; INT8, INT32 and FLOAT32 live on the NPU, the others only on the host side."""
 
     INT8 = "int8"
     INT32 = "int32"
@@ -45,6 +46,7 @@ class Operator(Enum):
     RESHAPE = "Reshape"
     TRANSPOSE = "Transpose"
     RESIZE = "Resize"
+    FORMULA = "Formula"
     QUANTIZE = "QuantizeLinear"
     DEQUANTIZE = "DequantizeLinear"
     HOST = "Host"
@@ -218,6 +220,21 @@ class ResizeAttributes(Attributes):
     row_weights: npt.NDArray[np.float32]
     columns: npt.NDArray[np.int32]
     column_weights: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class FormulaAttributes(Attributes):
+    """Float32 arithmetic on int8 operands (as real numbers) and float32 ones, which broadcast.
+
+    `result`: the value of the formula that is the output; an int8 output is sat(rint(value) + zero point),
+    so the division by its scale is part of the formula. Folds run over `axes` of the broadcast shape, all of
+    them together, in logical order; the axes have length 1 in an output that is one value a row.
+    """
+
+    formula: Formula
+    result: int
+    axes: tuple[int, ...] = ()
+    clamp: tuple[int, int] = (-128, 127)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from hanok.errors import ModelError
+from hanok.graph._reference_formula import evaluate_formula
 from hanok.graph._reference_layout import concatenate, look_up, pad, reshape, slice_steps, transpose
 from hanok.graph._reference_matrix import convolve, convolve_transposed, multiply_matrices
 from hanok.graph._reference_vector import (
@@ -48,27 +49,28 @@ _KERNELS: dict[Operator, _Kernel] = {
 
 
 def run_reference(
-    graph: Graph, inputs: Mapping[str, Array], *, every_tensor: bool = False
+    graph: Graph, inputs: Mapping[str, Array], *, every_tensor: bool = False, lanes: int = 1
 ) -> dict[str, Array]:
     """Compute the graph; return its outputs in ONNX's own types, or every tensor as the graph stores it.
 
     Inputs have ONNX's own types (uint8 where the model says uint8). With `every_tensor` the result holds all
-    activations: int8 ones as stored (uint8 minus 128), others unchanged.
+    activations: int8 ones as stored (uint8 minus 128), others unchanged. `lanes` are those of the chip's
+    vector unit, which decide the order of float sums.
     """
     values: dict[str, Array] = {}
     for name in graph.inputs:
         values[name] = to_stored(graph.tensor(name), _checked_input(graph, inputs, name))
     for node in graph.nodes:
-        for name, value in _run_node(graph, node, values).items():
+        for name, value in _run_node(graph, node, values, lanes).items():
             values[name] = value
     if every_tensor:
         return values
     return {name: from_stored(graph.tensor(name), _value(graph, values, name)) for name in graph.outputs}
 
 
-def run_node(graph: Graph, node: Node, values: Mapping[str, Array]) -> dict[str, Array]:
+def run_node(graph: Graph, node: Node, values: Mapping[str, Array], lanes: int = 1) -> dict[str, Array]:
     """Compute one node from stored operand values (constants are taken from the graph)."""
-    return _run_node(graph, node, values)
+    return _run_node(graph, node, values, lanes)
 
 
 def _checked_input(graph: Graph, inputs: Mapping[str, Array], name: str) -> Array:
@@ -87,7 +89,7 @@ def _value(graph: Graph, values: Mapping[str, Array], name: str) -> Array:
     return values[name] if data is None else data
 
 
-def _run_node(graph: Graph, node: Node, values: Mapping[str, Array]) -> dict[str, Array]:
+def _run_node(graph: Graph, node: Node, values: Mapping[str, Array], lanes: int) -> dict[str, Array]:
     operands = [_value(graph, values, name) for name in node.inputs]
     if node.operator is Operator.HOST:
         return _run_host(graph, node, operands)
@@ -97,6 +99,8 @@ def _run_node(graph: Graph, node: Node, values: Mapping[str, Array]) -> dict[str
         made = quantize_linear(operands[0], output)
     elif node.operator is Operator.DEQUANTIZE:
         made = dequantize_linear(operands[0], tensors[0])
+    elif node.operator is Operator.FORMULA:
+        made = evaluate_formula(node, tensors, output, operands, lanes)
     else:
         made = _KERNELS[node.operator](node, tensors, output, operands)
     assert made.shape == output.shape, f"{node.name}: made {made.shape}, the graph says {output.shape}"

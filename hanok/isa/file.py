@@ -22,7 +22,7 @@ from hanok.isa.encoding import decode
 from hanok.isa.program import Program
 
 MAGIC = b"HANOK\r\n\x1a"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Raised with `ISA_VERSION` too: a program of older instructions means something else."""
 MAX_FILE_BYTES = 1 << 30
 MAX_HEADER_BYTES = 1 << 22
@@ -123,10 +123,12 @@ def _faults(program: Program) -> Iterator[str]:
             or min(binding.shape, default=0) < 0
         ):
             yield f"binding '{binding.name}': shape {binding.shape} with permutation {binding.permutation}"
-        elements = 1
+        size = binding.element_bytes
+        if size not in (1, 4):
+            yield f"binding '{binding.name}': elements of {size} bytes"
         for extent in binding.shape:
-            elements *= extent
-        ranges.append((f"binding '{binding.name}'", binding.address, elements))
+            size *= extent
+        ranges.append((f"binding '{binding.name}'", binding.address, size))
     for number, stage in enumerate(program.npu_stages):
         ranges.append((f"code of stage {number}", stage.code_address, len(stage.code)))
         layers = stage.layer_of

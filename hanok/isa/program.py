@@ -33,8 +33,8 @@ class Region:
 class Binding:
     """Where a tensor that host stages or the user touch lies in DRAM, and how to read it.
 
-    DRAM holds int8 elements of the tensor transposed by `permutation` (stored axis i is logical axis
-    permutation[i]), dense, at `address`. real = (stored - zero_point) * scale.
+    DRAM holds the tensor transposed by `permutation` (stored axis i is logical axis permutation[i]), dense,
+    at `address`: int8 elements with real = (stored - zero_point) * scale, or, with `element_bytes` 4, float32.
     """
 
     name: str
@@ -44,6 +44,7 @@ class Binding:
     scale: float
     zero_point: int
     unsigned: bool = False
+    element_bytes: int = 1
 
     @property
     def stored_shape(self) -> tuple[int, ...]:

@@ -16,13 +16,14 @@ from hanok.compiler.layers import (
     StridedLayer,
 )
 from hanok.compiler.layout import Layout, dense
-from hanok.compiler.passes import lower_matrix, lower_vector
+from hanok.compiler.passes import lower_formula, lower_matrix, lower_vector
 from hanok.compiler.passes.paired_views import paired_loops, runs, views_of
 from hanok.compiler.supported import reason_for_host
 from hanok.compiler.view import Storage, View
 from hanok.errors import CompileError
 from hanok.graph import (
     ConcatAttributes,
+    DType,
     ElementwiseAttributes,
     Graph,
     LookupAttributes,
@@ -36,6 +37,11 @@ from hanok.graph import (
 )
 
 IMAGE_AXES = ((0,), (2,), (3,), (1,))
+
+
+def element_bytes(tensor: Tensor) -> int:
+    """Bytes of an element in memory."""
+    return 4 if tensor.dtype is DType.FLOAT32 else 1
 
 
 def channels_last(rank: int) -> tuple[int, ...]:
@@ -83,6 +89,8 @@ class Lowering:
                 lower_vector.softmax(self, node)
             case Operator.RESIZE:
                 lower_vector.resize(self, node)
+            case Operator.FORMULA:
+                lower_formula.formula(self, node)
             case Operator.CONCAT:
                 self._concat(node)
             case Operator.PAD:
@@ -136,8 +144,9 @@ class Lowering:
     def fresh(self, name: str, order: tuple[int, ...] | None = None) -> Layout:
         """A new dense layout for tensor `name`, stored in `order` (default: as written)."""
         tensor = self.graph.tensor(name)
-        storage = Storage(name, tensor.elements)
-        return dense(storage, tensor.shape, order or tuple(range(len(tensor.shape))))
+        size = element_bytes(tensor)
+        storage = Storage(name, tensor.elements * size)
+        return dense(storage, tensor.shape, order or tuple(range(len(tensor.shape))), size)
 
     def define(self, name: str, layout: Layout) -> Layout:
         """Record where a node's output lies."""
@@ -166,21 +175,27 @@ class Lowering:
         """The same tensor gathered into a fresh dense storage in `order`; done once for each order."""
         key = (layout.storage, layout.shape, layout.strides, layout.offset, order)
         if key not in self._moved:
-            storage = Storage(f"{layout.storage.name} ({origin.name})", int(np.prod(layout.shape)))
-            target = dense(storage, layout.shape, order)
+            size = layout.element_bytes
+            storage = Storage(f"{layout.storage.name} ({origin.name})", size * int(np.prod(layout.shape)))
+            target = dense(storage, layout.shape, order, size)
+            run = ([], []) if size == 1 else ([size], [1])
             source = View.dense(layout.storage, (1, 1, 1, layout.storage.size_bytes))
             self.layers.append(
                 StridedLayer(
                     replace(origin, onnx_type=f"{origin.onnx_type} (layout)", macs=0),
                     source,
                     View.dense(storage, (1, 1, 1, storage.size_bytes)),
-                    tuple(layout.shape[axis] for axis in order),
-                    tuple(layout.strides[axis] for axis in order),
+                    (*(layout.shape[axis] for axis in order), *run[0]),
+                    (*(layout.strides[axis] for axis in order), *run[1]),
                     layout.offset,
                 )
             )
             self._moved[key] = target
         return self._moved[key]
+
+    def copied(self, layout: Layout, origin: Origin) -> Layout:
+        """The same tensor in a storage of its own."""
+        return self.moved(layout, layout.order, origin)
 
     def image(self, name: str, axes: tuple[tuple[int, ...], ...], origin: Origin) -> View:
         """A view [N][H][W][C] over logical axes; the tensor is gathered anew where strides forbid one."""
@@ -299,13 +314,17 @@ class Lowering:
         if tensor.data is None or name in self.layouts:
             return self.layout(name)
         layout = self.define(name, self.fresh(name))
-        layout.storage.content = np.ascontiguousarray(tensor.data.astype(np.int8)).tobytes()
+        kind = "<f4" if tensor.dtype is DType.FLOAT32 else "<i1"
+        layout.storage.content = np.ascontiguousarray(tensor.data.astype(kind)).tobytes()
         return layout
 
     def _pad(self, node: Node) -> None:
         attributes, source = node.attributes, node.inputs[0]
         assert isinstance(attributes, PadAttributes), f"{node.name}: no padding"
         spatial = len(attributes.before) == 4 and not any((*attributes.before[:2], *attributes.after[:2]))
+        if self.tensor(source).dtype is DType.FLOAT32:
+            self.emit_pad(node, attributes)
+            return
         zero = self.quantization(source).scalar_zero
         same = attributes.value == zero and zero == self.quantization(node.outputs[0]).scalar_zero
         readers = self._readers.get(node.outputs[0], [])

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from hanok.compiler.layers import Epilogue, MatrixLayer, Output, Phase
 from hanok.compiler.view import View
-from hanok.graph import ConvAttributes, MatMulAttributes, Node, Operator, PadAttributes
+from hanok.graph import ConvAttributes, DType, MatMulAttributes, Node, Operator, PadAttributes
 
 if TYPE_CHECKING:
     from hanok.compiler.passes.lower import Lowering
@@ -69,14 +69,16 @@ def _bias(lowering: Lowering, node: Node, weights: IntArray, channels: int) -> n
 
 
 def _epilogue(lowering: Lowering, node: Node, clamp: tuple[int, int]) -> Epilogue:
-    """float32(float32(sx * sw) / sy) for each channel, or one for all."""
+    """float32(float32(sx * sw) / sy) for each channel, or one for all; without sy for a float32 result."""
     source = lowering.quantization(node.inputs[0]).scalar_scale
     weights = lowering.quantization(node.inputs[1]).scale.astype(np.float32).reshape(-1)
-    result = lowering.quantization(node.outputs[0])
-    scale = ((source * weights).astype(np.float32) / result.scalar_scale).astype(np.float32)
+    scale, zero = (source * weights).astype(np.float32), 0
+    if lowering.tensor(node.outputs[0]).dtype is DType.INT8:
+        result = lowering.quantization(node.outputs[0])
+        scale, zero = (scale / result.scalar_scale).astype(np.float32), result.scalar_zero
     if (scale == scale[0]).all():
         scale = scale[:1]
-    return Epilogue(scale, Output(result.scalar_zero, *clamp))
+    return Epilogue(scale, Output(zero, *clamp))
 
 
 def _source(lowering: Lowering, node: Node) -> tuple[View, tuple[int, int]]:
@@ -110,7 +112,7 @@ def _convolution(lowering: Lowering, node: Node) -> None:
     output = lowering.target(node, IMAGE_AXES)
     source, phase = _skip_unread(source, phase, output)
     layer = MatrixLayer(
-        lowering.origin(node, output.bytes * taps_y * taps_x * inputs),
+        lowering.origin(node, output.elements * taps_y * taps_x * inputs),
         source,
         output,
         (phase,),
@@ -217,7 +219,7 @@ def _matmul(lowering: Lowering, node: Node) -> None:
     shaped = weights.reshape(1, 1, depth, columns)
     phase = Phase(passes_of(shaped), bias, (0, 0), (1, 1), (1, 1), (0, 0), (1, 1))
     layer = MatrixLayer(
-        lowering.origin(node, output.bytes * depth),
+        lowering.origin(node, output.elements * depth),
         source,
         output,
         (phase,),

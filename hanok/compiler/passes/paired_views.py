@@ -12,7 +12,7 @@ Loops = list[tuple[int, int, int]]
 def runs(source: Layout, target: Layout) -> bool:
     """Whether the axis that the target stores last is one that the source stores in neighbouring bytes."""
     strides = [source.strides[axis] for axis in target.order if source.shape[axis] > 1]
-    return not strides or strides[-1] == 1
+    return not strides or strides[-1] == source.element_bytes
 
 
 def paired_loops(source: Layout, target: Layout) -> Loops:
@@ -20,8 +20,11 @@ def paired_loops(source: Layout, target: Layout) -> Loops:
     loops = [
         (source.shape[a], source.strides[a], target.strides[a]) for a in target.order if source.shape[a] > 1
     ]
-    if not loops or loops[-1][1:] != (1, 1):
-        loops.append((1, 1, 1))
+    size = source.element_bytes
+    if loops and loops[-1][1:] == (size, size):
+        loops[-1] = (loops[-1][0] * size, 1, 1)
+    else:
+        loops.append((size, 1, 1))
     if len(loops) <= 4:
         return loops
     merged: Loops = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hanok.compiler.layers import Layer
 from hanok.compiler.layout import Layout
 from hanok.compiler.view import Storage
-from hanok.graph import Tensor
+from hanok.graph import DType, Tensor
 from hanok.isa import Binding, Region, RegionKind
 from hanok.units import align_up
 
@@ -55,8 +55,11 @@ def place_activations(
 
 
 def binding(name: str, tensor: Tensor, layout: Layout) -> Binding:
-    """How the host reads and writes int8 tensor `tensor` under the value name `name`."""
+    """How the host reads and writes tensor `tensor` under the value name `name`."""
     quantization = tensor.quantization
+    if tensor.dtype is DType.FLOAT32:
+        address = layout.storage.dram_address
+        return Binding(name, tensor.shape, layout.order, address, 1.0, 0, element_bytes=4)
     assert quantization is not None, f"bound tensor '{name}' has no quantization"
     return Binding(
         name,

@@ -1,0 +1,313 @@
+"""From the lines of a formula to chains: which lines one CHAIN makes, and which values lie in SRAM between.
+
+A chain begins with a value that lies in SRAM and makes one line after the other on its running value. It ends
+where the value is needed more than once, where the next line needs more than two other operands from SRAM,
+or where its eight steps are used up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from hanok.isa import VECTOR_STEPS, Operand, Reduction, Step
+from hanok.numerics.formula import FOLDS, Action, Formula, Line, Ref
+
+_PLAIN = {
+    Action.ADD: Step.ADD,
+    Action.SUB: Step.SUB,
+    Action.MUL: Step.MUL,
+    Action.DIV: Step.DIV,
+    Action.MAX: Step.MAX,
+    Action.MIN: Step.MIN,
+    Action.GREATER: Step.GREATER,
+}
+_TURNED = {
+    Action.ADD: Step.ADD,
+    Action.MUL: Step.MUL,
+    Action.SUB: Step.REVERSE_SUB,
+    Action.DIV: Step.REVERSE_DIV,
+}
+"""Steps for lines whose second operand is the running value."""
+_FOLDS = {Action.SUM: Reduction.SUM, Action.LARGEST: Reduction.MAX, Action.LEAST: Reduction.MIN}
+_MOST_STREAMS = 2
+_MOST_TRIED = 400
+"""Ways to go on that are tried for a chain, before the best one so far is taken."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """A value in SRAM: the number of the input or line, and whether its bits are read as an int32."""
+
+    number: int
+    as_bits: bool = False
+
+
+@dataclass(frozen=True)
+class PackedStep:
+    """A step of a chain; `stream` counts the chain's streams from 0 where its operand is one of them."""
+
+    step: Step
+    operand: Operand = Operand.IMMEDIATE
+    immediate: float = 0.0
+
+
+@dataclass(frozen=True)
+class PackedChain:
+    """One CHAIN: where it begins, its other operands, its steps, and what it leaves in SRAM.
+
+    `result`: the line whose value is written; `to_bits`: as the int32 nearest to the value of the line
+    before. `folded`: how the rows are folded at the end. `rowwise`: it works on one value a row.
+    """
+
+    start: Held
+    streams: tuple[Held, ...]
+    steps: tuple[PackedStep, ...]
+    result: int
+    to_bits: bool = False
+    folded: Reduction = Reduction.NONE
+    bounds: tuple[int, int] | None = None
+    table: int = -1
+    rowwise: bool = False
+
+
+@dataclass(frozen=True)
+class _State:
+    """A chain under construction: the lines that it has made, its running and its saved value."""
+
+    chain: PackedChain
+    made: tuple[int, ...]
+    value: int
+    saved: int = -1
+
+
+class ChainPacker:
+    """Packs one formula; `row_inputs` are the inputs that have one value a row.
+
+    `results`: the values that must be in SRAM in the end.
+    """
+
+    def __init__(self, formula: Formula, row_inputs: Sequence[bool], results: Sequence[int]) -> None:
+        self.formula, self.results = formula, frozenset(results)
+        self.rowwise = _rowwise_values(formula, row_inputs)
+        self.needed = _needed_lines(formula, results)
+        self.readers: dict[int, list[int]] = {}
+        for number in self.needed:
+            for operand in dict.fromkeys(self._line(number).operands):
+                if isinstance(operand, Ref):
+                    self.readers.setdefault(operand.number, []).append(number)
+        self.held = set(range(formula.inputs))
+        self.done: set[int] = set()
+
+    def pack(self) -> list[PackedChain]:
+        """Return the chains in order."""
+        chains = []
+        while len(self.done) < len(self.needed):
+            state = self._longest()
+            self.done.update(state.made)
+            self.held.add(state.chain.result)
+            self._take_aliases()
+            chains.append(state.chain)
+        return chains
+
+    def _line(self, number: int) -> Line:
+        return self.formula.lines[number - self.formula.inputs]
+
+    def _take_aliases(self) -> None:
+        """A BITS of a held value lies in SRAM already: it is only read in another way."""
+        for number in self.needed:
+            line = self._line(number)
+            source = line.operands[0]
+            if line.action is Action.BITS and isinstance(source, Ref) and source.number in self.held:
+                self.done.add(number)
+                self.held.add(number)
+
+    def _held(self, number: int) -> Held:
+        if number >= self.formula.inputs and self._line(number).action is Action.BITS:
+            source = self._line(number).operands[0]
+            assert isinstance(source, Ref), "bits of an immediate are an immediate"
+            return Held(source.number, as_bits=True)
+        return Held(number)
+
+    def _longest(self) -> _State:
+        """The chain that makes the most lines, among those that begin with the first line that can be made."""
+        self._take_aliases()
+        for first in self.needed:
+            if first in self.done:
+                continue
+            starts = list(self._starts(first))
+            if starts:
+                self._tried = 0
+                ends = [end for start in starts for end in self._ends(start)]
+                assert ends, f"line {first} of a formula fits no chain"
+                return max(ends, key=lambda end: (len(end.made), -len(end.chain.steps)))
+        raise AssertionError("a formula whose lines wait for each other")
+
+    # Beginning
+
+    def _starts(self, number: int) -> Iterator[_State]:
+        """Chains that hold nothing but their first value, for each operand of a line that may be it."""
+        line = self._line(number)
+        refs = [operand.number for operand in line.operands if isinstance(operand, Ref)]
+        if not refs or any(ref not in self.held for ref in refs):
+            return
+        if line.action is Action.SELECT:
+            yield from self._selection(number, line)
+            return
+        for place in dict.fromkeys(refs):
+            rowwise = self.rowwise[number] and line.action not in FOLDS
+            chain = PackedChain(self._held(place), (), (), place, rowwise=rowwise)
+            for state in self._with(_State(chain, (), place), number):
+                yield state
+
+    def _selection(self, number: int, line: Line) -> Iterator[_State]:
+        """SELECT begins with what it takes for zero, saves it, and takes the condition from SRAM."""
+        condition, chosen, other = line.operands
+        if not isinstance(condition, Ref):
+            return
+        chain = PackedChain(self._held(condition.number), (), (), number, rowwise=self.rowwise[number])
+        if isinstance(other, Ref):
+            chain = replace(chain, start=self._held(other.number))
+            chain = replace(chain, steps=(PackedStep(Step.SAVE),))
+        else:
+            steps = (PackedStep(Step.TAKE, immediate=other), PackedStep(Step.SAVE))
+            chain = replace(chain, steps=steps)
+        for operand, step in ((condition, Step.TAKE), (chosen, Step.SELECT)):
+            found = self._operand(chain, operand, -1, -1)
+            if found is None:
+                return
+            chain, code, immediate = found
+            chain = replace(chain, steps=(*chain.steps, PackedStep(step, code, immediate)))
+        if len(chain.steps) <= VECTOR_STEPS:
+            yield _State(chain, (number,), number)
+
+    # Going on
+
+    def _ends(self, state: _State) -> Iterator[_State]:
+        """Every way to end a chain after this state."""
+        self._tried += 1
+        if self._may_end(state):
+            yield state
+        if self._tried > _MOST_TRIED or state.chain.folded is not Reduction.NONE or state.chain.to_bits:
+            return
+        for reader in self.readers.get(state.value, []):
+            if reader in self.done or reader in state.made:
+                continue
+            for following in self._with(state, reader):
+                yield from self._ends(following)
+
+    def _may_end(self, state: _State) -> bool:
+        """Whether every value that the chain does not leave in SRAM has been used up."""
+        made = set(state.made)
+        inner = made - {state.value}
+        return bool(made) and all(
+            value not in self.results and all(reader in made for reader in self.readers.get(value, []))
+            for value in inner
+        )
+
+    def _with(self, state: _State, number: int) -> Iterator[_State]:
+        """The state after one more line, if it fits; where needed the running value is saved first."""
+        line, chain = self._line(number), state.chain
+        if self.rowwise[number] != chain.rowwise and line.action not in FOLDS:
+            return
+        if line.action in FOLDS and chain.rowwise:
+            return
+        yield from self._made(state, number, line)
+        free = state.saved < 0 or self._used_up(state, number)
+        others = [reader for reader in self.readers.get(state.value, []) if reader not in self.done]
+        repeated = sum(operand == Ref(state.value) for operand in line.operands) > 1
+        if free and state.value != state.saved and (len(others) > 1 or repeated):
+            saved = replace(chain, steps=(*chain.steps, PackedStep(Step.SAVE)))
+            yield from self._made(replace(state, chain=saved, saved=state.value), number, line)
+
+    def _used_up(self, state: _State, number: int) -> bool:
+        """Whether the saved value is needed no more, or lies in SRAM."""
+        readers = self.readers.get(state.saved, [])
+        return all(reader in state.made for reader in readers) and number not in readers
+
+    def _made(self, state: _State, number: int, line: Line) -> Iterator[_State]:
+        chain = state.chain
+        match line.action:
+            case Action.ROUND:
+                if chain.bounds in (None, line.bounds):
+                    step = PackedStep(Step.ROUND)
+                    yield from self._next(state, replace(chain, bounds=line.bounds), number, step)
+            case Action.LOOKUP:
+                if chain.table in (-1, line.table):
+                    step = PackedStep(Step.LOOKUP)
+                    yield from self._next(state, replace(chain, table=line.table), number, step)
+            case Action.BITS:
+                return
+            case Action.FROM_BITS:
+                yield from self._next(state, replace(chain, to_bits=True), number, None)
+            case Action.FUSED:
+                added = line.operands[2]
+                found = self._operand(chain, line.operands[0], state.value, state.saved)
+                if added == Ref(state.value) and found is not None and found[1] is not Operand.IMMEDIATE:
+                    factor = line.operands[1]
+                    assert isinstance(factor, float), "a fused factor is an immediate"
+                    yield from self._next(state, found[0], number, PackedStep(Step.FUSED_ADD, found[1], factor))
+            case Action.SELECT:
+                condition, chosen, other = line.operands
+                found = self._operand(chain, chosen, state.value, state.saved)
+                saved = isinstance(other, Ref) and other.number == state.saved
+                if condition == Ref(state.value) and saved and found is not None:
+                    yield from self._next(state, found[0], number, PackedStep(Step.SELECT, *found[1:]))
+            case action if action in FOLDS:
+                yield from self._next(state, replace(chain, folded=_FOLDS[action]), number, None)
+            case _:
+                yield from self._joined(state, number, line)
+
+    def _joined(self, state: _State, number: int, line: Line) -> Iterator[_State]:
+        for codes, mine, other in ((_PLAIN, 0, 1), (_TURNED, 1, 0)):
+            if line.operands[mine] != Ref(state.value) or line.action not in codes:
+                continue
+            found = self._operand(state.chain, line.operands[other], state.value, state.saved)
+            if found is not None:
+                yield from self._next(state, found[0], number, PackedStep(codes[line.action], *found[1:]))
+                return
+
+    def _next(
+        self, state: _State, chain: PackedChain, number: int, step: PackedStep | None
+    ) -> Iterator[_State]:
+        steps = chain.steps if step is None else (*chain.steps, step)
+        if len(steps) <= VECTOR_STEPS:
+            chain = replace(chain, steps=steps, result=number)
+            yield replace(state, chain=chain, made=(*state.made, number), value=number)
+
+    def _operand(
+        self, chain: PackedChain, operand: Ref | float, value: int, saved: int
+    ) -> tuple[PackedChain, Operand, float] | None:
+        """How a step names an operand: immediate, saved, or a stream from SRAM; None if it cannot."""
+        if not isinstance(operand, Ref):
+            return chain, Operand.IMMEDIATE, operand
+        if operand.number == saved:
+            return chain, Operand.SAVED, 0.0
+        if operand.number == value or operand.number not in self.held:
+            return None
+        held = self._held(operand.number)
+        if held in chain.streams:
+            return chain, Operand(1 + chain.streams.index(held)), 0.0
+        taken = {known.number for known in (chain.start, *chain.streams)}
+        if len(chain.streams) == _MOST_STREAMS or held.number in taken:
+            return None
+        return replace(chain, streams=(*chain.streams, held)), Operand(1 + len(chain.streams)), 0.0
+
+
+def _rowwise_values(formula: Formula, row_inputs: Sequence[bool]) -> list[bool]:
+    """Whether each value is one a row: a fold, or made of such values alone."""
+    found = list(row_inputs)
+    for line in formula.lines:
+        refs = [operand.number for operand in line.operands if isinstance(operand, Ref)]
+        found.append(line.action in FOLDS or all(found[number] for number in refs))
+    return found
+
+
+def _needed_lines(formula: Formula, results: Sequence[int]) -> list[int]:
+    """The lines on which results depend, in order."""
+    needed = set(results)
+    for number in reversed(range(formula.inputs, formula.inputs + len(formula.lines))):
+        if number in needed:
+            operands = formula.lines[number - formula.inputs].operands
+            needed.update(operand.number for operand in operands if isinstance(operand, Ref))
+    return sorted(number for number in needed if number >= formula.inputs)
