@@ -98,7 +98,7 @@ class FormulaEmitter(VectorEmitter):
         """The largest tile that fits, with operands and result twice if possible, so that moving overlaps."""
         _, rows, columns, channels = self.layer.shape
         folds = any(line.action in FOLDS for line in self.layer.formula.lines)
-        live = _live_values(chains, self.layer.formula.inputs, self.rowwise, self.layer.result)
+        live = live_values(chains, self.rowwise, self.layer.result)
 
         def needed(tile: tuple[int, ...], turns: int) -> int:
             height, width, depth = tile if len(tile) == 3 else (*tile, channels)
@@ -211,9 +211,7 @@ class FormulaEmitter(VectorEmitter):
         )
         for place in streams:
             strides = (0, place.row, place.pixel, step_of(place))
-            chain.stream(
-                Stream(place.kind, place.location, strides, place.access, place.zero, place.scale)
-            )
+            chain.stream(Stream(place.kind, place.location, strides, place.access, place.zero, place.scale))
         for step in packed.steps:
             chain.step(step.step, Operand(step.operand), step.immediate)
         if packed.bounds is not None:
@@ -240,9 +238,7 @@ def _read(held: Held, places: dict[int, Place]) -> Place:
     return replace(place, kind=Source.INT32) if held.as_bits else place
 
 
-def _live_values(
-    chains: list[PackedChain], inputs: int, rowwise: list[bool], result: int
-) -> list[tuple[int, int]]:
+def live_values(chains: list[PackedChain], rowwise: list[bool], result: int) -> list[tuple[int, int]]:
     """For each chain, how many whole and how many row-wise values lie in SRAM between tiles' operands."""
     last: dict[int, int] = {}
     for index, chain in enumerate(chains):

@@ -291,9 +291,7 @@ class MatrixEmitter:
         outer, stride_2 = (count, rows, columns), rows * columns * width
         window = plain_window(rows, columns, columns * width, width)
         tiles = [target] if other is None else [target, other]
-        apart = pixels > 1 and any(
-            tile.pixel_pitch * pixels != inner * tile.element_bytes for tile in tiles
-        )
+        apart = pixels > 1 and any(tile.pixel_pitch * pixels != inner * tile.element_bytes for tile in tiles)
         if apart:
             assert count == 1, "pixels side by side share one block"
             inner //= pixels
@@ -316,7 +314,11 @@ class MatrixEmitter:
         y_end = (piece.y1 - 1) * phase.step[0] + phase.origin[0] + 1
 
         def strides(tile: Tile) -> tuple[int, int, int, int]:
-            high, wide, size = phase.step[0] * tile.row_pitch, phase.step[1] * tile.pixel_pitch, tile.element_bytes
+            high, wide, size = (
+                phase.step[0] * tile.row_pitch,
+                phase.step[1] * tile.pixel_pitch,
+                tile.element_bytes,
+            )
             return (high, pixels * wide, wide, size) if apart else (width * size, high, pixels * wide, size)
 
         operand = None

@@ -106,9 +106,7 @@ def stored_order(shape: tuple[int, ...], strides: tuple[int, ...]) -> tuple[int,
     return tuple(axis for _, axis in sorted(key))
 
 
-def dense_strides(
-    shape: tuple[int, ...], order: tuple[int, ...], element_bytes: int = 1
-) -> tuple[int, ...]:
+def dense_strides(shape: tuple[int, ...], order: tuple[int, ...], element_bytes: int = 1) -> tuple[int, ...]:
     """Strides of a dense tensor whose axes are stored in `order`, slowest first."""
     strides = [0] * len(shape)
     step = element_bytes
@@ -118,9 +116,7 @@ def dense_strides(
     return tuple(strides)
 
 
-def dense(
-    storage: Storage, shape: tuple[int, ...], order: tuple[int, ...], element_bytes: int = 1
-) -> Layout:
+def dense(storage: Storage, shape: tuple[int, ...], order: tuple[int, ...], element_bytes: int = 1) -> Layout:
     """A dense layout stored in `order`."""
     return Layout(storage, shape, dense_strides(shape, order, element_bytes), 0, element_bytes)
 

@@ -246,7 +246,9 @@ class ChainPacker:
                 if added == Ref(state.value) and found is not None and found[1] is not Operand.IMMEDIATE:
                     factor = line.operands[1]
                     assert isinstance(factor, float), "a fused factor is an immediate"
-                    yield from self._next(state, found[0], number, PackedStep(Step.FUSED_ADD, found[1], factor))
+                    yield from self._next(
+                        state, found[0], number, PackedStep(Step.FUSED_ADD, found[1], factor)
+                    )
             case Action.SELECT:
                 condition, chosen, other = line.operands
                 found = self._operand(chain, chosen, state.value, state.saved)

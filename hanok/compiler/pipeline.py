@@ -10,6 +10,7 @@ from hanok.compiler.emit import ConstantPool, StageEmitter
 from hanok.compiler.encode import encode_operations
 from hanok.compiler.layers import Layer
 from hanok.compiler.passes.elide_copies import elide_copies
+from hanok.compiler.passes.fuse_formulas import fuse_formulas
 from hanok.compiler.passes.lower import Lowering
 from hanok.compiler.passes.partition import NodeStage, partition
 from hanok.compiler.passes.place import binding, crossing, place_activations, storages_of
@@ -58,6 +59,7 @@ def compile_graph(
     Raises UnsupportedError if operators would need the host and `no_host` forbids it, CompileError if a
     layer does not fit the chip. The same graph and chip give the same bytes.
     """
+    graph = fuse_formulas(graph, chip)
     node_stages = partition(graph)
     if no_host:
         _refuse_host(node_stages)

@@ -69,7 +69,9 @@ class View:
     def channels(self, start: int, count: int) -> View:
         """The view of `count` channels from `start`."""
         images, height, width, _ = self.shape
-        return replace(self, shape=(images, height, width, count), offset=self.offset + start * self.element_bytes)
+        return replace(
+            self, shape=(images, height, width, count), offset=self.offset + start * self.element_bytes
+        )
 
     def reshaped(self, shape: tuple[int, int, int, int]) -> View:
         """The same dense elements under another shape."""

@@ -20,9 +20,7 @@ _MOVEMENT = frozenset(MOVEMENT) - {"MaxPool", "GlobalMaxPool"} | {"Pad"}
 _ON_HOST = (Operator.HOST, Operator.QUANTIZE, Operator.DEQUANTIZE)
 
 
-def float_nodes(
-    context: Context, operation: Operation, matchers: Mapping[str, Matcher]
-) -> list[Node] | None:
+def float_nodes(context: Context, operation: Operation, matchers: Mapping[str, Matcher]) -> list[Node] | None:
     """The nodes of an operation with float32 results, or None where the NPU has no form of it."""
     outputs = [name for name in operation.outputs if name]
     types = {context.working.types.get(name) for name in outputs}
@@ -44,7 +42,9 @@ def _nodes_for(
     if not operation.domain and operation.op_type in matchers:
         if operation.op_type in _PRODUCTS:
             context.tensors.setdefault(name, output)
-            return matchers[operation.op_type](context, Match(operation, operation, name, output))
+            made = matchers[operation.op_type](context, Match(operation, operation, name, output))
+            if made:
+                return made
         if operation.op_type in _MOVEMENT:
             context.tensors.setdefault(name, output)
             context.reads_floats = True
@@ -125,7 +125,12 @@ def _settled(
         return [node]
     stored, name = context.tensors.get(node.inputs[0]), node.outputs[0]
     on_npu = [reader for reader in readers.get(name, []) if reader.operator not in _ON_HOST]
-    if not on_npu or stored is None or stored.dtype is not DType.INT8 or not quantization_of(stored).per_tensor:
+    if (
+        not on_npu
+        or stored is None
+        or stored.dtype is not DType.INT8
+        or not quantization_of(stored).per_tensor
+    ):
         return [node]
     formula = Formula(1)
     result = formula.mul(formula.input(0), 1.0)

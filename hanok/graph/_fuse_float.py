@@ -164,3 +164,28 @@ def _zero_pads(working: WorkingGraph, pad: Operation) -> list[int] | None:
     for index, axis in enumerate(chosen):
         widths[axis], widths[axis + rank] = int(content[index]), int(content[index + len(chosen)])
     return widths
+
+
+def remove_nan_guards(working: WorkingGraph) -> bool:
+    """Where(IsNaN(p), number, p) of a Softmax p is p: exporters guard rows whose keys are all masked.
+
+    Such a row, of minus infinities alone, has no probabilities; ONNX Runtime would give the number there.
+    """
+    producers = working.producers()
+    renamed: dict[str, str] = {}
+    for operation in working.operations:
+        if operation.domain or operation.op_type != "Where" or operation.outputs[0] in working.outputs:
+            continue
+        condition, other, value = operation.inputs
+        test, maker = producers.get(condition), producers.get(value)
+        guards = test is not None and test.op_type == "IsNaN" and test.inputs[0] == value
+        if (
+            guards
+            and working.constant(other) is not None
+            and maker is not None
+            and maker.op_type == "Softmax"
+        ):
+            renamed[operation.outputs[0]] = value
+    working.rename_inputs(renamed)
+    working.remove_dead()
+    return bool(renamed)

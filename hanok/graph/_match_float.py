@@ -132,6 +132,13 @@ def _where(d: Draft) -> Ref:
     return d.formula.select(d.operand(0), d.operand(1), d.operand(2))
 
 
+def _outer_product(d: Draft) -> Ref | None:
+    """A product over one element is a product of elements."""
+    shapes = [d.context.working.shape(name) for name in d.operation.inputs]
+    single = min(len(shape) for shape in shapes) >= 2 and shapes[0][-1] == 1
+    return d.formula.mul(d.operand(0), d.operand(1)) if single else None
+
+
 def _power(d: Draft) -> Ref | None:
     exponent = d.operand(1)
     return None if isinstance(exponent, Ref) else power(d.formula, d.operand(0), exponent)
@@ -270,6 +277,7 @@ DRAFTERS: dict[str, Drafter] = {
     "Less": _binary(lambda f, a, b: f.greater(b, a)),
     "LessOrEqual": _not_greater(turned=False),
     "LogSoftmax": _log_softmax,
+    "MatMul": _outer_product,
     "Max": _several(Formula.maximum),
     "Mean": _mean_of_several,
     "Min": _several(Formula.minimum),

@@ -11,15 +11,19 @@ import onnx
 from onnx import ModelProto
 
 from hanok.errors import UnsupportedError
-from hanok.graph._quantise_select import QUANTISED_OPERATORS, Range
+from hanok.graph._quantise_select import PRODUCTS, QUANTISED_OPERATORS, Range
 from hanok.graph._shapes import fix_input_shapes, infer_shapes
 from hanok.graph._working import DEQUANTIZE, QUANTIZE, Operation, WorkingGraph, from_model, to_model
 
 
 def insert_quantisers(
-    working: WorkingGraph, ranges: Mapping[str, Range], kept_float: Mapping[str, str]
+    working: WorkingGraph, ranges: Mapping[str, Range], kept_float: Mapping[str, str], products: bool = False
 ) -> ModelProto:
-    """Run ONNX Runtime's QDQ quantiser with known ranges, in memory."""
+    """Run ONNX Runtime's QDQ quantiser with known ranges, in memory.
+
+    With `products` only the operands of convolutions and matrix products become int8; their results stay
+    float, as does all that stands between them.
+    """
     from onnxruntime.quantization import CalibrationMethod, QuantType
     from onnxruntime.quantization.calibrate import TensorsData
     from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
@@ -31,13 +35,16 @@ def insert_quantisers(
     }
     source = to_model(working)
     _add_value_types(source, working)
-    options = {
+    options: dict[str, object] = {
         "QDQOpTypePerChannelSupportToAxis": {"MatMul": 1},
         "ForceQuantizeNoInputCheck": True,
         "WeightSymmetric": True,
         "ActivationSymmetric": False,
         "TensorQuantOverrides": _overrides(working),
     }
+    operators = PRODUCTS if products else QUANTISED_OPERATORS
+    if products:
+        options["OpTypesToExcludeOutputQuantization"] = list(PRODUCTS)
     with _quiet():
         quantiser = QDQQuantizer(
             source,
@@ -48,11 +55,11 @@ def insert_quantisers(
             TensorsData(CalibrationMethod.MinMax, finite),
             [],
             list(kept_float),
-            list(QUANTISED_OPERATORS),
+            list(operators),
             options,
         )
         quantiser.quantize_model()
-    return _finished(quantiser.model.model, ranges, kept_float)
+    return _finished(quantiser.model.model, ranges, kept_float, products)
 
 
 def _overrides(working: WorkingGraph) -> dict[str, list[dict[str, bool]]]:
@@ -72,12 +79,15 @@ def _add_value_types(model: ModelProto, working: WorkingGraph) -> None:
             model.graph.value_info.append(onnx.helper.make_tensor_value_info(name, element_type, shape))
 
 
-def _finished(model: ModelProto, ranges: Mapping[str, Range], kept_float: Mapping[str, str]) -> ModelProto:
+def _finished(
+    model: ModelProto, ranges: Mapping[str, Range], kept_float: Mapping[str, str], products: bool
+) -> ModelProto:
     """Close the gaps that the quantiser left, drop what nothing needs."""
     working = from_model(model)
     fix_input_shapes(working, model, None)
     infer_shapes(working)
-    _close_gaps(working, ranges, kept_float)
+    if not products:
+        _close_gaps(working, ranges, kept_float)
     working.remove_dead()
     infer_shapes(working)
     working.domains = {name: version for name, version in working.domains.items() if not name}

@@ -15,10 +15,24 @@ QUANTISED_OPERATORS = (
     *("ReduceMean", "Concat", "Slice", "Split", "Pad", "Reshape", "Flatten", "Transpose", "Squeeze"),
     *("Unsqueeze", "Resize", "DepthToSpace", "SpaceToDepth", "Softmax"),
 )
+PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+_NORMALISATIONS = ("LayerNormalization", "RMSNormalization", "SimplifiedLayerNormalization", "Attention")
 LARGEST_MAGNITUDE = 1e4
 """Tensors that hold more than this are masks or sums that 256 steps cannot hold."""
 
 Range = tuple[float, float]
+
+
+def is_transformer(working: WorkingGraph) -> bool:
+    """Whether a model normalises rows or multiplies activations: eight bits between products ruin it."""
+    if any(operation.op_type in _NORMALISATIONS for operation in working.operations):
+        return True
+    if _normalisations(working):
+        return True
+    return any(
+        operation.op_type == "MatMul" and not any(name in working.constants for name in operation.inputs)
+        for operation in working.operations
+    )
 
 
 def keep_float(working: WorkingGraph, ranges: Mapping[str, Range]) -> dict[str, str]:
@@ -40,6 +54,8 @@ def keep_float(working: WorkingGraph, ranges: Mapping[str, Range]) -> dict[str, 
 
 
 def _own_reason(working: WorkingGraph, operation: Operation, ranges: Mapping[str, Range]) -> str:
+    if operation.op_type == "MatMul" and working.shape(operation.inputs[0])[-1:] == (1,):
+        return "each element is one product, which float32 multiplies as well"
     for name in [*operation.inputs, *operation.outputs]:
         low, high = ranges.get(name, (0.0, 0.0))
         if not np.isfinite([low, high]).all() or max(-low, high) > LARGEST_MAGNITUDE:

@@ -12,7 +12,7 @@ from hanok.graph._calibration import Sample, given_samples, random_samples, shap
 from hanok.graph._pieces import forget, last_readers, run_piece
 from hanok.graph._plain_gemm import settle_gemms
 from hanok.graph._quantise_onnxruntime import insert_quantisers
-from hanok.graph._quantise_select import Range, keep_float
+from hanok.graph._quantise_select import Range, is_transformer, keep_float
 from hanok.graph._repair import LayerRepair, float_outputs, repair_layers, signal_to_noise_db
 from hanok.graph._shapes import fix_input_shapes, infer_shapes
 from hanok.graph._working import DEQUANTIZE, QUANTIZE, Array, WorkingGraph, from_model
@@ -82,7 +82,7 @@ def quantise_model(
     samples = random_samples(working, seed) if calibration is None else given_samples(working, calibration)
     ranges = observe_ranges(working, samples)
     kept_float = keep_float(working, ranges)
-    plain = insert_quantisers(working, ranges, kept_float)
+    plain = insert_quantisers(working, ranges, kept_float, is_transformer(working))
     record = QuantisationRecord(
         samples=len(samples),
         random_data=random_data,

@@ -8,7 +8,12 @@ from onnx import ModelProto
 
 from hanok.graph._affine import fold_affine, normalization_to_convolution
 from hanok.graph._folding import fold_constants
-from hanok.graph._fuse_float import matmul_and_add_to_gemm, merge_layout, pad_into_convolution
+from hanok.graph._fuse_float import (
+    matmul_and_add_to_gemm,
+    merge_layout,
+    pad_into_convolution,
+    remove_nan_guards,
+)
 from hanok.graph._shapes import fix_input_shapes
 from hanok.graph._working import WorkingGraph, from_model, to_model
 
@@ -35,6 +40,7 @@ def fuse_float(working: WorkingGraph) -> None:
     """Apply the float-level rewrites until none finds anything."""
     while True:
         changed = matmul_and_add_to_gemm(working)
+        changed |= remove_nan_guards(working)
         changed |= pad_into_convolution(working)
         changed |= fold_affine(working)
         changed |= normalization_to_convolution(working)

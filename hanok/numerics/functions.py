@@ -109,9 +109,7 @@ def sigmoid(f: Formula, x: Operand) -> Ref:
     return f.div(1.0, f.add(exponential(f, f.mul(x, -1.0)), 1.0))
 
 
-def _quotient(
-    f: Formula, x: Operand, fitted: tuple[tuple[float, ...], tuple[float, ...], float]
-) -> Ref:
+def _quotient(f: Formula, x: Operand, fitted: tuple[tuple[float, ...], tuple[float, ...], float]) -> Ref:
     """x P(x^2) / Q(x^2) within the bounds of the fit."""
     above, below, bound = fitted
     x = f.minimum(f.maximum(x, -bound), bound)

@@ -27,7 +27,9 @@ def formula(lowering: Lowering, node: Node) -> None:
     assert isinstance(attributes, FormulaAttributes), f"{node.name}: no formula"
     full = np.broadcast_shapes(*(lowering.tensor(name).shape for name in node.inputs))
     layouts = _operands(lowering, node, full)
-    lead = max(layouts, key=lambda layout: np.prod([n for n, s in zip(full, layout.strides, strict=True) if s]))
+    lead = max(
+        layouts, key=lambda layout: np.prod([n for n, s in zip(full, layout.strides, strict=True) if s])
+    )
     order = (*(axis for axis in lead.order if axis not in attributes.axes), *attributes.axes)
     output = lowering.define(node.outputs[0], lowering.fresh(node.outputs[0], order))
     axes = _axes(lowering, node, layouts, output, full, order)
@@ -99,9 +101,7 @@ def _axes(
     raise AssertionError(f"'{node.name}': dense operands of one shape are a few loops")
 
 
-def _merged(
-    layouts: list[Layout], full: tuple[int, ...], order: tuple[int, ...], folded: int
-) -> Axes | None:
+def _merged(layouts: list[Layout], full: tuple[int, ...], order: tuple[int, ...], folded: int) -> Axes | None:
     """Axes in order, neighbours as one where all strides allow; the last `folded` ones are one loop."""
     axes: Axes = []
     outer = order[: len(order) - folded]
