@@ -58,7 +58,12 @@ def python_sums(chip, machine, record) -> dict[tuple[int, int], int]:
                         inside = 0 <= y < field["y_limit"] and 0 <= x < field["x_limit"]
                         address = field["activation_address"] + slot * field["row_pitch"] + x
                         byte = int(sram[address]) if inside else field["pad"]
-                        total += byte * int(sram[weight + number * used + c])
+                        place = weight + number * used + c
+                        if field["flags"] & 4:
+                            place = (
+                                field["weight_address"] + (n * columns + c) * field["weight_pitch"] + number
+                            )
+                        total += byte * int(sram[place])
                     sums[row, c] = (total + (1 << 31)) % (1 << 32) - (1 << 31)
         weight += len(taps) * used
     return sums
