@@ -102,8 +102,8 @@ L = 4 + ceil(log2 rows) + extra stages.
 | what | cycles |
 |---|---|
 | load a weight tile of R rows (R + 4 with the bias) | ceil(R / preload) + {PRELOAD_OVERHEAD_CYCLES} |
-| ... that lies by column, of C columns | C * ceil(R / (columns * preload)) + {PRELOAD_OVERHEAD_CYCLES}, and \
-ceil(4 / preload) with the bias |
+| ... that lies by column, of C columns | C * ceil(R / (columns * preload)) + \
+max(columns - C, B) + {PRELOAD_OVERHEAD_CYCLES}; B = ceil(4 / preload) with the bias, else 0 |
 | stream a tile over M positions | M; the next tile loads meanwhile: the larger of both |
 | stream a depthwise tile | out_height * (((out_width - 1) * x_stride + (taps_x - 1) * x_tap) / pitch + 1) |
 | first stream of a matrix instruction | {MATRIX_SETUP_CYCLES} after its start, at the earliest |

@@ -56,10 +56,13 @@ def preload_cycles(matrix: Matrix, tile_rows: int, with_bias: bool) -> int:
 
 
 def column_preload_cycles(matrix: Matrix, chunk_bytes: int, used_columns: int, with_bias: bool) -> int:
-    """Cycles to bring a tile that lies by column: each column takes reads of its own, then comes the bias."""
+    """Cycles to bring a tile that lies by column: each column takes reads of its own.
+
+    Then comes the bias, while columns move to their place if the tile does not use all of them.
+    """
     reads = ceil_div(chunk_bytes, matrix.columns * matrix.preload_rows_per_cycle) * used_columns
     biases = ceil_div(4, matrix.preload_rows_per_cycle) if with_bias else 0
-    return reads + biases + PRELOAD_OVERHEAD_CYCLES
+    return reads + max(biases, matrix.columns - used_columns) + PRELOAD_OVERHEAD_CYCLES
 
 
 def depthwise_stream_cycles(

@@ -88,7 +88,7 @@ def matrix_work(decoded: Decoded, matrix: Matrix) -> tuple[Integers, Integers, I
     tail_rows = np.where(depthwise, taps_x, tap_bytes - (chunks - 1) * matrix.rows)
     taps = taps_y * np.where(depthwise, 1, taps_x)
     size = height.astype(float) * np.where(depthwise, span // np.maximum(pitch, 1) + 1, width)
-    reads = np.where(_by_column(records), matrix.rows + matrix.columns, matrix.rows)
+    reads = np.where(_by_column(records), matrix.rows + 2 * matrix.columns, matrix.rows)
     cost = np.maximum(size, reads + 8.0) * taps * chunks * blocks
     limit = f"it takes more than {MAX_INSTRUCTION_CYCLES} cycles"
     _refuse(indices, cost > MAX_INSTRUCTION_CYCLES, decoded, limit)
@@ -124,7 +124,8 @@ def _tile_cycles(
     biases = np.where(_column(records, "flags") & FLAG_BIAS, 4, 0)
 
     def preload(tile_rows: Integers, used: Integers, bias: Integers) -> Integers:
-        reads = _ceil_div(tile_rows, matrix.columns * beat) * used + _ceil_div(bias, beat)
+        reads = _ceil_div(tile_rows, matrix.columns * beat) * used
+        reads += np.maximum(_ceil_div(bias, beat), matrix.columns - used)
         cycles: Integers = np.where(by_column, reads, _ceil_div(tile_rows + bias, beat))
         return cycles + PRELOAD_OVERHEAD_CYCLES
 

@@ -40,11 +40,13 @@ def test_preload():
 
 
 def test_preload_by_column():
-    """A read for each column, or for each `columns * per_cycle` bytes of it, then the bias."""
-    assert column_preload_cycles(matrix(), 8, 5, False) == 5 + 2
+    """A read for each column, or for each `columns * per_cycle` bytes of it, then the bias and shifts."""
+    assert column_preload_cycles(matrix(), 8, 8, False) == 8 + 2
     assert column_preload_cycles(matrix(), 8, 8, True) == 8 + 4 + 2
-    assert column_preload_cycles(matrix(rows=33), 33, 3, False) == 3 * 5 + 2
-    assert column_preload_cycles(matrix(rows=33, per_cycle=3), 25, 3, True) == 3 * 2 + 2 + 2
+    assert column_preload_cycles(matrix(), 8, 5, False) == 5 + 3 + 2
+    assert column_preload_cycles(matrix(), 8, 5, True) == 5 + 4 + 2
+    assert column_preload_cycles(matrix(rows=33), 33, 3, False) == 3 * 5 + 5 + 2
+    assert column_preload_cycles(matrix(rows=33, per_cycle=3), 25, 7, True) == 7 * 2 + 2 + 2
 
 
 def test_expand():
