@@ -70,6 +70,7 @@ def check_matrix(fields: Ints, members: Ints, sizes: Ints, bits: Bits, finding: 
     words = bits.shape[1]
     previous = np.zeros(words, np.uint64)
     counts, strides = np.ones(1, np.int64), np.zeros(1, np.int64)
+    weight_counts, weight_strides = np.ones(1, np.int64), np.zeros(1, np.int64)
     for row in range(len(members)):
         index, here = members[row], fields[row]
         depthwise, bias = here[0] != 0, here[1] != 0
@@ -124,13 +125,15 @@ def check_matrix(fields: Ints, members: Ints, sizes: Ints, bits: Bits, finding: 
                 finding[index] = code
                 continue
         weights = np.zeros(words, np.uint64)
-        weight_bytes = product(product(product(taps_y * taps_x, tap_bytes), columns), blocks - 1)
-        weight_bytes += product(product(taps_y * taps_x, tap_bytes), last_columns)
-        low, high = here[22], here[22] + weight_bytes
+        weight_counts[0], weight_strides[0], depth = one, zero, product(taps_y * taps_x, tap_bytes)
+        weight_bytes = product(product(depth, columns), blocks - 1) + product(depth, last_columns)
+        if here[26]:
+            weight_counts[0], weight_strides[0], weight_bytes = used, here[25], depth
+        low, high = hull(here[22], weight_counts, weight_strides, weight_bytes)
         if high > sram_bytes:
             finding[index], found[index, 0], found[index, 1] = SRAM_BOUNDS, low, high
             continue
-        mark_interval(low, high, bank_bytes, zero, weights)
+        mark_banks(here[22], weight_counts, weight_strides, weight_bytes, bank_bytes, zero, weights)
         if bias:
             low, high = here[23], here[23] + 4 * used
             if high > sram_bytes:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from hanok.isa.table import (
     FLAG_ACCUMULATE,
     FLAG_BIAS,
+    FLAG_COLUMNS,
     FLAG_KEEP_CODE,
     FLAG_REDUCE_INNER,
     VECTOR_STEPS,
@@ -86,8 +87,10 @@ def dma_findings(records: Records, chip: Chip) -> Iterator[Finding]:
 def matrix_findings(records: Records, chip: Chip) -> Iterator[Finding]:
     """CONV and DEPTHWISE."""
     rows, columns = chip.core.matrix.rows, chip.core.matrix.columns
-    yield _flags(records, FLAG_BIAS | FLAG_ACCUMULATE)
     both = FLAG_BIAS | FLAG_ACCUMULATE
+    yield _flags(records, both | FLAG_COLUMNS)
+    by_column = (records["flags"] & FLAG_COLUMNS) != 0
+    yield by_column & (records["opcode"] == Opcode.DEPTHWISE), "flags", "weights by column of CONV alone"
     yield (records["flags"] & both) == both, "flags", "bias or accumulate, not both"
     yield from _counts(
         records, ("out_height", "out_width", "taps_y", "taps_x", "tap_bytes", "blocks", "last_columns")

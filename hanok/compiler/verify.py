@@ -27,6 +27,7 @@ from hanok.errors import ProgramError, VerifyError
 from hanok.isa import Decoded, Opcode, Program, Region, RegionKind, Source, Step, Unit, decode, disassemble
 from hanok.isa.table import (
     FLAG_BIAS,
+    FLAG_COLUMNS,
     FLAG_KEEP_CODE,
     FLAG_REDUCE_INNER,
     INSTRUCTIONS,
@@ -169,6 +170,7 @@ _MATRIX_COLUMNS = (
     ),
     *("x_start", "x_stride", "x_tap", "x_block", "x_limit", "out_height", "out_width", "taps_y", "taps_x"),
     *("tap_bytes", "blocks", "last_columns", "weight_address", "bias_address", "accumulator_row"),
+    "weight_pitch",
 )
 _CHAIN_COLUMNS = (
     *("address_0", "ring_rows", "ring_start", "row_pitch", "pixel_pitch", "stride_2", "stride_inner"),
@@ -197,8 +199,10 @@ def _check_accesses(code: Decoded, chip: Chip, dram_bytes: int) -> npt.NDArray[n
     kernels.check_dma(fields, _members(code, *_FORMAT_OPCODES["dma"]), sizes, bits, finding, found)
 
     records = code.records["matrix"]
-    kind = np.stack([records["opcode"] == Opcode.DEPTHWISE, records["flags"] & FLAG_BIAS != 0], axis=1)
-    fields = np.hstack([kind, _columns(records, _MATRIX_COLUMNS)]).astype(np.int64)
+    flags = records["flags"]
+    kind = np.stack([records["opcode"] == Opcode.DEPTHWISE, flags & FLAG_BIAS != 0], axis=1)
+    by_column = (flags & FLAG_COLUMNS != 0)[:, None]
+    fields = np.hstack([kind, _columns(records, _MATRIX_COLUMNS), by_column]).astype(np.int64)
     sizes = np.array(
         [sram.total_bytes, sram.bank_bytes, sram.banks, matrix.columns, matrix.accumulator_rows, rows],
         np.int64,

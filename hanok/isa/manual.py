@@ -10,6 +10,7 @@ from hanok.isa._packed import FORMATS, WORD
 from hanok.isa.table import (
     FLAG_ACCUMULATE,
     FLAG_BIAS,
+    FLAG_COLUMNS,
     FLAG_FRESH,
     FLAG_KEEP_CODE,
     FLAG_REDUCE_INNER,
@@ -49,6 +50,7 @@ _UNIT_MEANING = {
 _FLAGS = (
     ("conv, depthwise", FLAG_BIAS, "sums start from the bias"),
     ("conv, depthwise", FLAG_ACCUMULATE, "sums start from what the accumulators hold"),
+    ("conv", FLAG_COLUMNS, "weights lie by column, weight_pitch bytes apart"),
     ("chain", FLAG_REDUCE_INNER, "the reduction folds the inner loop too"),
     ("expand", FLAG_KEEP_CODE, "the stream has no table; the code of the EXPAND before stays"),
     ("all", FLAG_FRESH, "in memory alone: see Encoding"),
@@ -100,6 +102,8 @@ L = 4 + ceil(log2 rows) + extra stages.
 | what | cycles |
 |---|---|
 | load a weight tile of R rows (R + 4 with the bias) | ceil(R / preload) + {PRELOAD_OVERHEAD_CYCLES} |
+| ... that lies by column, of C columns | C * ceil(R / (columns * preload)) + \
+max(columns - C, B) + {PRELOAD_OVERHEAD_CYCLES}; B = ceil(4 / preload) with the bias, else 0 |
 | stream a tile over M positions | M; the next tile loads meanwhile: the larger of both |
 | stream a depthwise tile | out_height * (((out_width - 1) * x_stride + (taps_x - 1) * x_tap) / pitch + 1) |
 | first stream of a matrix instruction | {MATRIX_SETUP_CYCLES} after its start, at the earliest |

@@ -124,6 +124,7 @@ class Reduction(IntEnum):
 
 FLAG_BIAS = 1
 FLAG_ACCUMULATE = 2
+FLAG_COLUMNS = 4
 FLAG_REDUCE_INNER = 1
 FLAG_KEEP_CODE = 1
 FLAG_FRESH = 0x80
@@ -257,13 +258,16 @@ MATRIX = Format(
         Field("blocks", "<u2", "blocks of array columns (N blocks)"),
         Field("last_columns", "<u2", "columns used in the last block"),
         Field(
-            "weight_address", "<u4", "SRAM byte address of the first weight tile; tiles follow one another"
+            "weight_address",
+            "<u4",
+            "SRAM byte address of the first weight tile; tiles follow one another (flag 4: of column 0)",
         ),
         Field(
             "bias_address", "<u4", "SRAM byte address of int32 biases, one for each used column of each block"
         ),
         Field("accumulator_row", "<u4", "accumulator row of block 0, output position 0"),
         Field("pad", "i1", "int8 value of positions outside the limits"),
+        Field("weight_pitch", "<u4", "CONV with flag 4: bytes from a column's weights to the next column's"),
     ),
 )
 
@@ -371,7 +375,9 @@ INSTRUCTIONS = (
         "offset x_start + ox * x_stride + tx * x_tap + n * x_block + chunk * rows + j. The first tile of a "
         "block "
         "starts from the bias (flag 1: bias) or zero, or from what is there (flag 2: accumulate). Tiles are "
-        "stored in the order n, ty, tx, chunk; int32 sums wrap.",
+        "stored in the order n, ty, tx, chunk; int32 sums wrap. With flag 4 (columns) weights lie by column "
+        "instead: byte j of the chunk of column c of block n is at weight_address + (n * columns + c) * "
+        "weight_pitch + (ty * taps_x + tx) * tap_bytes + chunk * rows + j.",
     ),
     Instruction(
         Opcode.DEPTHWISE,

@@ -55,6 +55,16 @@ def preload_cycles(matrix: Matrix, tile_rows: int, with_bias: bool) -> int:
     return ceil_div(rows, matrix.preload_rows_per_cycle) + PRELOAD_OVERHEAD_CYCLES
 
 
+def column_preload_cycles(matrix: Matrix, chunk_bytes: int, used_columns: int, with_bias: bool) -> int:
+    """Cycles to bring a tile that lies by column: each column takes reads of its own.
+
+    Then comes the bias, while columns move to their place if the tile does not use all of them.
+    """
+    reads = ceil_div(chunk_bytes, matrix.columns * matrix.preload_rows_per_cycle) * used_columns
+    biases = ceil_div(4, matrix.preload_rows_per_cycle) if with_bias else 0
+    return reads + max(biases, matrix.columns - used_columns) + PRELOAD_OVERHEAD_CYCLES
+
+
 def depthwise_stream_cycles(
     out_height: int, out_width: int, x_stride: int, taps_x: int, x_tap: int, pixel_pitch: int
 ) -> int:

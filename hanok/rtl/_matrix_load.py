@@ -8,9 +8,10 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hanok.isa.table import FLAG_BIAS, MATRIX, Opcode
+from hanok.isa.table import FLAG_BIAS, FLAG_COLUMNS, MATRIX, Opcode
 from hanok.isa.timing import MEMORY_READ_CYCLES
 from hanok.machine import Matrix
+from hanok.rtl._matrix_columns import TileColumns, weight_port_bytes
 from hanok.rtl._matrix_setup import dilation_bits
 from hanok.rtl._memory_shift import delayed
 from hanok.rtl.array import weight_sources
@@ -30,17 +31,18 @@ def bias_reads(matrix: Matrix) -> int:
 
 
 class MatrixLoader(wiring.Component):
-    """Reads a tile after the other, as `preload_cycles` counts: cycle 0 is that of `start` or `begin`.
+    """Reads a tile after the other, as `preload_cycles` counts, or `column_preload_cycles` where weights lie
+    by column: cycle 0 is that of `start` or `begin`.
 
     Reads go out from cycle 1 on, weights before biases; memory answers MEMORY_READ_CYCLES later, and in the
-    cycle after that the beat goes to the shadow weights (`select`, `used`). `loaded` is 1 from the cycle on
-    in which the tile may begin to stream, the beats that are still under way come before its weights are
-    swapped. `begin` says that it does.
+    cycle after that the beat goes to the shadow weights (`select` and `used`, or `shift`). `loaded` is 1 from
+    the cycle on in which the tile may begin to stream, the beats that are still under way come before its
+    weights are swapped. `begin` says that it does.
     """
 
     def __init__(self, matrix: Matrix, address_bits: int) -> None:
         self._matrix, self._address_bits = matrix, address_bits
-        beat = matrix.columns * matrix.preload_rows_per_cycle
+        beat = weight_port_bytes(matrix)
         selects = sum(len(weight_sources(matrix, row)) for row in range(matrix.rows))
         super().__init__(
             {
@@ -55,6 +57,7 @@ class MatrixLoader(wiring.Component):
                 "mask": Out(beat),
                 "select": Out(selects),
                 "used": Out(range(matrix.columns + 1)),
+                "shift": Out(matrix.rows),
                 "bias_part": Out(bias_reads(matrix)),  # which part of a block's biases memory answers now
                 "bias_ends": Out(1),  # all biases of a tile that begins to stream have come
             }
@@ -65,6 +68,7 @@ class MatrixLoader(wiring.Component):
         self._registers()
         busy, counts, settles, last = Signal(), Signal(), Signal(), Signal(reset_less=True)
         beat = self._matrix.preload_rows_per_cycle
+        m.submodules.columns = columns = self._columns = TileColumns(self._matrix, self._address_bits)
         m.d.comb += self.ready.eq(~busy | (self.begin & last))
         m.d.comb += [
             self.bias_ends.eq(delayed(m, self.begin & self._has_bias, _LATER, "bias_ended")),
@@ -72,7 +76,9 @@ class MatrixLoader(wiring.Component):
         ]
         with m.If(counts):
             m.d.sync += self._total_left.eq(self._total_left - beat)
-            with m.If(self._total_left <= beat):
+            biases = self._bias_left > Mux(self._weights, 0, 1)
+            rests = (self._weights & ~columns.last) | columns.rests | biases
+            with m.If(Mux(self._by_column, ~rests, self._total_left <= beat)):
                 m.d.sync += [counts.eq(0), settles.eq(1)]
         with m.If(settles):
             m.d.sync += [settles.eq(0), self.loaded.eq(1)]
@@ -93,6 +99,7 @@ class MatrixLoader(wiring.Component):
 
         count = 16 + BIAS_ROWS.bit_length()
         self._depthwise, self._bias = register(1, "depthwise"), register(1, "bias")
+        self._by_column = register(1, "by_column")
         self._held = {
             name: register(record[name].shape(), name)
             for name in ("tap_bytes", "taps_x", "taps_y", "last_columns")
@@ -113,14 +120,19 @@ class MatrixLoader(wiring.Component):
         self._weights = Signal(name="weights")
         self._number = register(range(ceil_div(matrix.rows, matrix.preload_rows_per_cycle) + 1), "number")
 
-    def _tile(self, m: Module, rows: Value, used: Value, bias: Value) -> None:
-        """Take the counts of a tile of `rows` rows."""
-        beat = self._matrix.preload_rows_per_cycle
+    def _tile(self, m: Module, rows: Value, used: Value, bias: Value, by_column: Value) -> None:
+        """Take the counts of a tile of `rows` rows; none of them is read as a row if it lies by column."""
+        beat, columns = self._matrix.preload_rows_per_cycle, self._columns
+        port = len(self.mask)
+        m.d.comb += [columns.rows.eq(rows), columns.used.eq(used), columns.by_column.eq(by_column)]
+        column_bytes = Mux(columns.rows > port, port, columns.rows)
         m.d.sync += [
             self._used.eq(used),
-            self._rows_left.eq(rows),
+            self._rows_left.eq(Mux(by_column, 0, rows)),
             self._weights.eq(1),
-            self._beat_bytes.eq(used * Mux(rows > beat, beat, rows)[: beat.bit_length()]),
+            self._beat_bytes.eq(
+                Mux(by_column, column_bytes, used * Mux(rows > beat, beat, rows)[: beat.bit_length()])
+            ),
             self._total_left.eq(rows + Mux(bias, BIAS_ROWS, 0)),
             self._bias_left.eq(Mux(bias, bias_reads(self._matrix), 0)),
             self._bias_bytes.eq(used << 2),
@@ -151,12 +163,15 @@ class MatrixLoader(wiring.Component):
                 m.d.sync += left["taps_y"].eq(Mux(block_ends, held["taps_y"], left["taps_y"] - 1))
             with m.If(block_ends):
                 m.d.sync += left["blocks"].eq(left["blocks"] - 1)
-            self._tile(m, rows, used, bias)
+            self._tile(m, rows, used, bias, self._by_column)
+            with m.If(self._by_column):
+                m.d.sync += self._weight_address.eq(self._columns.tile)
             with m.If(last):
                 m.d.sync += [self._rows_left.eq(0), self._weights.eq(0), self._bias_left.eq(0)]
         with m.If(self.start):
             depthwise, bias = record.opcode == Opcode.DEPTHWISE, (record.flags & FLAG_BIAS) != 0
-            m.d.sync += [self._depthwise.eq(depthwise), self._bias.eq(bias)]
+            by_column = (record.flags & FLAG_COLUMNS) != 0
+            m.d.sync += [self._depthwise.eq(depthwise), self._bias.eq(bias), self._by_column.eq(by_column)]
             m.d.sync += [register.eq(record[name]) for name, register in held.items()]
             m.d.sync += [register.eq(record[name]) for name, register in left.items()]
             m.d.sync += [
@@ -164,7 +179,14 @@ class MatrixLoader(wiring.Component):
                 self._bias_address.eq(record.bias_address),
             ]
             used = Mux(record.blocks == 1, record.last_columns, matrix.columns)
-            self._tile(m, Mux(depthwise, record.taps_x, self._chunk(record.tap_bytes)), used, bias)
+            rows = Mux(depthwise, record.taps_x, self._chunk(record.tap_bytes))
+            self._tile(m, rows, used, bias, by_column)
+        m.d.comb += [
+            self._columns.record.eq(record),
+            self._columns.start.eq(self.start),
+            self._columns.begin.eq(self.begin & ~last),
+            self._columns.block_ends.eq(block_ends),
+        ]
 
     def _coming(self, m: Module, chunk_ends: Value, block_ends: Value) -> tuple[Value, Value, Value]:
         """Rows, columns and bias of the tile behind the present one, three cycles after its counts."""
@@ -199,12 +221,23 @@ class MatrixLoader(wiring.Component):
         following = Mux(self._rows_left > 2 * beat, beat, Mux(goes_on, low, 0))[: beat.bit_length()]
         m.d.comb += rest.eq(Mux(goes_on, self._rows_left - beat, 0))
         size = Mux(self._bias_bytes > width, width, self._bias_bytes)
+        columns, by_column = self._columns, self._by_column
+        behind = Signal(self._address_bits, name="behind")
+        m.d.comb += [
+            columns.reads.eq(self._weights & by_column),
+            columns.at.eq(self._weight_address),
+            behind.eq(
+                Mux(by_column, columns.base, self._weight_address)
+                + Mux(by_column, columns.step, self._beat_bytes)
+            ),
+            columns.behind.eq(behind),
+        ]
         with m.If(self._weights):
             m.d.sync += [
-                self._weight_address.eq(self._weight_address + self._beat_bytes),
+                self._weight_address.eq(behind),
                 self._rows_left.eq(rest),
-                self._weights.eq(goes_on),
-                self._beat_bytes.eq(self._used * following),
+                self._weights.eq(Mux(by_column, ~columns.last, goes_on)),
+                self._beat_bytes.eq(Mux(by_column, columns.next_size, self._used * following)),
                 self._number.eq(self._number + 1),
             ]
         with m.Elif(biases):
@@ -232,7 +265,7 @@ class MatrixLoader(wiring.Component):
             delayed(m, value, MEMORY_READ_CYCLES, f"answered_{name}")
             for name, value in (("number", self._number), ("rows", Cat(taken)), ("biases", Cat(parts)))
         )
-        m.d.comb += self.bias_part.eq(bias_part)
+        m.d.comb += [self.bias_part.eq(bias_part), self.shift.eq(self._columns.shift)]
         numbers = [number == at for at in range(ceil_div(matrix.rows, beat))]
         dilations = [Value.cast(1), *(self.dilation == at for at in range(1, matrix.rows))]
         selects: list[Value] = []

@@ -45,6 +45,7 @@ class Column(wiring.Component):
     towards row 0, and a new pixel enters it at the row that `entry` marks. `moves` loads or shifts them. The
     sum of operands that are loaded in cycle t is in `total` in cycle t + 2 + levels + extra_stages. `swap`
     takes the shadow weights and clears the shadow, so that rows that the next tile does not fill are zero.
+    Rows with a `shift` take the shadow weight of the column `beside` instead of a row of the beat.
     """
 
     def __init__(self, matrix: Matrix) -> None:
@@ -54,12 +55,15 @@ class Column(wiring.Component):
             {
                 "beat": In(data.ArrayLayout(8, beat_lines(matrix))),
                 "select": In(sum(len(sources) for sources in self._sources)),
+                "beside": In(data.ArrayLayout(8, rows)),
+                "shift": In(rows),
                 "swap": In(1),
                 "chunk": In(data.ArrayLayout(8, rows)),
                 "pixel": In(8),
                 "entry": In(rows),
                 "depthwise": In(1),
                 "moves": In(1),
+                "shadow": Out(data.ArrayLayout(8, rows)),
                 "total": Out(signed(sum_bits(rows))),
             }
         )
@@ -80,13 +84,17 @@ class Column(wiring.Component):
                 m.d.sync += operand[row].eq(Mux(self.depthwise, above, self.chunk[row]))
             with m.If(self.swap):
                 m.d.sync += [weight[row].eq(shadow[row]), shadow[row].eq(0)]
-            with m.Elif(select.any()):
-                m.d.sync += shadow[row].eq(self._chosen(select, sources))
+            with m.Elif(select.any() | self.shift[row]):
+                chosen = self._chosen(select, sources)
+                m.d.sync += shadow[row].eq(Mux(self.shift[row], self.beside[row], chosen))
+            m.d.comb += self.shadow[row].eq(shadow[row])
         self._sum(m, weight, operand)
         return m
 
     def _chosen(self, select: Value, sources: list[int]) -> Value:
-        """The byte of the source that is selected; at most one is."""
+        """The byte of the source that is selected; at most one is, and no other byte counts."""
+        if len(sources) == 1:
+            return self.beat[sources[0]]
         chosen: Any = 0
         for number, source in enumerate(sources):
             chosen |= self.beat[source] & select[number].replicate(8)
@@ -124,6 +132,8 @@ class Array(wiring.Component):
 
     `pixels` are DEPTHWISE's operands, a byte for each column; `beat` is a beat of weights as memory gave it,
     its rows `used` bytes apart, `select` says for each array row and source whether it takes its weight.
+    `shift` says for each array row whether its weights move on by a column, and byte row % port of the beat
+    to the last one.
     """
 
     def __init__(self, matrix: Matrix) -> None:
@@ -135,6 +145,7 @@ class Array(wiring.Component):
                 "beat": In(data.ArrayLayout(8, columns * beat)),
                 "used": In(range(columns + 1)),
                 "select": In(selects),
+                "shift": In(rows),
                 "swap": In(1),
                 "bytes": In(data.ArrayLayout(8, max(rows, columns))),
                 "entry": In(rows),
@@ -155,8 +166,9 @@ class Array(wiring.Component):
             m.d.comb += first.eq(self.used * number)
             m.d.comb += line.eq(flat >> Cat(Const(0, 3), first))
             lines.append(line)
-        shared = ("select", "swap", "entry", "depthwise", "moves")
-        for number in range(columns):
+        shared = ("select", "shift", "swap", "entry", "depthwise", "moves")
+        beside = Cat(self.beat[row % len(self.beat)] for row in range(rows))
+        for number in reversed(range(columns)):
             column = Column(matrix)
             m.submodules[f"column_{number}"] = column
             m.d.comb += [getattr(column, name).eq(getattr(self, name)) for name in shared]
@@ -166,7 +178,9 @@ class Array(wiring.Component):
                     for line in range(len(lines))
                 ),
                 *(column.chunk[row].eq(self.bytes[row]) for row in range(rows)),
+                column.beside.eq(beside),
                 column.pixel.eq(self.bytes[number]),
                 self.totals[number].eq(column.total),
             ]
+            beside = column.shadow
         return m

@@ -23,6 +23,7 @@ from hanok.isa.table import (
     BY_OPCODE,
     FLAG_ACCUMULATE,
     FLAG_BIAS,
+    FLAG_COLUMNS,
     FLAG_FRESH,
     FLAG_KEEP_CODE,
     FLAG_REDUCE_INNER,
@@ -36,7 +37,7 @@ from hanok.rtl.records import record_layout
 from hanok.rtl.registers import CAUSE_BITS
 
 FLAGS = {
-    Opcode.CONV: FLAG_BIAS | FLAG_ACCUMULATE,
+    Opcode.CONV: FLAG_BIAS | FLAG_ACCUMULATE | FLAG_COLUMNS,
     Opcode.DEPTHWISE: FLAG_BIAS | FLAG_ACCUMULATE,
     Opcode.CHAIN: FLAG_REDUCE_INNER,
     Opcode.EXPAND: FLAG_KEEP_CODE,

@@ -94,6 +94,7 @@ class MatrixUnit(wiring.Component):
             self.weights.mask.eq(loader.mask),
             array.select.eq(loader.select),
             array.used.eq(loader.used),
+            array.shift.eq(loader.shift),
         ]
         m.d.sync += array.beat.eq(self.weights.data)
 

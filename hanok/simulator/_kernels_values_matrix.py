@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from hanok.isa.table import FLAG_ACCUMULATE, FLAG_BIAS, MATRIX
+from hanok.isa.table import FLAG_ACCUMULATE, FLAG_BIAS, FLAG_COLUMNS, MATRIX
 from hanok.numerics._kernels_compile import kernel, part
 from hanok.numerics._kernels_scalar import wrap_int32
 from hanok.simulator.emulator_fields import columns_of
@@ -22,9 +22,11 @@ OUT_HEIGHT, OUT_WIDTH, TAPS_Y, TAPS_X = (
     _COLUMN[name] for name in ("out_height", "out_width", "taps_y", "taps_x")
 )
 TAP_BYTES, BLOCKS, LAST_COLUMNS = _COLUMN["tap_bytes"], _COLUMN["blocks"], _COLUMN["last_columns"]
-WEIGHT, BIAS, ACCUMULATOR_ROW, PAD = (
-    _COLUMN[name] for name in ("weight_address", "bias_address", "accumulator_row", "pad")
+WEIGHT, BIAS, ACCUMULATOR_ROW, PAD, WEIGHT_PITCH = (
+    _COLUMN[name] for name in ("weight_address", "bias_address", "accumulator_row", "pad", "weight_pitch")
 )
+_STRIP = 64
+"""Bytes of each column that are turned together, so that both sides stay in the nearest cache."""
 
 Bytes = npt.NDArray[np.uint8]
 Signed = npt.NDArray[np.int8]
@@ -147,6 +149,32 @@ def pack_weights(field: Integers, sram: Bytes, columns: int, depth: int, packed:
         address += depth * used
 
 
+@kernel
+def turn_weights(field: Integers, signed: Signed, first_column: int, turned: Signed) -> None:
+    """Lay weights that lie by column side by side: turned [depth, columns from first_column on]."""
+    depth, count = turned.shape
+    start = field[WEIGHT] + first_column * field[WEIGHT_PITCH]
+    for first in range(0, depth, _STRIP):
+        last = min(first + _STRIP, depth)
+        for column in range(count):
+            address = start + column * field[WEIGHT_PITCH]
+            source = signed[address + first : address + last]
+            for k in range(last - first):
+                turned[first + k, column] = source[k]
+
+
+@part
+def _multiply_columns(patch: Signed, signed: Signed, address: int, pitch: int, target: Accumulators) -> None:
+    """target[c] += sum over k of patch[k] * signed[address + c * pitch + k], wrapped; sums fit 32 bits."""
+    depth = len(patch)
+    for column in range(len(target)):
+        weights = signed[address + column * pitch : address + column * pitch + depth]
+        total = np.int32(0)
+        for k in range(depth):
+            total = wrap_int32(total + np.int32(patch[k]) * np.int32(weights[k]))
+        target[column] = wrap_int32(target[column] + total)
+
+
 @part
 def _multiply_row(patch: Signed, weights: Signed, target: Accumulators) -> None:
     """target[c] += sum over k of patch[k] * weights[k * used + c], wrapped."""
@@ -190,6 +218,11 @@ def convolve(
             if block == 0 or not shared:
                 gather_patches(field, sram, block, position, position + 1, np.uint8(0), patch)
             row = field[ACCUMULATOR_ROW] + block * positions + position
+            if field[FLAGS] & FLAG_COLUMNS:
+                pitch = field[WEIGHT_PITCH]
+                _multiply_columns(signed_patch, signed, address, pitch, accumulators[row, :used])
+                address += columns * pitch
+                continue
             _multiply_row(signed_patch, signed[address : address + depth * used], accumulators[row, :used])
             address += depth * used
 

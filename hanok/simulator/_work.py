@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from hanok.errors import VerifyError
 from hanok.isa import VECTOR_STEPS, Decoded, Destination, Opcode, Reduction, Source, Step, Unit
-from hanok.isa.table import DIVISIONS, FLAG_BIAS, FLAG_KEEP_CODE, FLAG_REDUCE_INNER
+from hanok.isa.table import DIVISIONS, FLAG_BIAS, FLAG_COLUMNS, FLAG_KEEP_CODE, FLAG_REDUCE_INNER
 from hanok.isa.timing import (
     CHAIN_RING_CYCLES,
     CHAIN_SETUP_CYCLES,
@@ -88,22 +88,57 @@ def matrix_work(decoded: Decoded, matrix: Matrix) -> tuple[Integers, Integers, I
     tail_rows = np.where(depthwise, taps_x, tap_bytes - (chunks - 1) * matrix.rows)
     taps = taps_y * np.where(depthwise, 1, taps_x)
     size = height.astype(float) * np.where(depthwise, span // np.maximum(pitch, 1) + 1, width)
-    cost = np.maximum(size, matrix.rows + 8.0) * taps * chunks * blocks
+    reads = np.where(_by_column(records), matrix.rows + 2 * matrix.columns, matrix.rows)
+    cost = np.maximum(size, reads + 8.0) * taps * chunks * blocks
     limit = f"it takes more than {MAX_INSTRUCTION_CYCLES} cycles"
     _refuse(indices, cost > MAX_INSTRUCTION_CYCLES, decoded, limit)
-    bias = np.where(_column(records, "flags") & FLAG_BIAS, 4, 0)
-    full, tail, first = (
-        _ceil_div(rows, matrix.preload_rows_per_cycle) + PRELOAD_OVERHEAD_CYCLES
-        for rows in (full_rows, tail_rows, full_rows + bias)
-    )
-    per_block = (taps * (chunks - 1) - (chunks > 1)) * np.maximum(full, stream)
-    per_block += (taps - (chunks == 1)) * np.maximum(tail, stream)
-    steady = blocks * per_block + (blocks - 1) * np.maximum(first, stream)
+    first, steady = _tile_cycles(records, matrix, taps, chunks, (full_rows, tail_rows), stream)
     first = np.maximum(first, np.where(_rows_are_far(records), FAR_ROW_CYCLES, MATRIX_SETUP_CYCLES))
     columns = (blocks - 1) * matrix.columns + _column(records, "last_columns")
     macs = height * width * taps_y * taps_x * tap_bytes * columns
     tiles = taps * chunks * blocks
     return indices, np.stack([first, steady, stream], axis=1), tiles, macs
+
+
+def _by_column(records: Records) -> npt.NDArray[np.bool_]:
+    """Whether weights lie by column."""
+    result: npt.NDArray[np.bool_] = (_column(records, "flags") & FLAG_COLUMNS) != 0
+    return result
+
+
+def _tile_cycles(
+    records: Records,
+    matrix: Matrix,
+    taps: Integers,
+    chunks: Integers,
+    rows: tuple[Integers, Integers],
+    stream: Integers,
+) -> tuple[Integers, Integers]:
+    """Preload of the first tile, and cycles from its begin to that of the last tile.
+
+    A block has `taps` taps of `chunks` tiles; `rows` are those of a whole and of the last chunk. The preload
+    of a tile that lies by column depends on its columns, which the last block may have fewer of.
+    """
+    last_columns, blocks = _column(records, "last_columns"), _column(records, "blocks")
+    beat, by_column = matrix.preload_rows_per_cycle, _by_column(records)
+    biases = np.where(_column(records, "flags") & FLAG_BIAS, 4, 0)
+
+    def preload(tile_rows: Integers, used: Integers, bias: Integers) -> Integers:
+        reads = _ceil_div(tile_rows, matrix.columns * beat) * used
+        reads += np.maximum(_ceil_div(bias, beat), matrix.columns - used)
+        cycles: Integers = np.where(by_column, reads, _ceil_div(tile_rows + bias, beat))
+        return cycles + PRELOAD_OVERHEAD_CYCLES
+
+    firsts, whole = [], []
+    for used in (np.full_like(last_columns, matrix.columns), last_columns):
+        full, tail = (preload(tile_rows, used, np.zeros_like(biases)) for tile_rows in rows)
+        first = preload(rows[0], used, biases)
+        block = (taps * (chunks - 1) - (chunks > 1)) * np.maximum(full, stream)
+        block += (taps - (chunks == 1)) * np.maximum(tail, stream)
+        firsts.append(first)
+        whole.append(block + np.maximum(first, stream))
+    first = np.where(blocks > 1, firsts[0], firsts[1])
+    return first, (blocks - 1) * whole[0] + whole[1] - np.maximum(first, stream)
 
 
 def _rows_are_far(records: Records) -> npt.NDArray[np.bool_]:

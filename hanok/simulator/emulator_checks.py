@@ -14,7 +14,7 @@ import numpy.typing as npt
 from hanok.errors import VerifyError
 from hanok.isa import VECTOR_STEPS, Decoded, Destination, Opcode, Operand, Reduction, Source, Step
 from hanok.isa.faults import Fault
-from hanok.isa.table import FLAG_ACCUMULATE, FLAG_BIAS, FLAG_KEEP_CODE, FLAG_REDUCE_INNER
+from hanok.isa.table import FLAG_ACCUMULATE, FLAG_BIAS, FLAG_COLUMNS, FLAG_KEEP_CODE, FLAG_REDUCE_INNER
 from hanok.machine import Chip
 from hanok.numerics.huffman import TABLE_BYTES
 from hanok.simulator.emulator_fields import Fields
@@ -225,9 +225,11 @@ def _check_matrix(checker: _Checker) -> float:
     rows = matrix.accumulator_banks * matrix.accumulator_rows
     depthwise = fields["opcode"] == Opcode.DEPTHWISE
     flags = fields["flags"]
-    known = flags <= FLAG_BIAS | FLAG_ACCUMULATE
-    checker.require(known, "flags", flags, f"0 to {FLAG_BIAS | FLAG_ACCUMULATE}", Fault.NO_SUCH_FLAG)
-    checker.one_of("flags", [0, FLAG_BIAS, FLAG_ACCUMULATE])
+    sums = FLAG_BIAS | FLAG_ACCUMULATE
+    checker.require(flags <= sums | FLAG_COLUMNS, "flags", flags, "0 to 7", Fault.NO_SUCH_FLAG)
+    checker.require(~depthwise | (flags <= sums), "flags", flags, "0 to 3", Fault.NO_SUCH_FLAG)
+    starts = (0, FLAG_BIAS, FLAG_ACCUMULATE)
+    checker.one_of("flags", [more + start for more in (0, FLAG_COLUMNS) for start in starts])
     for name in ("out_height", "out_width"):
         checker.field(name, 1, rows)
     for name in ("taps_y", "taps_x", "blocks"):
@@ -247,8 +249,10 @@ def _check_matrix(checker: _Checker) -> float:
     checker.span(Span(fields["accumulator_row"], last_row), rows, "accumulator row")
     used = (fields["blocks"] - 1) * matrix.columns + fields["last_columns"]
     depth = np.minimum(fields["taps_y"] * fields["taps_x"] * fields["tap_bytes"], 1 << 32)
-    weights = fields["weight_address"]
-    checker.span(Span(weights, weights + used * depth - 1), sram, "SRAM byte of weights")
+    by_column = (flags & FLAG_COLUMNS) != 0
+    pitch = np.where(by_column, fields["weight_pitch"], depth)
+    weights = Span.at(fields["weight_address"]).moved(used - 1, pitch)
+    checker.span(Span(weights.low, weights.high + depth - 1), sram, "SRAM byte of weights")
     bias = fields["bias_address"]
     checker.span(
         Span(bias, bias + 4 * used - 1), sram, "SRAM byte of biases", fields["flags"] & FLAG_BIAS > 0

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hanok.isa import Decoded, Opcode
+from hanok.isa.table import FLAG_COLUMNS
 from hanok.simulator import _kernels_values_matrix as matrix_kernels
 from hanok.simulator._kernels_values_chain import BUFFERS, STRIP, chain
 from hanok.simulator._kernels_values_dense import dense_chain
@@ -128,10 +129,14 @@ class FastPath:
         rows = max(1, PATCH_BYTES // depth)
         if len(self.patch) < rows * depth:
             self.patch = np.zeros(rows * depth, np.uint8)
+        by_column = bool(field[matrix_kernels.FLAGS] & FLAG_COLUMNS)
         packed = None
-        if shared and blocks > 1 and self.columns < WIDE_BLOCK_COLUMNS:
+        if shared and (by_column or (blocks > 1 and self.columns < WIDE_BLOCK_COLUMNS)):
             packed = np.empty((depth, (blocks - 1) * self.columns + last), np.int8)
-            matrix_kernels.pack_weights(field, self.memories.sram, self.columns, depth, packed)
+            if by_column:
+                matrix_kernels.turn_weights(field, self.signed, 0, packed)
+            else:
+                matrix_kernels.pack_weights(field, self.memories.sram, self.columns, depth, packed)
         for first in range(0, positions, rows):
             end = min(first + rows, positions)
             if packed is not None:
@@ -155,6 +160,10 @@ class FastPath:
     def _weights(self, field: Int64Array, block: int, depth: int) -> npt.NDArray[np.int8]:
         last = block == field[matrix_kernels.BLOCKS] - 1
         used = int(field[matrix_kernels.LAST_COLUMNS]) if last else self.columns
+        if field[matrix_kernels.FLAGS] & FLAG_COLUMNS:
+            turned = np.empty((depth, used), np.int8)
+            matrix_kernels.turn_weights(field, self.signed, block * self.columns, turned)
+            return turned
         start = int(field[matrix_kernels.WEIGHT]) + block * depth * self.columns
         return self.memories.sram[start : start + depth * used].view(np.int8).reshape(depth, used)
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from hanok.errors import VerifyError
 from hanok.isa import Decoded, Destination, Opcode, Reduction, Source, Unit
-from hanok.isa.table import FLAG_BIAS, FLAG_REDUCE_INNER
+from hanok.isa.table import FLAG_BIAS, FLAG_COLUMNS, FLAG_REDUCE_INNER
 from hanok.machine import Chip
 
 Int64Array = npt.NDArray[np.int64]
@@ -127,9 +127,10 @@ def _matrix_banks(record: np.void, chip: Chip) -> list[Int64Array]:
     depth = field["taps_y"] * field["taps_x"] * field["tap_bytes"]
     positions = field["out_height"] * field["out_width"] * blocks
     rows = field["accumulator_row"] + np.arange(positions)
+    columns_apart, run = (used, depth) if field["flags"] & FLAG_COLUMNS else (1, used * depth)
     parts = [
         _accumulator_banks(rows, chip),
-        _covered(np.array([field["weight_address"]]), used * depth, chip),
+        _covered(field["weight_address"] + np.arange(columns_apart) * field["weight_pitch"], run, chip),
     ]
     if field["flags"] & FLAG_BIAS:
         parts.append(_covered(np.array([field["bias_address"]]), 4 * used, chip))

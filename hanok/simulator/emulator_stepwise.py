@@ -10,7 +10,14 @@ import numpy.typing as npt
 from hanok.errors import VerifyError
 from hanok.isa import Destination, Opcode, Operand, Reduction, Source, Step, Unit
 from hanok.isa.faults import Fault
-from hanok.isa.table import BY_OPCODE, FLAG_ACCUMULATE, FLAG_BIAS, FLAG_KEEP_CODE, FLAG_REDUCE_INNER
+from hanok.isa.table import (
+    BY_OPCODE,
+    FLAG_ACCUMULATE,
+    FLAG_BIAS,
+    FLAG_COLUMNS,
+    FLAG_KEEP_CODE,
+    FLAG_REDUCE_INNER,
+)
 from hanok.numerics import canonical_nan, round_clamp, saturate_int32, wrap_int32
 from hanok.numerics.fused import fused_multiply_add
 from hanok.numerics.huffman import TABLE_BYTES, decoding_windows, lengths_of, unpack_words
@@ -113,6 +120,9 @@ def _multiply(memories: Memories, record: Record, depthwise: bool) -> None:
     out_y = np.arange(height)[:, None, None]
     out_x = np.arange(width)[None, :, None]
     for block in range(int(record["blocks"])):
+        if int(record["flags"]) & FLAG_COLUMNS:
+            first_column = block * matrix.columns
+            weight_address = int(record["weight_address"]) + first_column * int(record["weight_pitch"])
         used = matrix.columns if block < int(record["blocks"]) - 1 else int(record["last_columns"])
         first_row = int(record["accumulator_row"]) + block * height * width
         target = memories.accumulators[first_row : first_row + height * width, :used]
@@ -123,9 +133,14 @@ def _multiply(memories: Memories, record: Record, depthwise: bool) -> None:
             total += memories.sram[bias_address : bias_address + 4 * used].view("<i4")
             bias_address += 4 * used
         for tap_y, tap_x, first, tile_rows in _tiles(record, matrix.rows, depthwise):
-            tile_bytes = memories.sram[weight_address : weight_address + tile_rows * used]
+            if int(record["flags"]) & FLAG_COLUMNS:
+                starts = weight_address + np.arange(used) * int(record["weight_pitch"])
+                tile_bytes = memories.sram[starts + np.arange(tile_rows)[:, None]]
+                weight_address += tile_rows
+            else:
+                tile_bytes = memories.sram[weight_address : weight_address + tile_rows * used]
+                weight_address += tile_rows * used
             tile = tile_bytes.view(np.int8).reshape(tile_rows, used).astype(np.int64)
-            weight_address += tile_rows * used
             y = int(record["y_start"]) + out_y * int(record["y_stride"]) + tap_y * int(record["y_dilation"])
             x = int(record["x_start"]) + out_x * int(record["x_stride"]) + block * int(record["x_block"])
             if depthwise:

@@ -91,6 +91,25 @@ def matrix_bytes(fields: dict[str, int], depthwise_mode: bool) -> set[int]:
     return out
 
 
+def test_weights_by_column_are_bounded_and_owned():
+    """Every byte of every column, walked; the verifier is exact in bounds and banks."""
+    generator = np.random.default_rng(7)
+    refused = 0
+    for _ in range(300):
+        pick = lambda *values: int(generator.choice(values))  # noqa: E731
+        taps, tap_bytes, blocks = pick(1, 2, 3), pick(1, 8, 500), pick(1, 2, 3)
+        pitch, address, last = pick(0, 7, 300, 1023, 1500, 3000), pick(0, 100, 12000), pick(1, 5, 8)
+        used = (blocks - 1) * COLUMNS + last
+        data = walk(address, taps * tap_bytes, (used, pitch))
+        fields = {"blocks": blocks, "last_columns": last, "taps_y": taps, "tap_bytes": tap_bytes}
+        found = judge(conv(weights=address, flags=4, weight_pitch=pitch, x_limit=0, **fields))
+        assert (found is not None) == (max(data) < SRAM)
+        refused += found is None
+        if found is not None:
+            assert {bank for bank in found if bank < CHIP.core.sram.banks} == banks_of(data)
+    assert 50 < refused < 250
+
+
 @pytest.mark.parametrize("depthwise_mode", [False, True])
 def test_matrix_activations_are_bounded_and_owned(depthwise_mode):
     """Refused only if a byte is outside (rings may refuse more); owned banks hold those read."""

@@ -16,8 +16,8 @@ from hanok.isa.table import BY_OPCODE, Field
 
 Row = tuple[Opcode, dict[str, Any]]
 FRESH = 0x80
-BODY_WORDS = {"dma": 15, "matrix": 23, "vector": 57, "table": 1}
-"""32-bit words after the header into which fields reach, counted by hand: the last ends at 61, 93, 229, 8."""
+BODY_WORDS = {"dma": 15, "matrix": 24, "vector": 57, "table": 1}
+"""32-bit words after the header into which fields reach, counted by hand: the last ends at 61, 97, 229, 8."""
 
 
 def head(opcode: Opcode, flags: int = 0, wait: int = 0, post: int = 0) -> bytes:

@@ -9,6 +9,7 @@ from hanok.isa import Step
 from hanok.isa.timing import (
     Section,
     chain_cycles,
+    column_preload_cycles,
     depthwise_stream_cycles,
     expand_cycles,
     matrix_schedule,
@@ -36,6 +37,16 @@ def test_preload():
     assert preload_cycles(matrix(rows=64, per_cycle=4), 64, False) == 16 + 2
     assert preload_cycles(matrix(rows=64, per_cycle=4), 61, True) == 17 + 2
     assert preload_cycles(matrix(rows=64, per_cycle=64), 1, False) == 1 + 2
+
+
+def test_preload_by_column():
+    """A read for each column, or for each `columns * per_cycle` bytes of it, then the bias and shifts."""
+    assert column_preload_cycles(matrix(), 8, 8, False) == 8 + 2
+    assert column_preload_cycles(matrix(), 8, 8, True) == 8 + 4 + 2
+    assert column_preload_cycles(matrix(), 8, 5, False) == 5 + 3 + 2
+    assert column_preload_cycles(matrix(), 8, 5, True) == 5 + 4 + 2
+    assert column_preload_cycles(matrix(rows=33), 33, 3, False) == 3 * 5 + 5 + 2
+    assert column_preload_cycles(matrix(rows=33, per_cycle=3), 25, 7, True) == 7 * 2 + 2 + 2
 
 
 def test_expand():

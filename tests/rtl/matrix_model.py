@@ -11,11 +11,12 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from hanok.isa.table import FLAG_ACCUMULATE, FLAG_BIAS, MATRIX, Opcode
+from hanok.isa.table import FLAG_ACCUMULATE, FLAG_BIAS, FLAG_COLUMNS, MATRIX, Opcode
 from hanok.isa.timing import (
     FAR_ROW_CYCLES,
     MATRIX_SETUP_CYCLES,
     MEMORY_READ_CYCLES,
+    column_preload_cycles,
     depthwise_stream_cycles,
     matrix_schedule,
     preload_cycles,
@@ -182,12 +183,19 @@ def tiles_of(record: np.void, matrix: Matrix) -> tuple[list[int], int]:
     bias, depthwise = bool(get["flags"] & FLAG_BIAS), get["opcode"] == Opcode.DEPTHWISE
     chunks = [min(matrix.rows, get["tap_bytes"] - first) for first in range(0, get["tap_bytes"], matrix.rows)]
     rows = [get["taps_x"]] * get["taps_y"] if depthwise else chunks * (get["taps_y"] * get["taps_x"])
-    block = [preload_cycles(matrix, count, bias and number == 0) for number, count in enumerate(rows)]
+    tiles = []
+    for number in range(get["blocks"]):
+        used = matrix.columns if number < get["blocks"] - 1 else get["last_columns"]
+        for place, count in enumerate(rows):
+            if get["flags"] & FLAG_COLUMNS:
+                tiles.append(column_preload_cycles(matrix, count, used, bias and place == 0))
+            else:
+                tiles.append(preload_cycles(matrix, count, bias and place == 0))
     stream = get["out_height"] * get["out_width"]
     if depthwise:
         names = ("out_height", "out_width", "x_stride", "taps_x", "x_tap", "pixel_pitch")
         stream = depthwise_stream_cycles(*(get[name] for name in names))
-    return block * get["blocks"], stream
+    return tiles, stream
 
 
 def is_far(record: np.void) -> bool:
@@ -252,6 +260,10 @@ def _random_conv(random: Random, matrix: Matrix, positions: int) -> np.void:
     record["x_stride"] = random.integers(-20, 21)
     record["x_tap"] = random.integers(-20, 21)
     record["pixel_pitch"] = random.integers(0, 1 << 31)
+    if random.random() < 0.5:
+        depth = int(record["taps_y"]) * int(record["taps_x"]) * int(record["tap_bytes"])
+        record["flags"] = FLAG_COLUMNS
+        record["weight_pitch"] = random.choice([0, depth, random.integers(4 * depth), random.integers(600)])
     return record
 
 
@@ -271,7 +283,7 @@ def _random_depthwise(random: Random, matrix: Matrix, positions: int) -> np.void
 
 
 def _common(random: Random, matrix: Matrix, record: np.void, far: bool) -> None:
-    record["flags"] = random.choice([0, FLAG_BIAS, FLAG_ACCUMULATE])
+    record["flags"] += np.uint8(random.choice([0, FLAG_BIAS, FLAG_ACCUMULATE]))
     record["last_columns"] = _pick(random, 1, matrix.columns)
     record["pad"] = random.integers(-128, 128)
     record["x_block"] = random.integers(-30, 31)
@@ -308,7 +320,8 @@ def _place(random: Random, matrix: Matrix, record: np.void) -> bool:
     """Choose addresses so that every access lies in memory; False if there are none."""
     get = {name: int(record[name]) for name in record.dtype.names}
     used = (get["blocks"] - 1) * matrix.columns + get["last_columns"]
-    weights = used * get["taps_y"] * get["taps_x"] * get["tap_bytes"]
+    depth = get["taps_y"] * get["taps_x"] * get["tap_bytes"]
+    weights = (used - 1) * get["weight_pitch"] + depth if get["flags"] & FLAG_COLUMNS else used * depth
     rows = get["blocks"] * get["out_height"] * get["out_width"]
     room = [
         SRAM.total_bytes - 1 - _reach(record),

@@ -8,6 +8,7 @@ import numpy as np
 
 from hanok.errors import VerifyError
 from hanok.isa import Opcode, Operand, Reduction, Source, Step, decode, encode
+from hanok.isa.table import FLAG_COLUMNS
 from hanok.machine import Chip
 from hanok.simulator.emulator_checks import check_program
 from hanok.simulator.emulator_fields import extract_fields
@@ -133,6 +134,10 @@ def random_matrix(rng: np.random.Generator, chip: Chip) -> bytes:
     if rng.random() < 0.2:
         values["taps_x"] = values["taps_y"] = 1
         values["x_start"] = values["y_start"] = 0
+    if opcode is Opcode.CONV and rng.random() < 0.3:
+        depth = values["taps_y"] * values["taps_x"] * values["tap_bytes"]
+        values["flags"] += FLAG_COLUMNS
+        values["weight_pitch"] = int(rng.choice([depth, rng.integers(2 * depth), rng.integers(sram // 8)]))
     return encode(opcode, values)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hanok.isa import Opcode, Unit, encode
-from hanok.isa.table import UNIT_OF
+from hanok.isa.table import FLAG_COLUMNS, UNIT_OF
 from hanok.machine import Chip
 
 DRAM_BYTES = 1 << 24
@@ -136,6 +136,12 @@ def random_matrix(rng: random.Random) -> dict[str, Any]:
     }
 
 
+def random_convolution(rng: random.Random) -> dict[str, Any]:
+    """A third of them has weights that lie by column."""
+    fields = random_matrix(rng)
+    return {**fields, "flags": fields["flags"] | rng.choice([0, 0, FLAG_COLUMNS])}
+
+
 def random_vector(rng: random.Random) -> dict[str, Any]:
     steps = rng.randint(0, 8)
     return {
@@ -165,7 +171,7 @@ FIELDS = {
     Opcode.FILL: random_transfer,
     Opcode.EXPAND: random_expand,
     Opcode.STORE: random_transfer,
-    Opcode.CONV: random_matrix,
+    Opcode.CONV: random_convolution,
     Opcode.DEPTHWISE: random_matrix,
     Opcode.CHAIN: random_vector,
     Opcode.TABLE: lambda rng: {},

@@ -8,7 +8,7 @@ import numpy as np
 from stepped_dma import FETCH_PORT, LoadEngine, Memory, Request, StoreEngine
 
 from hanok.isa import Decoded, Opcode, Unit, decode
-from hanok.isa.table import FLAG_BIAS, FLAG_REDUCE_INNER, Destination, Reduction, Source
+from hanok.isa.table import FLAG_BIAS, FLAG_COLUMNS, FLAG_REDUCE_INNER, Destination, Reduction, Source
 from hanok.isa.timing import (
     CODE_WORD_BYTES,
     FAR_ROW_CYCLES,
@@ -20,6 +20,7 @@ from hanok.isa.timing import (
     START_SPACING_CYCLES,
     Section,
     chain_cycles,
+    column_preload_cycles,
     depthwise_stream_cycles,
     matrix_schedule,
     preload_cycles,
@@ -41,8 +42,9 @@ def matrix_tiles(record: np.void, chip: Chip) -> tuple[list[int], int]:
     get = {name: int(record[name]) for name in record.dtype.names}
     preloads = []
     depthwise = record["opcode"] == Opcode.DEPTHWISE
-    for _ in range(get["blocks"]):
+    for block in range(get["blocks"]):
         first = True
+        used = matrix.columns if block < get["blocks"] - 1 else get["last_columns"]
         for _ in range(get["taps_y"]):
             if depthwise:
                 preloads.append(preload_cycles(matrix, get["taps_x"], bias and first))
@@ -51,7 +53,10 @@ def matrix_tiles(record: np.void, chip: Chip) -> tuple[list[int], int]:
             for _ in range(get["taps_x"]):
                 for begin in range(0, get["tap_bytes"], matrix.rows):
                     rows = min(matrix.rows, get["tap_bytes"] - begin)
-                    preloads.append(preload_cycles(matrix, rows, bias and first))
+                    if get["flags"] & FLAG_COLUMNS:
+                        preloads.append(column_preload_cycles(matrix, rows, used, bias and first))
+                    else:
+                        preloads.append(preload_cycles(matrix, rows, bias and first))
                     first = False
     stream = get["out_height"] * get["out_width"]
     if depthwise:

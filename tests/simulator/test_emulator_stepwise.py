@@ -11,6 +11,7 @@ from emulator_streams import is_legal as legal
 from onnx import helper
 
 from hanok.isa import Opcode, Step, decode, encode
+from hanok.isa.table import FLAG_COLUMNS
 from hanok.simulator import Machine
 
 
@@ -58,7 +59,11 @@ def python_sums(chip, machine, record) -> dict[tuple[int, int], int]:
                         inside = 0 <= y < field["y_limit"] and 0 <= x < field["x_limit"]
                         address = field["activation_address"] + slot * field["row_pitch"] + x
                         byte = int(sram[address]) if inside else field["pad"]
-                        total += byte * int(sram[weight + number * used + c])
+                        place = weight + number * used + c
+                        if field["flags"] & 4:
+                            first = (n * columns + c) * field["weight_pitch"]
+                            place = field["weight_address"] + first + number
+                        total += byte * int(sram[place])
                     sums[row, c] = (total + (1 << 31)) % (1 << 32) - (1 << 31)
         weight += len(taps) * used
     return sums
@@ -79,6 +84,31 @@ def test_matrix_matches_python_integers(seed: int) -> None:
         expected[place] = value
     machine.run(code, mode="stepwise")
     assert np.array_equal(machine.memories.accumulators, expected)
+
+
+@pytest.mark.parametrize("mode", ["stepwise", "fast"])
+@pytest.mark.parametrize(("tokens", "depth"), [(5, 3), (21, 16), (40, 33)])
+def test_scores_of_queries_and_keys_are_numpys(mode: str, tokens: int, depth: int) -> None:
+    """Keys lie as they were made, a token after the other, of two heads: scores of the second head."""
+    rng = np.random.default_rng(tokens)
+    queries, keys = rng.integers(-128, 128, (2, tokens, 2 * depth)).astype(np.int8)
+    chip = small_chip(rows=8, columns=8)
+    sram = np.concatenate([queries.reshape(-1), keys.reshape(-1)])
+    blocks = -(-tokens // 8)
+    code = encode(
+        Opcode.CONV,
+        {
+            "flags": FLAG_COLUMNS, "row_pitch": 2 * depth, "y_stride": 1, "y_limit": tokens,
+            "x_start": depth, "x_limit": 2 * depth, "out_height": tokens, "out_width": 1, "taps_y": 1,
+            "taps_x": 1, "tap_bytes": depth, "blocks": blocks, "last_columns": tokens - 8 * (blocks - 1),
+            "weight_address": queries.size + depth, "weight_pitch": 2 * depth,
+        },
+    )  # fmt: skip
+    machine = machine_with(chip, sram)
+    machine.run(code, mode=mode)
+    sums = machine.memories.accumulators[: blocks * tokens].reshape(blocks, tokens, 8)
+    scores = sums.transpose(1, 0, 2).reshape(tokens, -1)[:, :tokens]
+    assert np.array_equal(scores, queries[:, depth:].astype(int) @ keys[:, depth:].astype(int).T)
 
 
 @pytest.mark.parametrize("mode", ["stepwise", "fast"])

@@ -8,7 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from engine_programs import random_chip, random_matrix, random_program, random_vector, small_chip
+from engine_programs import (
+    random_chip,
+    random_convolution,
+    random_matrix,
+    random_program,
+    random_vector,
+    small_chip,
+)
 from stepped_model import matrix_tiles, vector_cycles
 
 from hanok.dram import Command, Standard, check_commands, get_standard
@@ -220,8 +227,9 @@ def test_matrix_closed_form_is_the_tile_recurrence(seed: int) -> None:
     rng = random.Random(seed)
     chip = random_chip(rng)
     for _ in range(20):
-        fields = {**random_matrix(rng), "tap_bytes": rng.randint(1, 60)}
-        code = encode(rng.choice([Opcode.CONV, Opcode.DEPTHWISE]), fields)
+        opcode = rng.choice([Opcode.CONV, Opcode.DEPTHWISE])
+        fields = (random_convolution if opcode is Opcode.CONV else random_matrix)(rng)
+        code = encode(opcode, {**fields, "tap_bytes": rng.randint(1, 60)})
         decoded = decode(code)
         _, work, tiles, _ = matrix_work(decoded, chip.core.matrix)
         preloads, stream = matrix_tiles(decoded.record(0), chip)
