@@ -9,6 +9,7 @@ from hanok.compiler.emit_formula import FormulaEmitter
 from hanok.compiler.emit_matrix import MatrixEmitter
 from hanok.compiler.emit_move import MoveEmitter
 from hanok.compiler.emit_reduce import ReductionEmitter
+from hanok.compiler.emit_product import ProductEmitter
 from hanok.compiler.encode import encode_operations
 from hanok.compiler.layers import (
     CopyLayer,
@@ -16,6 +17,7 @@ from hanok.compiler.layers import (
     FormulaLayer,
     Layer,
     MatrixLayer,
+    ProductLayer,
     ReduceLayer,
     ResizeLayer,
     SoftmaxLayer,
@@ -173,6 +175,9 @@ class StageEmitter:
                 move.strided(layer)
             case ResizeLayer():
                 move.resize(layer)
+            case ProductLayer():
+                ProductEmitter(self.mover, layer, banks).emit()
+                return "matrix unit, both operands from memory", (0, 0)
             case FormulaLayer():
                 FormulaEmitter(self.mover, banks, self.constants.place).formula(layer)
         return "vector unit", (0, 0)

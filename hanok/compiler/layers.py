@@ -325,6 +325,41 @@ class FormulaLayer:
         return [operand.view.shape[3] == 1 and self.shape[3] > 1 for operand in self.operands]
 
 
+@dataclass(frozen=True, eq=False)
+class ProductLayer:
+    """A batch of products of two activations: left [rows][K] times right, to [rows][columns].
+
+    `right` is [columns][K] if it lies `by_column`, otherwise [K][columns]; the last axis lies in neighbouring
+    bytes. Views show one matrix; `batches` has the bytes from it to those of each product. `zeros` are the
+    zero points of both operands.
+    """
+
+    origin: Origin
+    left: View
+    right: View
+    by_column: bool
+    output: View
+    batches: tuple[tuple[int, int, int], ...]
+    zeros: tuple[int, int]
+    scale: np.float32
+    result: Output
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """The activations that are read."""
+        return (self.left, self.right)
+
+    @property
+    def depth(self) -> int:
+        """How many products each result sums up."""
+        return self.left.shape[3]
+
+    @property
+    def columns(self) -> int:
+        """Columns of the result."""
+        return self.output.shape[3]
+
+
 Layer = (
     MatrixLayer
     | WindowLayer
@@ -335,4 +370,5 @@ Layer = (
     | SoftmaxLayer
     | ResizeLayer
     | FormulaLayer
+    | ProductLayer
 )

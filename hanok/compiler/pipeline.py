@@ -13,7 +13,13 @@ from hanok.compiler.passes.elide_copies import elide_copies
 from hanok.compiler.passes.fuse_formulas import fuse_formulas
 from hanok.compiler.passes.lower import Lowering
 from hanok.compiler.passes.partition import NodeStage, partition
-from hanok.compiler.passes.place import binding, crossing, place_activations, storages_of
+from hanok.compiler.passes.place import (
+    binding,
+    crossing,
+    place_activations,
+    storages_of,
+    weights_in_dram,
+)
 from hanok.compiler.plan_matrix import Planner
 from hanok.compiler.report_layer import describe_layer
 from hanok.compiler.residency import CrowdedError, Life, choose_residents, resident
@@ -71,8 +77,9 @@ def compile_graph(
     layouts = {name: lowering.bound(name) for name in bound if name not in constants_of_graph}
     storages = [layout.storage for layout in layouts.values()]
     planner = Planner(chip, dram_bytes_per_cycle(chip))
-    stored = crossing(lowered) | set(storages)
+    stored = crossing(lowered) | set(storages) | weights_in_dram(lowered)
     lowered = [elide_copies(layers, stored, chip) for layers in lowered]
+    stored |= weights_in_dram(lowered)
     residents = [choose_residents(layers, chip, planner, stored) for layers in lowered]
     pool, regions, emitted, records = _emit_with_fitting(lowered, storages, residents, planner, measure)
     image = pool.image

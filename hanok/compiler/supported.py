@@ -75,9 +75,14 @@ def image_of_rank_4(graph: Graph, node: Node) -> bool:
     return len(graph.tensor(node.inputs[0]).shape) == 4
 
 
-def matrix_of_weights(graph: Graph, node: Node) -> bool:
-    """The second input is a matrix [K, N]"""
-    return len(graph.tensor(node.inputs[1]).shape) == 2
+def weights_or_activation(graph: Graph, node: Node) -> bool:
+    """The second input is a constant matrix [K, N], or an activation with one scale; a bias is constant"""
+    right = graph.tensor(node.inputs[1])
+    if right.data is not None:
+        return len(right.shape) == 2 and constant_weights(graph, node)
+    quantization = right.quantization
+    one = quantization is not None and quantization.per_tensor and quantization.zero_point.size == 1
+    return one and len(right.shape) >= 2 and len(node.inputs) == 2
 
 
 def strides_and_taps(graph: Graph, node: Node) -> bool:
@@ -143,7 +148,7 @@ _WINDOW: tuple[Constraint, ...] = (image_of_rank_4, strides_and_taps)
 CONSTRAINTS: dict[Operator, tuple[Constraint, ...]] = {
     Operator.CONV: (*_PRODUCT, plain_activation, constant_weights, *_WINDOW),
     Operator.CONV_TRANSPOSE: (*_PRODUCT, plain_activation, constant_weights, *_WINDOW),
-    Operator.MATMUL: (*_PRODUCT, plain_activation, constant_weights, matrix_of_weights),
+    Operator.MATMUL: (*_PRODUCT, plain_activation, weights_or_activation),
     Operator.ADD: (*_ALWAYS, one_activation),
     Operator.SUB: (*_ALWAYS, one_activation),
     Operator.MUL: (*_ALWAYS, one_activation),

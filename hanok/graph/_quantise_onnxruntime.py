@@ -63,12 +63,23 @@ def insert_quantisers(
 
 
 def _overrides(working: WorkingGraph) -> dict[str, list[dict[str, bool]]]:
-    """Per-tensor weights where ONNX has no form for one scale a channel: grouped ConvTranspose."""
-    return {
-        operation.inputs[1]: [{"symmetric": True}]
-        for operation in working.operations
-        if operation.op_type == "ConvTranspose" and operation.integer("group", 1) > 1
-    }
+    """Symmetric tensors: per-tensor weights where ONNX has no form for one scale a channel (grouped
+    ConvTranspose), and activations that are multiplied with one another, whose zero points cost passes.
+
+    Probabilities are not: they would lose half of their steps.
+    """
+    producers = working.producers()
+    chosen: dict[str, list[dict[str, bool]]] = {}
+    for operation in working.operations:
+        if operation.op_type == "ConvTranspose" and operation.integer("group", 1) > 1:
+            chosen[operation.inputs[1]] = [{"symmetric": True}]
+        if operation.op_type != "MatMul" or any(name in working.constants for name in operation.inputs):
+            continue
+        for name in operation.inputs:
+            maker = producers.get(name)
+            if maker is None or maker.op_type != "Softmax":
+                chosen[name] = [{"symmetric": True}]
+    return chosen
 
 
 def _add_value_types(model: ModelProto, working: WorkingGraph) -> None:

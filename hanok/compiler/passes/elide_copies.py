@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from hanok.compiler.layers import CopyLayer, ElementLayer, Layer, MatrixLayer, ResizeLayer, WindowLayer
+from hanok.compiler.layers import (
+    CopyLayer,
+    ElementLayer,
+    FormulaLayer,
+    Layer,
+    MatrixLayer,
+    ProductLayer,
+    ResizeLayer,
+    WindowLayer,
+)
 from hanok.compiler.view import Storage, View
 from hanok.machine import Chip
 
@@ -90,4 +99,9 @@ def _renamed(layer: Layer, rename: Rename) -> Layer:
             for operand in layer.operands
         )
         return replace(layer, operands=operands, output=output)
+    if isinstance(layer, FormulaLayer):
+        inputs = tuple(replace(operand, view=rename(operand.view)) for operand in layer.operands)
+        return replace(layer, operands=inputs, output=output)
+    if isinstance(layer, ProductLayer):
+        return replace(layer, left=rename(layer.left), right=rename(layer.right), output=output)
     return replace(layer, source=rename(layer.source), output=output)

@@ -16,7 +16,7 @@ from hanok.compiler.layers import (
     StridedLayer,
 )
 from hanok.compiler.layout import Layout, dense
-from hanok.compiler.passes import lower_formula, lower_matrix, lower_vector
+from hanok.compiler.passes import lower_formula, lower_matrix, lower_product, lower_vector
 from hanok.compiler.passes.paired_views import paired_loops, runs, views_of
 from hanok.compiler.supported import reason_for_host
 from hanok.compiler.view import Storage, View
@@ -72,6 +72,8 @@ class Lowering:
 
     def _lower(self, node: Node) -> None:
         match node.operator:
+            case Operator.MATMUL if self.tensor(node.inputs[1]).data is None:
+                lower_product.product(self, node)
             case Operator.CONV | Operator.CONV_TRANSPOSE | Operator.MATMUL:
                 lower_matrix.lower(self, node)
             case Operator.LOOKUP:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hanok.compiler.layers import Layer
+from hanok.compiler.layers import Layer, ProductLayer
 from hanok.compiler.layout import Layout
 from hanok.compiler.view import Storage
 from hanok.graph import DType, Tensor
@@ -25,6 +25,11 @@ def crossing(stages: list[list[Layer]]) -> set[Storage]:
     return found
 
 
+def weights_in_dram(stages: list[list[Layer]]) -> set[Storage]:
+    """Activations that are the weights of a product: the load engine brings them into the order of tiles."""
+    return {layer.right.storage for layers in stages for layer in layers if isinstance(layer, ProductLayer)}
+
+
 def storages_of(stages: list[list[Layer]]) -> list[Storage]:
     """Every storage, in order of first use."""
     seen: dict[Storage, None] = {}
@@ -42,7 +47,7 @@ def place_activations(
 
     Returns the end and the regions.
     """
-    outside = crossing(stages) | set(bound)
+    outside = crossing(stages) | set(bound) | weights_in_dram(stages)
     regions = []
     for storage in dict.fromkeys([*bound, *storages_of(stages)]):
         if storage.dram_address >= 0 or storage.content:
