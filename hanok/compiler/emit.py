@@ -8,8 +8,8 @@ from hanok.compiler.allocate import Allocator
 from hanok.compiler.emit_formula import FormulaEmitter
 from hanok.compiler.emit_matrix import MatrixEmitter
 from hanok.compiler.emit_move import MoveEmitter
-from hanok.compiler.emit_reduce import ReductionEmitter
 from hanok.compiler.emit_product import ProductEmitter
+from hanok.compiler.emit_reduce import ReductionEmitter
 from hanok.compiler.encode import encode_operations
 from hanok.compiler.layers import (
     CopyLayer,

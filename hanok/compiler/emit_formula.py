@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 from hanok.compiler.chain import Chain, Stream, plain_window
 from hanok.compiler.cuts import cut_fixed
@@ -113,15 +114,11 @@ class FormulaEmitter(VectorEmitter):
             return moved + max(a * full + b * row for a, b in live) + int(bool(self.tables))
 
         sizes: tuple[int, ...] = (rows, columns) if folds else (rows, columns, channels)
-        for turns in (2, 1):
-            try:
-                found = fit(self.layer.origin.name, sizes, self.banks, lambda tile: needed(tile, turns))
-            except CompileError:
-                if turns == 1:
-                    raise
-                continue
-            return (found[0], found[1], found[2] if len(found) == 3 else channels)
-        raise AssertionError("one of two turns returns or raises")
+        try:
+            found = fit(self.layer.origin.name, sizes, self.banks, partial(needed, turns=2))
+        except CompileError:
+            found = fit(self.layer.origin.name, sizes, self.banks, partial(needed, turns=1))
+        return (found[0], found[1], found[2] if len(found) == 3 else channels)
 
     # Chains
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from hanok.compiler.chain import Chain, plain_window
 from hanok.compiler.cuts import cut_fixed
-from hanok.compiler.layers import Output, ProductLayer
+from hanok.compiler.layers import ProductLayer
 from hanok.compiler.schedule import Access, Buffer, Location, Operation
 from hanok.compiler.tiles import Mover, Region, Tile
 from hanok.compiler.view import View
@@ -77,8 +77,8 @@ class ProductEmitter:
             if found is not None:
                 return found
         raise CompileError(
-            f"'{self.layer.origin.name}': a row times {self.width} columns of {self.layer.depth} bytes does not "
-            f"fit {self.banks} SRAM banks"
+            f"'{self.layer.origin.name}': a row times {self.width} columns of {self.layer.depth} bytes "
+            f"does not fit {self.banks} SRAM banks"
         )
 
     def _largest(self, turns: int) -> Pieces | None:

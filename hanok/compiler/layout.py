@@ -93,7 +93,7 @@ class Layout:
         if min(pitches) < 0:
             return None
         shape = (sizes[0], sizes[1], sizes[2], sizes[3])
-        return View(self.storage, shape, self.offset, *pitches, self.element_bytes)
+        return View(self.storage, shape, self.offset, pitches[0], pitches[1], pitches[2], self.element_bytes)
 
 
 def stored_order(shape: tuple[int, ...], strides: tuple[int, ...]) -> tuple[int, ...]:

@@ -26,6 +26,64 @@ ARRIVES: dict[Operator, tuple[str, ...]] = {
     Operator.RESHAPE: ("Reshape", "Flatten", "Squeeze", "Unsqueeze"),
     Operator.TRANSPOSE: ("Transpose", "DepthToSpace", "SpaceToDepth"),
     Operator.RESIZE: ("Resize",),
+    Operator.FORMULA: (
+        "Abs",
+        "Add",
+        "And",
+        "Cast",
+        "Clip",
+        "Cos",
+        "Div",
+        "Equal",
+        "Erf",
+        "Exp",
+        "Gelu",
+        "Greater",
+        "GreaterOrEqual",
+        "HardSigmoid",
+        "HardSwish",
+        "Identity",
+        "InstanceNormalization",
+        "LayerNormalization",
+        "LeakyRelu",
+        "Less",
+        "LessOrEqual",
+        "Log",
+        "LogSoftmax",
+        "Max",
+        "Mean",
+        "Min",
+        "Mul",
+        "Neg",
+        "Not",
+        "Or",
+        "PRelu",
+        "Pow",
+        "RMSNormalization",
+        "Reciprocal",
+        "ReduceL1",
+        "ReduceL2",
+        "ReduceLogSumExp",
+        "ReduceMax",
+        "ReduceMean",
+        "ReduceMin",
+        "ReduceSum",
+        "ReduceSumSquare",
+        "Relu",
+        "Sigmoid",
+        "Sin",
+        "Softmax",
+        "Softplus",
+        "Sqrt",
+        "Sub",
+        "Sum",
+        "Swish",
+        "Tanh",
+        "Where",
+        "com.microsoft.FastGelu",
+        "com.microsoft.Gelu",
+        "com.microsoft.QuickGelu",
+    ),
 }
 """The ONNX operators that arrive as each operator of the typed graph; LOOKUP has its own section."""
 
@@ -33,7 +91,8 @@ RUNS: dict[Operator, str] = {
     Operator.CONV: "matrix unit; 1-D and 2-D, grouped, depthwise, dilated, strided, any padding; with what "
     "follows it (scale, clamp, table, addition) in one layer",
     Operator.CONV_TRANSPOSE: "matrix unit; one convolution for each output position modulo the stride",
-    Operator.MATMUL: "matrix unit; any number of leading axes",
+    Operator.MATMUL: "matrix unit; any number of leading axes; of an activation and weights, or of two "
+    "activations",
     Operator.ADD: "vector unit, or part of the convolution or product that makes an operand; any broadcast",
     Operator.SUB: "vector unit; any broadcast",
     Operator.MUL: "vector unit; any broadcast",
@@ -49,8 +108,13 @@ RUNS: dict[Operator, str] = {
     Operator.RESHAPE: "a layout; bytes move only where strides forbid it",
     Operator.TRANSPOSE: "a layout; bytes move only where a reader needs another order",
     Operator.RESIZE: "vector unit; nearest and linear, any ratio",
+    Operator.FORMULA: "vector unit in float32, on float32 tensors and dequantised int8 ones, any broadcast; "
+    "neighbours become one layer. Pow has a constant exponent",
 }
 """Where each operator runs, and in which forms."""
+
+FLOATS = "Float"
+"""The heading of FORMULA, which no ONNX operator is called."""
 
 HEAD = (
     "# Operators\n"
@@ -59,9 +123,10 @@ HEAD = (
     "`hanok/compiler/supported.py`; do not edit.\n"
     "\n"
     "What each operator computes, bit for bit, stands in [numerics.md](numerics.md). An operator runs "
-    "on the NPU when its operands are quantised (QuantizeLinear and DequantizeLinear around it) and "
-    "every line under it is true. Otherwise it runs on the host through ONNX Runtime, the report names "
-    "it with the line that was not true, and `--no-host` makes it an error.\n"
+    "on the NPU as an integer operator when its operands are quantised (QuantizeLinear and DequantizeLinear "
+    "around it) and every line under it is true, or in float32 where the section Float names it. "
+    "Otherwise it runs on the host through ONNX Runtime, the report names it with the line that was not "
+    "true, and `--no-host` makes it an error.\n"
 )
 
 TABLES = (
@@ -75,8 +140,11 @@ TABLES = (
 HOST = (
     "## On the host\n"
     "\n"
-    "- Operators that are not named on this page, and those whose operands stay float: a float island "
-    "between quantised layers.\n"
+    "- Operators that are not named on this page, and convolutions, products and pools of float operands.\n"
+    "- Gather by indices that are no constants (embeddings): the load engine has no indirect addresses, so "
+    "the host, which has the indices, fetches the rows.\n"
+    "- Arithmetic and logic of int64 and bool tensors (masks from lengths, positions): a few elements that "
+    "the host has anyway.\n"
     "- Operators named above with an operand that has no scale, or more than one scale where the page "
     "allows one.\n"
     "- A second QuantizeLinear of a value that was just dequantised, where it cannot become a table.\n"
@@ -96,7 +164,7 @@ def operators_page() -> str:
     parts = [HEAD, "## Always\n", *(f"- {constraint.__doc__}." for constraint in shared), ""]
     for operator, constraints in CONSTRAINTS.items():
         names = ", ".join(ARRIVES[operator])
-        parts.append(f"## {operator.value}\n")
+        parts.append(f"## {FLOATS if operator is Operator.FORMULA else operator.value}\n")
         parts.append(f"ONNX: {names}.\n" if names else f"{TABLES}\n")
         parts.append(
             f"Runs on the {RUNS[operator]}.\n"

@@ -130,7 +130,7 @@ class ChainPacker:
         return Held(number)
 
     def _longest(self) -> _State:
-        """The chain that makes the most lines, among those that begin with the first line that can be made."""
+        """The chain that makes the most lines, of those that begin with the first line that can be made."""
         self._take_aliases()
         for first in self.needed:
             if first in self.done:
@@ -157,8 +157,7 @@ class ChainPacker:
         for place in dict.fromkeys(refs):
             rowwise = self.rowwise[number] and line.action not in FOLDS
             chain = PackedChain(self._held(place), (), (), place, rowwise=rowwise)
-            for state in self._with(_State(chain, (), place), number):
-                yield state
+            yield from self._with(_State(chain, (), place), number)
 
     def _selection(self, number: int, line: Line) -> Iterator[_State]:
         """SELECT begins with what it takes for zero, saves it, and takes the condition from SRAM."""

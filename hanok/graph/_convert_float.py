@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 
-from onnx import TensorProto
+import numpy as np
+from onnx import TensorProto, helper, numpy_helper
 
 from hanok.graph._borders import MOVEMENT
 from hanok.graph._match import Context, Match, quantization_of
@@ -66,15 +68,47 @@ def _formula_nodes(context: Context, draft: Draft, result: Ref, output: Tensor) 
     match = Match(operation, operation, output.name, output)
     attributes = FormulaAttributes(draft.formula, result.number, draft.axes)
     context.tensors.setdefault(output.name, output)
+    form = _float_form(context, draft, operands)
     if draft.keeps or not draft.axes:
-        return [context.node(match, Operator.FORMULA, operands, output, attributes)]
+        node = context.node(match, Operator.FORMULA, operands, output, attributes)
+        return [replace(node, onnx_nodes=form(output.name))]
     source = operands[0].shape
     kept = tuple(1 if axis in draft.axes else length for axis, length in enumerate(source))
     folded = context.like(output, f"{output.name}/folded", kept)
+    node = context.node(match, Operator.FORMULA, operands, folded, attributes)
     return [
-        context.node(match, Operator.FORMULA, operands, folded, attributes),
+        replace(node, onnx_nodes=form(folded.name)),
         context.node(match, Operator.RESHAPE, [folded], output, Attributes()),
     ]
+
+
+def _float_form(
+    context: Context, draft: Draft, operands: Sequence[Tensor]
+) -> Callable[[str], tuple[bytes, ...]]:
+    """What makes the operation's own NodeProto, with names of its operands here, and its small constants."""
+    names = dict(zip(draft.names, (tensor.name for tensor in operands), strict=True))
+
+    def form(result: str) -> tuple[bytes, ...]:
+        operation = copy(draft.operation)
+        operation.attributes = dict(operation.attributes)
+        operation.outputs = [result]
+        operation.inputs = []
+        if not draft.keeps:
+            operation.attributes["keepdims"] = helper.make_attribute("keepdims", 1)
+        protos = []
+        for position, name in enumerate(draft.operation.inputs):
+            content = constant_operand(context, name) if name else None
+            if content is None or (name in names and name not in draft.extra):
+                operation.inputs.append(names.get(name, name))
+                continue
+            stem = f"{result}/constant/{position}"
+            value = numpy_helper.from_array(np.ascontiguousarray(content), stem)
+            protos.append(helper.make_node("Constant", [], [stem], value=value))
+            operation.inputs.append(stem)
+        protos.append(operation.to_proto())
+        return tuple(proto.SerializeToString(deterministic=True) for proto in protos)
+
+    return form
 
 
 def _formula_operand(context: Context, draft: Draft, name: str) -> Tensor | None:
@@ -138,8 +172,14 @@ def _settled(
         return [_as_formula(node, formula, result)]
     real = context.like(context.tensors[name], f"{name}/real", context.tensors[name].shape)
     renamed[name] = real.name
-    return [node, replace(_as_formula(node, formula, result), name=f"{node.name}/real", outputs=(real.name,))]
+    return [node, replace(_as_formula(node, formula, result, real.name), name=f"{node.name}/real")]
 
 
-def _as_formula(node: Node, formula: Formula, result: Ref) -> Node:
-    return replace(node, operator=Operator.FORMULA, attributes=FormulaAttributes(formula, result.number))
+def _as_formula(node: Node, formula: Formula, result: Ref, output: str = "") -> Node:
+    """A border as a formula; on the host a value is its own."""
+    output = output or node.outputs[0]
+    form = helper.make_node("Identity", [node.inputs[0]], [output]).SerializeToString(deterministic=True)
+    attributes = FormulaAttributes(formula, result.number)
+    return replace(
+        node, operator=Operator.FORMULA, outputs=(output,), attributes=attributes, onnx_nodes=(form,)
+    )

@@ -9,6 +9,7 @@ import numpy as np
 from hanok.graph._match import same_quantization
 from hanok.graph.ir import (
     Attributes,
+    DType,
     LookupAttributes,
     Node,
     Operator,
@@ -149,6 +150,9 @@ def _name_outputs(nodes: list[Node], tensors: dict[str, Tensor], outputs: tuple[
 
 def _is_no_change(node: Node, tensors: dict[str, Tensor]) -> bool:
     """Whether a RESHAPE keeps the shape, or a LOOKUP every value and its meaning."""
+    made = tensors.get(node.outputs[0])
+    if made is None or made.dtype is not DType.INT8:
+        return False  # operators of the host may read it by its name
     if node.operator is Operator.RESHAPE:
         return tensors[node.inputs[0]].shape == tensors[node.outputs[0]].shape
     if node.operator is not Operator.LOOKUP or not isinstance(node.attributes, LookupAttributes):

@@ -34,7 +34,7 @@ class Binding:
     """Where a tensor that host stages or the user touch lies in DRAM, and how to read it.
 
     DRAM holds the tensor transposed by `permutation` (stored axis i is logical axis permutation[i]), dense,
-    at `address`: int8 elements with real = (stored - zero_point) * scale, or, with `element_bytes` 4, float32.
+    at `address`: int8 with real = (stored - zero_point) * scale, or, with `element_bytes` 4, float32.
     """
 
     name: str

@@ -1,9 +1,9 @@
 """Functions of float32 values as formulas of the vector unit's steps.
 
-Errors (docs/numerics.md gives them, `tests/numerics/test_functions.py` finds them over each function's whole
-range) are in units of the last place (ulp) of float32, or absolute where the function has zeros. Not-a-number
-gives no certain result. Polynomials and quotients of polynomials are least-squares fits of the relative error,
-weighted until the largest errors are alike (`benchmarks/fit_functions.py` finds their coefficients).
+Errors (`tests/numerics/test_functions.py` finds them over each function's range) are in units of the last
+place (ulp) of float32, or absolute where the function has zeros. Not-a-number gives no certain result.
+Polynomials and quotients of polynomials are least-squares fits of the relative error, weighted until the
+largest errors are alike (`benchmarks/fit_functions.py` finds their coefficients).
 """
 
 from __future__ import annotations
@@ -186,6 +186,12 @@ def power(f: Formula, x: Operand, exponent: float) -> Ref:
     return exponential(f, f.mul(logarithm(f, x), exponent))
 
 
+def softplus(f: Formula, x: Operand) -> Ref:
+    """log(1 + exp(x)) = max(x, 0) + log(1 + exp(-|x|))."""
+    size = f.maximum(f.mul(x, -1.0), x)
+    return f.add(logarithm(f, f.add(exponential(f, f.mul(size, -1.0)), 1.0)), f.maximum(x, 0.0))
+
+
 Unary = Callable[[Formula, Operand], Ref]
 UNARY: dict[str, Unary] = {
     "Abs": lambda f, x: f.maximum(f.mul(x, -1.0), x),
@@ -203,15 +209,9 @@ UNARY: dict[str, Unary] = {
     "Relu": lambda f, x: f.maximum(x, 0.0),
     "Sigmoid": sigmoid,
     "Sin": sine,
-    "Softplus": lambda f, x: _softplus(f, x),
+    "Softplus": softplus,
     "Sqrt": root,
     "Swish": lambda f, x: f.mul(sigmoid(f, x), x),
     "Tanh": tangent,
 }
 """ONNX's functions of one float32 value (`Swish` is SiLU)."""
-
-
-def _softplus(f: Formula, x: Operand) -> Ref:
-    """log(1 + exp(x)) = max(x, 0) + log(1 + exp(-|x|))."""
-    size = f.maximum(f.mul(x, -1.0), x)
-    return f.add(logarithm(f, f.add(exponential(f, f.mul(size, -1.0)), 1.0)), f.maximum(x, 0.0))

@@ -45,8 +45,7 @@ def _output_of_an_input(q: QdqModel, rng: Random) -> None:
 def _host_in_the_middle(q: QdqModel, rng: Random) -> None:
     x = image(q, rng, 1, 6, 4, 8)
     y = between_layers(q, rng, convolve(q, rng, x, 6, 12, [1, 1]))
-    gain, shift = (q.constant(rng.normal(1, 0.1, 8).astype(np.float32)) for _ in range(2))
-    normal = q.apply("LayerNormalization", [y, gain, shift], axis=-1)
+    normal = q.apply("LpNormalization", [y], axis=-1)
     value = between_layers(q, rng, normal)
     finish(q, rng, convolve(q, rng, value, 12, 5, [3, 3]))
     finish(q, rng, q.apply("Add", [value, y]))
@@ -55,7 +54,7 @@ def _host_in_the_middle(q: QdqModel, rng: Random) -> None:
 def _float_island(q: QdqModel, rng: Random) -> None:
     x = image(q, rng, 1, 6, 4, 8)
     y = between_layers(q, rng, convolve(q, rng, x, 6, 12, [1, 1]))
-    island = q.apply("Sin", [q.apply("CumSum", [y, q.constant(np.int64(3))])])
+    island = q.apply("Sin", [q.apply("LpNormalization", [y], axis=3)])
     q.raw_output(island)
     value = between_layers(q, rng, island, 0.01, 0.02)
     finish(q, rng, convolve(q, rng, value, 12, 5, [3, 3]))

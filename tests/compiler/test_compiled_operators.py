@@ -11,7 +11,7 @@ from model_parts import finish
 from operator_models import BROADCASTS, MODELS, binary, build_model
 from qdq_models import QdqModel
 
-ON_HOST = {"host in the middle": ["LayerNormalization"], "float island": ["CumSum", "Sin"]}
+ON_HOST = {"host in the middle": ["LpNormalization"], "float island": ["LpNormalization"]}
 ORDERS = ("program", "eager:store,vector,matrix,load", "eager:load,matrix,vector,store", "random:5")
 PRESETS = ("nano", "u55-64", "edge", "odd packed")
 

@@ -62,14 +62,16 @@ W = _tensor("w", 2, 2, 1, 1, constant=True)
 VECTOR, LONG = _tensor("x", 4), _tensor("x", 1, 1, 300, 300)
 
 BROKEN: dict[Constraint, tuple[Operator, Attributes, tuple[Tensor, ...]]] = {
-    supported.int8_tensors: (Operator.RESHAPE, Attributes(), (replace(X, dtype=DType.FLOAT32), Y)),
+    supported.int8_tensors: (Operator.LOOKUP, Attributes(), (replace(X, dtype=DType.FLOAT32), Y)),
+    supported.real_or_int8: (Operator.RESHAPE, Attributes(), (replace(X, dtype=DType.INT64), Y)),
+    supported.int8_operands: (Operator.CONV, CONV, (replace(X, dtype=DType.FLOAT32), W, Y)),
     supported.finite_size: (Operator.RESHAPE, Attributes(), (_tensor("x", 3, 0), _tensor("y", 0))),
     supported.per_tensor_activations: (Operator.RESHAPE, Attributes(), (replace(X, quantization=TWO), Y)),
     supported.plain_activation: (Operator.CONV, CONV, (_tensor("x", 1, 2, 4, 4, constant=True), W, Y)),
     supported.constant_weights: (Operator.CONV, CONV, (X, _tensor("w", 2, 2, 1, 1), Y)),
     supported.image_of_rank_4: (Operator.CONV, CONV, (VECTOR, W, Y)),
     supported.strides_and_taps: (Operator.MAX_POOL, replace(POOL, strides=(70000, 1)), (X, Y)),
-    supported.matrix_of_weights: (Operator.MATMUL, MatMulAttributes(), (VECTOR, W, Y)),
+    supported.weights_or_activation: (Operator.MATMUL, MatMulAttributes(), (VECTOR, W, Y)),
     supported.one_activation: (
         Operator.ADD,
         ElementwiseAttributes(),
@@ -128,9 +130,10 @@ def test_the_page_is_current() -> None:
 
 def test_the_page_names_what_the_importer_knows() -> None:
     from hanok.graph._convert import _MATCHERS
+    from hanok.graph._match_float import DRAFTERS
 
     named = {name for names in ARRIVES.values() for name in names}
-    assert named == set(_MATCHERS) | {"BatchNormalization"}
+    assert named == set(_MATCHERS) | set(DRAFTERS) | {"BatchNormalization"}
     assert ARRIVES.keys() == RUNS.keys() == CONSTRAINTS.keys()
     for name in ("Relu", "LeakyRelu", "Clip", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Gelu"):
         assert name in TABLES
@@ -176,7 +179,7 @@ def test_a_model_larger_than_the_memory_is_refused() -> None:
 def test_no_host_names_the_operators() -> None:
     graph = import_graph(build_model("host in the middle", 0, False))
     with pytest.raises(
-        UnsupportedError, match=r"need the host: LayerNormalization 'node_\d+' \(LayerNormalization "
+        UnsupportedError, match=r"need the host: LpNormalization 'node_\d+' \(LpNormalization "
     ):
         compile_graph(graph, chip("odd"), no_host=True)
     graph = import_graph(build_model("conv", 0, False))

@@ -45,6 +45,7 @@ def _everything() -> Graph:
     ends = [q.constant(np.array(value)) for value in ([24], [3], [1], [-2])]
     k = again(q.apply("Slice", [k, *ends]), 1 / 256, -128)
     k = again(q.apply("LayerNormalization", [k, q.constant(np.ones(8, np.float32))]))
+    k = again(q.apply("LpNormalization", [k]))
     m = again(q.apply("MatMul", [k, q.weight(weights(8, 6), rng.uniform(0.01, 0.02, 6), 0, 1)]))
     n = again(q.apply("MatMul", [m, again(q.apply("Transpose", [m], perm=[0, 2, 1]))]), 0.3)
     o = again(q.apply("Softmax", [n]), 1 / 256, -128)

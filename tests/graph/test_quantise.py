@@ -195,7 +195,10 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_every_operator_stands_between_q_and_dq(name):
-    """Between a 1x1 convolution and a Tanh, no NPU operator is left with a float side, and values hold."""
+    """Between a 1x1 convolution and a Tanh, no NPU operator is left with a float side, and values hold.
+
+    Products of activations have float results, since what follows them needs more than eight bits.
+    """
     nodes, constants = CASES[name]
     before = helper.make_node("Conv", ["x", "k"], ["a"], name="before")
     after = helper.make_node("Tanh", ["b"], ["y"], name="after")
@@ -203,7 +206,7 @@ def test_every_operator_stands_between_q_and_dq(name):
     x = np.random.default_rng(3).standard_normal((4, *SHAPE), dtype=np.float32)
     quantised = quantise_model(model, {"x": x}).model
     onnx.checker.check_model(quantised, full_check=True)
-    if name != "Clip without zero":
+    if name not in ("Clip without zero", "MatMul of activations"):
         assert float_edges(quantised) == []
     wanted, found = run(model, {"x": x[0]}), run(quantised, {"x": x[0]})
     assert wanted.shape == found.shape

@@ -88,9 +88,8 @@ def _axes(
     target = _repeated(output, full)
     for attempt in range(3):
         axes = _merged([*layouts, target], full, order, len(attributes.axes))
-        if axes is not None and len(axes) <= _MOST_LOOPS and all(s in (0, 1) for s in axes[-1][1]):
-            if all(stride >= 0 for _, strides in axes for stride in strides):
-                return axes
+        if axes is not None and _serve(axes):
+            return axes
         for number, layout in enumerate(layouts):
             own = layout
             if attempt == 0:
@@ -99,6 +98,12 @@ def _axes(
             moved = lowering.moved(own, order, lowering.origin(node))
             layouts[number] = _repeated(moved, full)
     raise AssertionError(f"'{node.name}': dense operands of one shape are a few loops")
+
+
+def _serve(axes: Axes) -> bool:
+    """Whether chains can follow the loops: few enough, forwards, and the inner one over neighbours."""
+    forwards = all(stride >= 0 for _, strides in axes for stride in strides)
+    return forwards and len(axes) <= _MOST_LOOPS and all(stride in (0, 1) for stride in axes[-1][1])
 
 
 def _merged(layouts: list[Layout], full: tuple[int, ...], order: tuple[int, ...], folded: int) -> Axes | None:
