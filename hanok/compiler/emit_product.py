@@ -49,7 +49,7 @@ class ProductEmitter:
         self.mover, self.layer, self.banks = mover, layer, banks
         self.core = mover.chip.core
         self.width = self.core.matrix.columns
-        self._equal: Buffer | None = None
+        self._equal: dict[bool, Buffer] = {}
 
     def emit(self) -> None:
         """Emit the instructions of every batch."""
@@ -93,9 +93,9 @@ class ProductEmitter:
             padded = ceil_div(columns, self.width) * self.width
             right = ceil_div(columns * layer.depth, bank)
             bias = ceil_div(4 * padded, bank) if self._has_bias else 0
-            return turns * (left + made + right + bias) + ceil_div(len(numbers) * layer.depth, bank)
+            return turns * (left + made + right + bias) + numbers
 
-        numbers = self._wanted_numbers()
+        numbers = sum(ceil_div(len(_parts(-zero)) * layer.depth, bank) for zero in layer.zeros if zero)
         least = min(rows, self.core.matrix.rows)
         while needed(least, columns) > self.banks and columns > self.width:
             columns = ceil_div(ceil_div(columns, 2), self.width) * self.width
@@ -147,7 +147,7 @@ class ProductEmitter:
             row, bank = self._accumulators()
             for number, value in enumerate(_parts(-zero)):
                 flags = FLAG_ACCUMULATE if number else 0
-                self._conv(self._numbers(value), 1, 0, weights, (first, last), flags, row, bank)
+                self._conv(self._numbers(value, False), 1, 0, weights, (first, last), flags, row, bank)
             chain = Chain(
                 (1, 1, last - first),
                 self.width,
@@ -171,18 +171,14 @@ class ProductEmitter:
             )
         return bias
 
-    def _numbers(self, value: int) -> Location:
-        """K equal bytes."""
-        if self._equal is None:
-            self._equal = Buffer("equal numbers", len(self._wanted_numbers()) * self.layer.depth)
-            for place, wanted in enumerate(self._wanted_numbers()):
-                self.mover.fill(Location(self._equal, place * self.layer.depth), self.layer.depth, wanted)
-        return Location(self._equal, self._wanted_numbers().index(value) * self.layer.depth)
-
-    def _wanted_numbers(self) -> list[int]:
-        """The numbers of which rows or columns of K are needed."""
-        parts = [part for zero in self.layer.zeros if zero for part in _parts(-zero)]
-        return list(dict.fromkeys(parts))
+    def _numbers(self, value: int, as_weights: bool) -> Location:
+        """K equal bytes; those that are weights lie apart, since weights are read ahead of activations."""
+        depth, numbers = self.layer.depth, _parts(-self.layer.zeros[as_weights])
+        if as_weights not in self._equal:
+            self._equal[as_weights] = buffer = Buffer("equal numbers", len(numbers) * depth)
+            for place, wanted in enumerate(numbers):
+                self.mover.fill(Location(buffer, place * depth), depth, wanted)
+        return Location(self._equal[as_weights], numbers.index(value) * depth)
 
     def _accumulators(self) -> tuple[int, int]:
         bank = self.mover.schedule.next_accumulator_bank()
@@ -214,13 +210,16 @@ class ProductEmitter:
         count = rows[1] - rows[0]
         flags = FLAG_BIAS if weights.bias is not None else 0
         self._conv(place, count, tile.row_pitch, weights, blocks, flags, row, bank)
+        rows_of: list[tuple[Location, int]] = [(place, tile.row_pitch)]
         if zero and weights.bias is None:
-            for value in _parts(-zero):
-                self._conv(self._numbers(value), count, 0, weights, blocks, FLAG_ACCUMULATE, row, bank)
+            rows_of += [(self._numbers(value, False), 0) for value in _parts(-zero)]
+            for numbers, pitch in rows_of[1:]:
+                self._conv(numbers, count, pitch, weights, blocks, FLAG_ACCUMULATE, row, bank)
         if other:
             for value in _parts(-other):
-                numbers = self._numbers(value)
-                self._conv(place, count, tile.row_pitch, weights, blocks, FLAG_ACCUMULATE, row, bank, numbers)
+                columns = self._numbers(value, True)
+                for source, pitch in rows_of:
+                    self._conv(source, count, pitch, weights, blocks, FLAG_ACCUMULATE, row, bank, columns)
         self._write(rows, weights.columns, blocks, target, row, bank)
 
     def _conv(

@@ -21,6 +21,7 @@ _PLAIN = {
     Action.MAX: Step.MAX,
     Action.MIN: Step.MIN,
     Action.GREATER: Step.GREATER,
+    Action.TAKE: Step.TAKE,
 }
 _TURNED = {
     Action.ADD: Step.ADD,
@@ -88,14 +89,11 @@ class ChainPacker:
     """
 
     def __init__(self, formula: Formula, row_inputs: Sequence[bool], results: Sequence[int]) -> None:
-        self.formula, self.results = formula, frozenset(results)
+        self.formula = replace(formula, lines=list(formula.lines))
+        self.results = frozenset(results)
         self.rowwise = _rowwise_values(formula, row_inputs)
         self.needed = _needed_lines(formula, results)
-        self.readers: dict[int, list[int]] = {}
-        for number in self.needed:
-            for operand in dict.fromkeys(self._line(number).operands):
-                if isinstance(operand, Ref):
-                    self.readers.setdefault(operand.number, []).append(number)
+        self.readers = self._readers()
         self.held = set(range(formula.inputs))
         self.done: set[int] = set()
 
@@ -109,6 +107,15 @@ class ChainPacker:
             self._take_aliases()
             chains.append(state.chain)
         return chains
+
+    def _readers(self) -> dict[int, list[int]]:
+        """The needed lines that read each value."""
+        found: dict[int, list[int]] = {}
+        for number in self.needed:
+            for operand in dict.fromkeys(self._line(number).operands):
+                if isinstance(operand, Ref):
+                    found.setdefault(operand.number, []).append(number)
+        return found
 
     def _line(self, number: int) -> Line:
         return self.formula.lines[number - self.formula.inputs]
@@ -135,13 +142,34 @@ class ChainPacker:
         for first in self.needed:
             if first in self.done:
                 continue
-            starts = list(self._starts(first))
-            if starts:
-                self._tried = 0
-                ends = [end for start in starts for end in self._ends(start)]
-                assert ends, f"line {first} of a formula fits no chain"
+            if not self._may_start(first):
+                continue
+            self._tried = 0
+            ends = [end for start in self._starts(first) for end in self._ends(start)]
+            if ends:
                 return max(ends, key=lambda end: (len(end.made), -len(end.chain.steps)))
+            self._copy_operand(first)
+            return self._longest()
         raise AssertionError("a formula whose lines wait for each other")
+
+    def _may_start(self, number: int) -> bool:
+        refs = [operand.number for operand in self._line(number).operands if isinstance(operand, Ref)]
+        return all(ref in self.held for ref in refs)
+
+    def _copy_operand(self, number: int) -> None:
+        """Give a line that reads one place twice a copy of its last operand."""
+        line = self._line(number)
+        operands = list(line.operands)
+        place = max(at for at, operand in enumerate(operands) if isinstance(operand, Ref))
+        source = operands[place]
+        assert isinstance(source, Ref), "a line without values is an immediate"
+        self.formula.lines.append(Line(Action.MUL, (source, 1.0)))
+        copied = self.formula.inputs + len(self.formula.lines) - 1
+        self.rowwise.append(self.rowwise[source.number])
+        operands[place] = Ref(copied)
+        self.formula.lines[number - self.formula.inputs] = replace(line, operands=tuple(operands))
+        self.needed.insert(self.needed.index(number), copied)
+        self.readers = self._readers()
 
     # Beginning
 
@@ -149,8 +177,6 @@ class ChainPacker:
         """Chains that hold nothing but their first value, for each operand of a line that may be it."""
         line = self._line(number)
         refs = [operand.number for operand in line.operands if isinstance(operand, Ref)]
-        if not refs or any(ref not in self.held for ref in refs):
-            return
         if line.action is Action.SELECT:
             yield from self._selection(number, line)
             return
@@ -162,23 +188,16 @@ class ChainPacker:
     def _selection(self, number: int, line: Line) -> Iterator[_State]:
         """SELECT begins with what it takes for zero, saves it, and takes the condition from SRAM."""
         condition, chosen, other = line.operands
-        if not isinstance(condition, Ref):
-            return
-        chain = PackedChain(self._held(condition.number), (), (), number, rowwise=self.rowwise[number])
-        if isinstance(other, Ref):
-            chain = replace(chain, start=self._held(other.number))
-            chain = replace(chain, steps=(PackedStep(Step.SAVE),))
-        else:
-            steps = (PackedStep(Step.TAKE, immediate=other), PackedStep(Step.SAVE))
-            chain = replace(chain, steps=steps)
+        assert isinstance(other, Ref), "what SELECT takes for zero is a value"
+        chain = PackedChain(self._held(other.number), (), (PackedStep(Step.SAVE),), number)
+        chain = replace(chain, rowwise=self.rowwise[number])
         for operand, step in ((condition, Step.TAKE), (chosen, Step.SELECT)):
-            found = self._operand(chain, operand, -1, -1)
+            found = self._operand(chain, operand, -1, other.number)
             if found is None:
                 return
             chain, code, immediate = found
             chain = replace(chain, steps=(*chain.steps, PackedStep(step, code, immediate)))
-        if len(chain.steps) <= VECTOR_STEPS:
-            yield _State(chain, (number,), number)
+        yield _State(chain, (number,), number)
 
     # Going on
 
@@ -213,9 +232,7 @@ class ChainPacker:
             return
         yield from self._made(state, number, line)
         free = state.saved < 0 or self._used_up(state, number)
-        others = [reader for reader in self.readers.get(state.value, []) if reader not in self.done]
-        repeated = sum(operand == Ref(state.value) for operand in line.operands) > 1
-        if free and state.value != state.saved and (len(others) > 1 or repeated):
+        if free and state.value != state.saved:
             saved = replace(chain, steps=(*chain.steps, PackedStep(Step.SAVE)))
             yield from self._made(replace(state, chain=saved, saved=state.value), number, line)
 
@@ -242,6 +259,11 @@ class ChainPacker:
             case Action.FUSED:
                 added = line.operands[2]
                 found = self._operand(chain, line.operands[0], state.value, state.saved)
+                if line.operands[0] == Ref(state.value) == Ref(state.saved) and added != Ref(state.value):
+                    factor = line.operands[1]
+                    assert isinstance(factor, float), "a fused factor is an immediate"
+                    step = PackedStep(Step.FUSED_ADD, Operand.SAVED, factor)
+                    yield from self._after_taking(state, number, added, step)
                 if added == Ref(state.value) and found is not None and found[1] is not Operand.IMMEDIATE:
                     factor = line.operands[1]
                     assert isinstance(factor, float), "a fused factor is an immediate"
@@ -267,6 +289,19 @@ class ChainPacker:
             if found is not None:
                 yield from self._next(state, found[0], number, PackedStep(codes[line.action], *found[1:]))
                 return
+        if line.operands[-1] == Ref(state.value) == Ref(state.saved) and line.action not in _TURNED:
+            yield from self._after_taking(
+                state, number, line.operands[0], PackedStep(_PLAIN[line.action], Operand.SAVED)
+            )
+
+    def _after_taking(
+        self, state: _State, number: int, operand: Ref | float, step: PackedStep
+    ) -> Iterator[_State]:
+        """Take another value for the running one, which is saved, and make a step of both."""
+        found = self._operand(state.chain, operand, state.value, -1)
+        if found is not None:
+            chain = replace(found[0], steps=(*found[0].steps, PackedStep(Step.TAKE, *found[1:])))
+            yield from self._next(state, chain, number, step)
 
     def _next(
         self, state: _State, chain: PackedChain, number: int, step: PackedStep | None

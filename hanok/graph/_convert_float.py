@@ -25,9 +25,10 @@ _ON_HOST = (Operator.HOST, Operator.QUANTIZE, Operator.DEQUANTIZE)
 def float_nodes(context: Context, operation: Operation, matchers: Mapping[str, Matcher]) -> list[Node] | None:
     """The nodes of an operation with float32 results, or None where the NPU has no form of it."""
     outputs = [name for name in operation.outputs if name]
-    types = {context.working.types.get(name) for name in outputs}
-    if types != {TensorProto.FLOAT} or any(name not in context.working.shapes for name in outputs):
-        return None
+    for name in outputs:
+        real = context.working.types.get(name) == TensorProto.FLOAT or name in context.logical
+        if not real or name not in context.working.shapes:
+            return None
     nodes: list[Node] = []
     for name in outputs:
         made = _nodes_for(context, operation, name, matchers)

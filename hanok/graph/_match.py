@@ -10,6 +10,7 @@ import numpy.typing as npt
 from onnx import TensorProto
 
 from hanok.graph._affine import constant_value
+from hanok.graph._logic import logical_values
 from hanok.graph._quantized import Border, read_border, stored_values
 from hanok.graph._working import DEQUANTIZE, Array, Operation, WorkingGraph
 from hanok.graph.ir import Attributes, DType, LookupAttributes, Node, Operator, Quantization, Tensor
@@ -27,6 +28,8 @@ class Context:
     """The position of the operation that makes a value, by its first output."""
     tensors: dict[str, Tensor] = field(default_factory=dict)
     node_names: set[str] = field(default_factory=set)
+    logical: frozenset[str] = frozenset()
+    """Truth values that are floats on the NPU."""
     reads_floats: bool = False
     """Operands are float32 tensors, not the int8 ones behind a DQ."""
 
@@ -34,7 +37,7 @@ class Context:
     def of(cls, working: WorkingGraph) -> Context:
         """Start on a working graph whose borders are normalised."""
         order = {operation.outputs[0]: index for index, operation in enumerate(working.operations)}
-        return cls(working, working.producers(), order)
+        return cls(working, working.producers(), order, logical=logical_values(working))
 
     def border(self, value: str) -> tuple[Operation, Border] | None:
         """The DQ that makes the float `value`, with its parameters; None for any other float value."""
@@ -66,7 +69,8 @@ class Context:
         content = constant_value(self.working, self.producers, value)
         if content is not None:
             return self.real_constant(value, content)
-        if self.working.types.get(value) != TensorProto.FLOAT or value not in self.working.shapes:
+        kind = self.working.types.get(value)
+        if (kind != TensorProto.FLOAT and value not in self.logical) or value not in self.working.shapes:
             return None
         return self.tensors.setdefault(value, Tensor(value, self.working.shape(value), DType.FLOAT32))
 

@@ -31,6 +31,7 @@ class Action(Enum):
     MIN = "b if b < a else a"
     GREATER = "1.0 if a > b else 0.0"
     SELECT = "b if a != 0 else c"
+    TAKE = "b, wherever a is"
     FUSED = "a * immediate b + c, rounded once"
     ROUND = "clamp(round_half_even(a), low, high); NaN gives low"
     LOOKUP = "table[saturate_int8(round_half_even(a)) + 128]; NaN reads entry 0"
@@ -117,6 +118,8 @@ class Formula:
 
     def select(self, condition: Operand, a: Operand, b: Operand) -> Ref:
         """a if condition is not 0 else b."""
+        if not isinstance(b, Ref):
+            b = self.append(Action.TAKE, condition, b)
         return self.append(Action.SELECT, condition, a, b)
 
     def fused(self, a: Operand, factor: float, addend: Operand) -> Ref:
@@ -138,7 +141,14 @@ class Formula:
 
     def bits(self, a: Operand) -> Ref:
         """The int32 with the bits of a, rounded to float32."""
-        return self.append(Action.BITS, a)
+        lies_as_float = (
+            isinstance(a, Ref) and a.number >= self.inputs and self.line(a).action is not Action.BITS
+        )
+        return self.append(Action.BITS, a if lies_as_float else self.mul(a, 1.0))
+
+    def line(self, value: Ref) -> Line:
+        """The line that makes a value."""
+        return self.lines[value.number - self.inputs]
 
     def from_bits(self, a: Operand) -> Ref:
         """The float32 with the bits of the int32 nearest to a."""
@@ -178,6 +188,8 @@ class Formula:
                 return fused(a, np.float32(given[1]), np.asarray(given[2], np.float32))
             case Action.SELECT:
                 return np.where(a != 0, given[1], given[2]).astype(np.float32)
+            case Action.TAKE:
+                return np.broadcast_to(np.asarray(given[1], np.float32), np.broadcast(a, given[1]).shape)
             case action if action in FOLDS:
                 return _folded(action, a, lanes)
             case action:

@@ -37,11 +37,16 @@ CONTENT: dict[str, Any] = {
 def chip(name: str) -> Chip:
     """A preset, or 'odd': a core so small that everything is cut, with an array that divides nothing.
 
-    'odd packed' has a decoder that keeps ahead of its DRAM.
+    'odd packed' has a decoder that keeps ahead of its DRAM, 'odd wide' banks for rows of some 200 floats.
     """
     match name:
         case "odd":
             return Chip.from_dict(CONTENT, "odd")
+        case "odd wide":
+            core = CONTENT["core"]
+            return Chip.from_dict(
+                CONTENT | {"core": core | {"sram": {"banks": 27, "bank_bytes": 1152}}}, "odd wide"
+            )
         case "odd packed":
             core = CONTENT["core"]
             dma = core["dma"] | {"expand_lanes": 8}
@@ -143,7 +148,7 @@ def check(
     program = compile_graph(graph, target, measure=measure)
     feeds = random_feeds(graph, seed)
     outputs = run_program(program, feeds, mode, trap, order)
-    reference = run_reference(graph, feeds)
+    reference = run_reference(graph, feeds, lanes=target.core.vector.lanes)
     theirs = run_onnxruntime(model, feeds)
     reference_mismatches = mismatches = largest = elements = 0
     for name in graph.outputs:
