@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from onnx import ModelProto
 
 from hanok.graph._affine import fold_affine, normalization_to_convolution
+from hanok.graph._expand_attention import expand_attention
 from hanok.graph._folding import fold_constants
 from hanok.graph._fuse_float import (
     matmul_and_add_to_gemm,
@@ -31,6 +32,7 @@ def simplify_float(
     working = from_model(model)
     fix_input_shapes(working, model, input_shapes)
     fold_constants(working)
+    expand_attention(working)
     fuse_float(working)
     fold_constants(working)
     return to_model(working)
