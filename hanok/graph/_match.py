@@ -28,6 +28,7 @@ class Context:
     """The position of the operation that makes a value, by its first output."""
     tensors: dict[str, Tensor] = field(default_factory=dict)
     node_names: set[str] = field(default_factory=set)
+    readers: dict[str, list[Operation]] = field(default_factory=dict)
     logical: frozenset[str] = frozenset()
     """Truth values that are floats on the NPU."""
     reads_floats: bool = False
@@ -37,7 +38,8 @@ class Context:
     def of(cls, working: WorkingGraph) -> Context:
         """Start on a working graph whose borders are normalised."""
         order = {operation.outputs[0]: index for index, operation in enumerate(working.operations)}
-        return cls(working, working.producers(), order, logical=logical_values(working))
+        logical = logical_values(working)
+        return cls(working, working.producers(), order, readers=working.consumers(), logical=logical)
 
     def border(self, value: str) -> tuple[Operation, Border] | None:
         """The DQ that makes the float `value`, with its parameters; None for any other float value."""

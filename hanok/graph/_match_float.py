@@ -7,10 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from hanok.graph._affine import constant_value
+from hanok.graph._borders import MOVEMENT
 from hanok.graph._match import Context
-from hanok.graph._working import Array, Operation
+from hanok.graph._working import QUANTIZE, Array, Operation
 from hanok.numerics.formula import Action, Formula, Operand, Ref
 from hanok.numerics.functions import (
+    ROUGH,
     UNARY,
     exponential,
     inverse_root,
@@ -34,6 +36,8 @@ class Draft:
     formula: Formula
     axes: tuple[int, ...] = ()
     keeps: bool = True
+    rough: bool = False
+    """The result is soon rounded to eight bits."""
     extra: dict[str, tuple[int, ...]] = field(default_factory=dict)
     """Shapes under which constants are read: a scale of channels as [C, 1, 1]."""
 
@@ -41,7 +45,8 @@ class Draft:
     def of(cls, context: Context, operation: Operation) -> Draft:
         """A draft over the operands of an operation."""
         names = [name for name in dict.fromkeys(operation.inputs) if name and not _is_scalar(context, name)]
-        return cls(context, operation, names, Formula(len(names)))
+        rough = is_rounded_soon(context, operation.outputs[0])
+        return cls(context, operation, names, Formula(len(names)), rough=rough)
 
     def operand(self, position: int) -> Operand:
         """The value of an operand of the operation."""
@@ -54,6 +59,11 @@ class Draft:
     def has(self, position: int) -> bool:
         """Whether an optional operand is there."""
         return bool(self.operation.input(position))
+
+    def function(self, name: str, value: Operand) -> Ref:
+        """A function of ONNX's, in fewer steps where eight bits are all that is left of it."""
+        chosen = ROUGH.get(name, UNARY[name]) if self.rough else UNARY[name]
+        return chosen(self.formula, value)
 
     @property
     def rank(self) -> int:
@@ -82,6 +92,21 @@ def _is_scalar(context: Context, name: str) -> bool:
     return content is not None and content.size == 1
 
 
+def is_rounded_soon(context: Context, name: str, depth: int = 4) -> bool:
+    """Whether only QuantizeLinear reads a value, or what products and sums with constants make of it."""
+    readers = context.readers.get(name, [])
+    if not readers or name in context.working.outputs:
+        return False
+    for reader in readers:
+        if reader.op_type == QUANTIZE:
+            continue
+        sums = reader.op_type in ("Add", "Sub") and any(_is_scalar(context, n) for n in reader.inputs)
+        passes = not reader.domain and (sums or reader.op_type in ("Mul", *MOVEMENT))
+        if not passes or depth == 0 or not is_rounded_soon(context, reader.outputs[0], depth - 1):
+            return False
+    return True
+
+
 Drafter = Callable[[Draft], Ref | None]
 
 
@@ -93,7 +118,7 @@ def _binary(method: Callable[[Formula, Operand, Operand], Ref]) -> Drafter:
 
 
 def _unary(name: str) -> Drafter:
-    return lambda d: UNARY[name](d.formula, d.operand(0))
+    return lambda d: d.function(name, d.operand(0))
 
 
 def _several(method: Callable[[Formula, Operand, Operand], Ref]) -> Drafter:
@@ -170,13 +195,14 @@ def _hard_sigmoid(d: Draft) -> Ref:
 
 def _gelu(d: Draft) -> Ref:
     tangent = d.operation.text("approximate", "none") == "tanh" or d.operation.op_type == "FastGelu"
-    return UNARY["GeluTanh" if tangent else "Gelu"](d.formula, d.operand(0))
+    return d.function("GeluTanh" if tangent else "Gelu", d.operand(0))
 
 
 def _swish(d: Draft) -> Ref:
     f, factor = d.formula, d.operation.real("alpha", 1.0)
-    gate = UNARY["Sigmoid"](f, d.operand(0) if factor == 1.0 else f.mul(d.operand(0), factor))
-    return f.mul(gate, d.operand(0))
+    if factor == 1.0:
+        return d.function("Swish", d.operand(0))
+    return f.mul(d.function("Sigmoid", f.mul(d.operand(0), factor)), d.operand(0))
 
 
 def _axes(d: Draft) -> list[int] | None:
@@ -210,7 +236,7 @@ def _log_of_sum(d: Draft, x: Operand) -> Ref:
 def _softmax(d: Draft) -> Ref:
     d.fold_over([d.operation.integer("axis", -1)])
     f, x = d.formula, d.operand(0)
-    powers = exponential(f, f.sub(x, f.fold(Action.LARGEST, x)))
+    powers = d.function("Exp", f.sub(x, f.fold(Action.LARGEST, x)))
     return f.mul(powers, f.div(1.0, d.sum(powers)))
 
 
