@@ -14,6 +14,7 @@ from hanok.compiler.layers import (
     Origin,
     Residual,
     StridedLayer,
+    Tail,
 )
 from hanok.compiler.layout import Layout, dense
 from hanok.compiler.passes import lower_formula, lower_matrix, lower_product, lower_vector
@@ -223,6 +224,22 @@ class Lowering:
         self.layers.append(layer)
         self._makers[node.outputs[0]] = layer
         self._axes[layer] = axes
+
+    def real_maker(self, name: str) -> tuple[MatrixLayer, tuple[tuple[int, ...], ...]] | None:
+        """The matrix layer that makes a float32 tensor for one reader alone, and its axes."""
+        maker = self._makers.get(name)
+        if maker is None or not maker.real or maker.tail is not None or not self.only_reader(name):
+            return None
+        return maker, self._axes[maker]
+
+    def append_tail(self, node: Node, absorbed: str, maker: MatrixLayer, tail: Tail) -> None:
+        """Let a matrix layer also make a formula, which `node` is."""
+        origin = replace(maker.origin, onnx_nodes=(*maker.origin.onnx_nodes, node.name))
+        origin = replace(origin, onnx_type=f"{origin.onnx_type}+{node.onnx_type}")
+        axes = self._axes[maker]
+        self.layers.remove(maker)
+        self._makers.pop(absorbed)
+        self.add_matrix(node, replace(maker, origin=origin, output=tail.layer.output, tail=tail), axes)
 
     def _lookup(self, node: Node) -> None:
         source, attributes = node.inputs[0], node.attributes
