@@ -27,7 +27,7 @@ MATRIX_CORNERS = (
 )  # fmt: skip
 COLUMN_CORNERS = (
     "weights by column", "columns in several reads", "columns in several blocks", "columns with bias",
-    "columns overlap", "long pitch of one column",
+    "columns overlap",
 )  # fmt: skip
 CHAIN_CORNERS = (
     *(f"step {step.name}" for step in Step),
@@ -158,11 +158,9 @@ def _weights_by_column(get: dict[str, int], chip: Chip) -> Iterator[str]:
         yield "columns in several blocks"
     if get["flags"] & FLAG_BIAS:
         yield "columns with bias"
-    one = get["blocks"] == get["last_columns"] == 1
-    if not one and get["weight_pitch"] < get["taps_y"] * get["taps_x"] * get["tap_bytes"]:
+    several = get["blocks"] > 1 or get["last_columns"] > 1
+    if several and get["weight_pitch"] < get["taps_y"] * get["taps_x"] * get["tap_bytes"]:
         yield "columns overlap"
-    if one and get["weight_pitch"] >= FAR:
-        yield "long pitch of one column"
 
 
 def _chain(record: np.void, before: np.ndarray, after: np.ndarray) -> Iterator[str]:
