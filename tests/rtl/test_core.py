@@ -29,7 +29,7 @@ SHAPES = (
 
 def test_random_programs_agree_in_every_bit_and_cycle() -> None:
     """A thousand programs, in which each instruction meets each of its corners."""
-    reached = run_random(small_chip(), seed=1, programs=1000, instructions=30)
+    reached = run_random(small_chip(), seed=2, programs=1000, instructions=30)
     missed = [(name, corner) for name, corners in CORNERS.items() for corner in corners]
     assert [one for one in missed if not reached[one]] == []
 
