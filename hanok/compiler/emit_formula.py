@@ -8,8 +8,8 @@ from functools import partial
 from hanok.compiler.chain import Chain, Stream, plain_window
 from hanok.compiler.cuts import cut_fixed
 from hanok.compiler.emit_vector import VectorEmitter, fit, load_table
-from hanok.compiler.layers import FormulaLayer, Output, Tail
-from hanok.compiler.pack_chains import ChainPacker, Held, PackedChain
+from hanok.compiler.formula_layer import REAL_BYTES, FormulaLayer, Output, Tail
+from hanok.compiler.pack_chains import Held, PackedChain
 from hanok.compiler.pieces import pipelined
 from hanok.compiler.schedule import Access, Buffer, Location
 from hanok.compiler.tiles import Mover, Region, Tile
@@ -19,8 +19,6 @@ from hanok.errors import CompileError
 from hanok.isa import Destination, Operand, Reduction, Source
 from hanok.numerics.formula import FOLDS
 from hanok.units import ceil_div
-
-REAL_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -78,9 +76,7 @@ class FormulaEmitter(VectorEmitter):
 
     def begin(self, layer: FormulaLayer) -> None:
         """Pack the formula's chains, and load its table if it has one alone."""
-        packer = ChainPacker(layer.formula, layer.row_inputs, [layer.result])
-        self.chains = packer.pack()
-        self.layer, self.rowwise = layer, packer.rowwise
+        self.layer, self.chains, self.rowwise = layer, layer.packed.chains, layer.packed.rowwise
         self.tables = {chain.table for chain in self.chains if chain.table >= 0}
         if len(self.tables) == 1:
             self._load_table(self.tables.pop())
@@ -104,7 +100,6 @@ class FormulaEmitter(VectorEmitter):
         """The largest tile that fits, with operands and result twice if possible, so that moving overlaps."""
         _, rows, columns, channels = self.layer.shape
         folds = any(line.action in FOLDS for line in self.layer.formula.lines)
-        live = live_values(self.chains, self.rowwise, self.layer.result)
 
         def needed(tile: tuple[int, ...], turns: int) -> int:
             height, width, depth = tile if len(tile) == 3 else (*tile, channels)
@@ -116,7 +111,7 @@ class FormulaEmitter(VectorEmitter):
                     size = self._banks(sizes[0] * sizes[1] * sizes[2] * view.element_bytes)
                     moved += size if once else turns * size
             full, row = (self._banks(REAL_BYTES * height * width * n) for n in (depth, 1))
-            return moved + max(a * full + b * row for a, b in live) + int(bool(self.tables))
+            return moved + max(a * full + b * row for a, b in self.layer.packed.live) + int(bool(self.tables))
 
         sizes: tuple[int, ...] = (rows, columns) if folds else (rows, columns, channels)
         try:
@@ -127,9 +122,7 @@ class FormulaEmitter(VectorEmitter):
 
     # Chains
 
-    def tile(
-        self, views: list[View], tiles: list[Tile], region: Region, channel: int, channels: int
-    ) -> None:
+    def tile(self, views: list[View], tiles: list[Tile], region: Region, channel: int, channels: int) -> None:
         """Emit the chains of one tile, and store its result."""
         layer, output = self.layer, self.layer.output
         extent = Extent(region.y1 - region.y0, region.x1 - region.x0, channels)
@@ -254,22 +247,3 @@ class TailEmitter:
 def _read(held: Held, places: dict[int, Place]) -> Place:
     place = places[held.number]
     return replace(place, kind=Source.INT32) if held.as_bits else place
-
-
-def live_values(chains: list[PackedChain], rowwise: list[bool], result: int) -> list[tuple[int, int]]:
-    """For each chain, how many whole and how many row-wise values lie in SRAM between tiles' operands."""
-    last: dict[int, int] = {}
-    for index, chain in enumerate(chains):
-        for held in (chain.start, *chain.streams):
-            last[held.number] = index
-    found = []
-    born = {chain.result: index for index, chain in enumerate(chains)}
-    for index in range(len(chains)):
-        numbers = [
-            number
-            for number, first in born.items()
-            if number != result and first <= index <= last.get(number, first)
-        ]
-        whole = sum(not rowwise[number] for number in numbers)
-        found.append((whole, len(numbers) - whole))
-    return found

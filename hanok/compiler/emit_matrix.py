@@ -9,7 +9,8 @@ import numpy as np
 from hanok.compiler.chain import Chain, Stream, plain_window
 from hanok.compiler.columns import Part, grid_shape
 from hanok.compiler.cuts import cut, cut_fixed
-from hanok.compiler.emit_formula import REAL_BYTES, TailEmitter
+from hanok.compiler.emit_formula import TailEmitter
+from hanok.compiler.formula_layer import REAL_BYTES
 from hanok.compiler.layers import Epilogue, MatrixLayer, Phase
 from hanok.compiler.matrix_plan import Chunk, MatrixPlan, source_columns, source_rows, sub_tile
 from hanok.compiler.pack_weights import WeightPacker

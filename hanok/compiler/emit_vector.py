@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from hanok.compiler.chain import Chain, Stream, Window, plain_window
 from hanok.compiler.cuts import cut_fixed
-from hanok.compiler.layers import ElementLayer, ElementOperand, Output, WindowLayer
+from hanok.compiler.formula_layer import Output
+from hanok.compiler.layers import ElementLayer, ElementOperand, WindowLayer
 from hanok.compiler.pieces import MOST_PARTS, pipelined, window_parts
 from hanok.compiler.schedule import Access, Buffer, Location, Operation
 from hanok.compiler.tiles import Mover, Region, Tile

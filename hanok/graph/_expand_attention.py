@@ -48,9 +48,9 @@ class _Writer:
         self.operations.append(Operation.make(op_type, inputs, [name], label, **attributes))
         return name
 
-    def constant(self, value: Array) -> str:
+    def constant(self, value: Array | np.float32) -> str:
         """Add a constant."""
-        return self.working.add_constant(f"{self.stem}/constant", value)
+        return self.working.add_constant(f"{self.stem}/constant", np.asarray(value))
 
     def reshape(self, name: str, *shape: int, result: str = "") -> str:
         """The same elements under another shape."""

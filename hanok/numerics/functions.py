@@ -213,7 +213,7 @@ def tabulated(f: Formula, x: Operand, function: Function, reach: float, rises: b
     (reach / 128)^2 / 8 times the second derivative, half a place away, and what it is off at the ends.
     """
     step = reach / 128
-    places = np.arange(-128, 128) * step
+    places: Doubles = np.arange(-128, 128).astype(np.float64) * step
     least, most = (0.0, 0.0) if rises else (float(function(np.array([end]))[0]) for end in (-1e3, 1e3))
     above = places > 0
     beyond = np.where(above, places if rises else most, least)

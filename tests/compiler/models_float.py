@@ -144,6 +144,33 @@ def _islands() -> ModelProto:
     return m.model()
 
 
+def _feed_forward() -> ModelProto:
+    """Products with formulas on their tiles: a gate of three factors, the sum with what came in."""
+    m = FloatModel()
+    x = m.input(1, 19, 24)
+    rows = m.rounded(x, 0.03, 4)
+    up, gate = (m.apply("MatMul", [rows, m.weights(24, 40)]) for _ in range(2))
+    gate = m.apply("Mul", [gate, m.apply("Sigmoid", [gate])])
+    made = m.apply("Mul", [m.apply("Mul", [gate, up]), m.constant(_reals(40))])
+    made = m.apply("MatMul", [m.rounded(made, 0.02, -7), m.weights(40, 24)])
+    made = m.apply("Reshape", [made, m.constant(np.array([19, 24]))])
+    flat = m.apply("Reshape", [x, m.constant(np.array([19, 24]))])
+    made = m.apply("Add", [m.apply("Tanh", [made]), flat])
+    m.output(made)
+    m.output(m.apply("ReduceMax", [made, m.constant(np.array([1]))]))
+    return m.model()
+
+
+def _image() -> ModelProto:
+    """A convolution with a float result, whose channels lie last, and what follows it."""
+    m = FloatModel()
+    x = m.input(1, 3, 9, 8)
+    made = m.apply("Conv", [m.rounded(x, 0.03, 1), m.weights(6, 3, 3, 3)], pads=[1, 1, 1, 1], strides=[2, 1])
+    made = m.apply("Mul", [m.apply("HardSigmoid", [made]), made])
+    m.output(m.apply("InstanceNormalization", [made, m.constant(_reals(6)), m.constant(_reals(6))]))
+    return m.model()
+
+
 def product_of(
     left: tuple[int, ...],
     right: tuple[int, ...],
@@ -197,6 +224,8 @@ FUNCTIONS: dict[str, Build] = {
     "Softmax of a middle axis": single("Softmax", (4, 6, 9), axis=1),
     "Where": _where,
     "attention": _attention,
+    "feed forward": _feed_forward,
+    "image": _image,
     "islands": _islands,
     "rotary": _rotary,
 }

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from hanok.compiler.formula_layer import FormulaLayer
 from hanok.compiler.layers import (
     CopyLayer,
     ElementLayer,
-    FormulaLayer,
     Layer,
     MatrixLayer,
     ProductLayer,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hanok.compiler.layers import FormulaLayer, FormulaOperand, Output, Tail
+from hanok.compiler.formula_layer import FormulaLayer, FormulaOperand, Output, Tail
 from hanok.compiler.layout import Layout, merge_axes
 from hanok.compiler.view import View
 from hanok.graph import DType, FormulaAttributes, Node
@@ -91,7 +91,7 @@ def _join_matrix(lowering: Lowering, node: Node, attributes: FormulaAttributes) 
             attributes.result,
             _rounding(lowering, node, attributes),
         )
-        lowering.append_tail(node, name, maker, Tail(layer, hole))
+        lowering.append_tail(node, name, maker, Tail(layer, hole), axes)
         return True
     return False
 
