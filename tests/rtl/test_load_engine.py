@@ -21,7 +21,7 @@ from hanok.rtl.simulate import Simulation
 
 ADDRESS_BITS, DRAM_BYTES, SRAM_BYTES = 34, 1 << 14, 1 << 12
 SHAPES = [(8, 64, 16), (11, 32, 3), (4, 32, 1), (16, 32, 2), (32, 32, 16), (32, 64, 2)]
-WIDE_SHAPES = [(16, 8, 16), (16, 4, 12), (64, 32, 1), (11, 4, 9), (33, 8, 64)]
+WIDE_SHAPES = [(16, 8, 16), (11, 4, 9), (33, 8, 1)]
 """Bytes of a beat and a burst, and bursts that may be open; the beats of wide ones are more than a burst."""
 
 
