@@ -26,12 +26,12 @@ SHAPES = (
     (
         "two bursts a beat",
         LPDDR,
-        {"rows": 4, "columns": 4, "bank_bytes": 1024, "width": 64, "outstanding": 16},
+        {"rows": 4, "bank_bytes": 1024, "width": 64, "outstanding": 16},
     ),
     (
         "four bursts a beat",
-        HBM,
-        {"rows": 4, "columns": 4, "bank_bytes": 1024, "width": 100, "outstanding": 9},
+        HBM | {"capacity_mib": 1},
+        {"rows": 4, "bank_bytes": 1024, "width": 100, "outstanding": 9, "expand_lanes": 4},
     ),
 )
 """Memories and sizes of cores that differ in everything."""
