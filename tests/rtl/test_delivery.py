@@ -284,9 +284,9 @@ def test_a_core_is_accepted(simulator: str, small_core: dict[str, bytes], tmp_pa
 
 @pytest.mark.slow
 def test_a_core_with_beats_of_two_bursts_is_accepted(tmp_path: Path) -> None:
-    """The DMA engines and the memory of `edge`: reads of one burst and of two, writes without strobes in one."""
+    """With the DMA engines and the memory of `edge`: reads of one burst and of two, writes of either."""
     dma, memory = Chip.load("edge").core.dma.model_dump(), Chip.load("edge").memory.model_dump()
-    chip = {**SMALL, "name": "wide", "core": {**SMALL["core"], "dma": dma}, "memory": memory}  # type: ignore[dict-item]
+    chip = {**SMALL, "name": "wide", "core": {**SMALL["core"], "dma": dma}, "memory": memory}
     files = core_delivery(Chip.from_dict(chip, "test"), lambda _phase: None).files
     folder = write_folder(tmp_path / "core", files, "test", {})
     _lint(folder)
