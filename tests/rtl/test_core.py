@@ -23,6 +23,16 @@ SHAPES = (
         {"rows": 9, "columns": 5, "stages": 2, "outstanding": 1, "queue_depth": 1, "semaphore_limit": 2},
     ),
     ("wide", None, {"rows": 16, "columns": 16, "preload": 4, "bank_bytes": 1024, "width": 16}),
+    (
+        "two bursts a beat",
+        LPDDR,
+        {"rows": 4, "bank_bytes": 1024, "width": 64, "outstanding": 16},
+    ),
+    (
+        "four bursts a beat",
+        HBM | {"capacity_mib": 1},
+        {"rows": 4, "bank_bytes": 1024, "width": 100, "outstanding": 9, "expand_lanes": 4},
+    ),
 )
 """Memories and sizes of cores that differ in everything."""
 
