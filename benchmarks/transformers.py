@@ -1,8 +1,8 @@
 """Cycles of transformers against their multiplications alone: python benchmarks/transformers.py MODEL...
 
 MODEL: ONNX files, float or QDQ. For each chip (--chip, by default gemmini-16, a 16x16 core, and edge): cycles,
-how many times the cycles of the multiplications on a full array that is, operators on the host, and which
-kinds of layers take the time.
+how many times the cycles of the multiplications on a full array that is, operators on the host, and the kinds
+of layers that take the time.
 """
 
 from __future__ import annotations

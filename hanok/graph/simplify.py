@@ -16,6 +16,7 @@ from hanok.graph._fuse_float import (
     remove_nan_guards,
 )
 from hanok.graph._shapes import fix_input_shapes
+from hanok.graph._share_heads import share_heads
 from hanok.graph._working import WorkingGraph, from_model, to_model
 
 
@@ -33,6 +34,7 @@ def simplify_float(
     fix_input_shapes(working, model, input_shapes)
     fold_constants(working)
     expand_attention(working)
+    share_heads(working)
     fuse_float(working)
     fold_constants(working)
     return to_model(working)
