@@ -1,6 +1,6 @@
 """Cycles of transformers against their multiplications alone: python benchmarks/transformers.py MODEL...
 
-MODEL: ONNX files, float or QDQ. For each chip (--chip, by default gemmini-16, a 16x16 core, and edge): cycles,
+MODEL: ONNX files, float or QDQ. For each chip (--chip, by default gemmini-16 and edge): cycles,
 how many times the cycles of the multiplications on a full array that is, operators on the host, and the kinds
 of layers that take the time.
 """
