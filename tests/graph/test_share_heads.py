@@ -1,4 +1,4 @@
-"""Repeated keys and values become a broadcast, guards against masked rows go, and values stay as they were."""
+"""Repeated keys become a broadcast, guards against masked rows go, and values stay as they were."""
 
 from __future__ import annotations
 
