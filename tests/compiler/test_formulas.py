@@ -39,8 +39,8 @@ def compare(name: str, build, chip_name: str, seed: int, **how: str | bool) -> N
         same = found[output].view(np.int32) == reference[output].view(np.int32)
         assert same.all(), f"{name}, {chip_name}: {(~same).sum()} of {same.size} values of {output}"
         far = np.abs(found[output] - theirs[output]) > 2e-6 * np.maximum(1, np.abs(theirs[output]))
-        rounds = ("attention", "feed forward", "islands")
-        steps = 0.05 if name in rounds else 0  # rounded at other places after other sums
+        rounds = ("attention", "feed forward", "islands", "transformer block")
+        steps = 0.1 if name in rounds else 0  # rounded at other places after other sums
         assert not far.any() or np.abs(found[output] - theirs[output]).max() <= steps, f"{name}, {chip_name}"
 
 

@@ -96,13 +96,13 @@ def _append(source: Formula, line: Line, operands: list[Operand], target: Formul
 
 
 def _fits(graph: Graph, node: Node, chip: Chip) -> bool:
-    """Whether tiles of a bank each leave room to load the next operands while these are worked on."""
+    """Whether a tile of a bank for each operand and value, the result and a table has room."""
     attributes = node.attributes
     assert isinstance(attributes, FormulaAttributes), f"{node.name}: no formula"
     full = _full_shape(graph, node)
     rowwise = [_is_rowwise(graph.tensor(name).shape, full, attributes.axes) for name in node.inputs]
     values = pack_formula(attributes.formula, rowwise, attributes.result).most_values
-    return 2 * (len(node.inputs) + 1) + values + 1 <= chip.core.sram.banks
+    return len(node.inputs) + 1 + values + 1 <= chip.core.sram.banks
 
 
 def _is_rowwise(shape: tuple[int, ...], full: tuple[int, ...], axes: tuple[int, ...]) -> bool:

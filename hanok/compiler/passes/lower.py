@@ -45,8 +45,8 @@ def channels_last(rank: int) -> tuple[int, ...]:
 class Lowering:
     """Layouts of all tensors so far, and the layers of the present stage."""
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+    def __init__(self, graph: Graph, sram_banks: int) -> None:
+        self.graph, self.sram_banks = graph, sram_banks
         self.layouts: dict[str, Layout] = {}
         self.layers: list[Layer] = []
         self.pads: dict[str, Node] = {}

@@ -19,6 +19,8 @@ Axes = list[tuple[int, tuple[int, ...]]]
 """(length, stride of every layout in elements) of loops, slowest first."""
 ONE = np.float32(1.0)
 _MOST_LOOPS = 4
+_MATRIX_BANKS = 4
+"""A matrix layer needs a bank for its activations, its scales, and two for weights that take turns."""
 
 
 def formula(lowering: Lowering, node: Node) -> None:
@@ -91,8 +93,10 @@ def _join_matrix(lowering: Lowering, node: Node, attributes: FormulaAttributes) 
             attributes.result,
             _rounding(lowering, node, attributes),
         )
-        lowering.append_tail(node, name, maker, Tail(layer, hole), axes)
-        return True
+        tail = Tail(layer, hole)
+        if _MATRIX_BANKS + 1 + tail.banks(1, 1, 1 << 20) <= lowering.sram_banks:
+            lowering.append_tail(node, name, maker, tail, axes)
+            return True
     return False
 
 
