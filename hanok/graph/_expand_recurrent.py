@@ -16,7 +16,7 @@ _GATES = {"LSTM": 4, "GRU": 3}
 
 
 def expand_recurrent(working: WorkingGraph) -> bool:
-    """Replace each LSTM, GRU and CumSum of floats with plain attributes, constant weights and known shapes."""
+    """Replace each LSTM, GRU and CumSum of floats with plain attributes, constant weights, known shapes."""
     replaced: dict[int, list[Operation]] = {}
     for operation in working.operations:
         source = operation.inputs[0] if operation.inputs else ""
