@@ -153,13 +153,15 @@ class LoadEngine(RefusingComponent):
         shown, parts = shape.address_bits - shape.offset_bits, shape.part_bits
         request = data.StructLayout({"shared": parts, "first": parts, "number": shown})
         m.submodules.queue = queue = SyncFIFOBuffered(width=request.size, depth=shape.slots + 2)
-        slot, made, sent = Signal(shape.ring_bits), Signal(request), data.View(request, queue.r_data)
+        slot, shared = Signal(shape.ring_bits), Signal(parts)
+        made, sent = Signal(request), data.View(request, queue.r_data)
         differing = asked.first ^ asked.last
         in_record = self.record.dram_address[shape.dram_bits :].any() & ~fills
         m.d.comb += [
             queue.w_en.eq(asked.request),
-            made.shared.eq(Cat(~differing[bit:].any() for bit in range(parts))),
-            made.first.eq(asked.first & made.shared),
+            shared.eq(Cat(~differing[bit:].any() for bit in range(parts))),
+            made.shared.eq(shared),
+            made.first.eq(asked.first & shared),
             made.number.eq(asked.number),
             queue.w_data.eq(made),
             bus.arvalid.eq(queue.r_rdy),

@@ -79,7 +79,7 @@ class _Port:
         self.signals, self.memory, self.speed = Signals(core, prefix), memory, speed
         self.random = random.Random(prefix)
         self.data_bytes = self.signals.bits(data) // 8
-        self.transfers = 0
+        self.moved_bytes = 0
 
     def may_go(self) -> int:
         return int(self.random.random() >= self.speed.stalls)
@@ -141,8 +141,9 @@ class ReadPort(_Port):
         if self._answer is not None and self.signals.get("rready"):
             self._answer = None
         if self._address.taken():
-            self.transfers += 1
-            self._open.append((self.due(now), self.signals.get("arid"), *self.address("ar")))
+            address, size = self.address("ar")
+            self.moved_bytes += size
+            self._open.append((self.due(now), self.signals.get("arid"), address, size))
 
     @property
     def is_idle(self) -> bool:
@@ -150,10 +151,14 @@ class ReadPort(_Port):
 
 
 class WritePort(_Port):
-    """Write channels: address and data in any order, strobes, one answer for each write."""
+    """Write channels: address and data in any order, strobes, one answer for each write.
 
-    def __init__(self, core: Any, prefix: str, memory: bytearray, speed: Speed) -> None:
+    Of a write those bursts of the memory count as moved that have a strobe.
+    """
+
+    def __init__(self, core: Any, prefix: str, memory: bytearray, speed: Speed, burst_bytes: int) -> None:
         super().__init__(core, prefix, memory, speed, "wdata")
+        self._burst_bytes = burst_bytes
         self._address = Channel(self.signals, "aw", _ADDRESS)
         self._data = Channel(self.signals, "w", ("data", "strb", "last"))
         self._addresses: deque[tuple[int, int]] = deque()
@@ -192,7 +197,7 @@ class WritePort(_Port):
         }
 
     def _write(self, now: int, number: int, address: int, content: dict[int, int]) -> None:
-        self.transfers += 1
+        self.moved_bytes += self._burst_bytes * len({place // self._burst_bytes for place in content})
         is_there = address + self.data_bytes <= len(self.memory)
         if is_there:
             for place, value in content.items():
