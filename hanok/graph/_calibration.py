@@ -90,9 +90,7 @@ def random_samples(working: WorkingGraph, seed: int, count: int = RANDOM_SAMPLES
     everything through."""
     random = np.random.default_rng(seed)
     readers = working.consumers()
-    return [
-        {name: _random(working, readers, name, random) for name in working.inputs} for _ in range(count)
-    ]
+    return [{name: _random(working, readers, name, random) for name in working.inputs} for _ in range(count)]
 
 
 def samples_for_rows(working: WorkingGraph) -> int:

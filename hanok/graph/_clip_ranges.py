@@ -20,7 +20,7 @@ def clip_ranges(
     ranges: Mapping[str, Range],
     kept_float: Iterable[str],
 ) -> dict[str, Range]:
-    """The ranges, those of activations that products read narrowed to what loses least."""
+    """The ranges, those of activations that products read cut or widened to what loses least."""
     skipped, symmetric = frozenset(kept_float), symmetric_activations(working)
     names = {
         name
@@ -29,11 +29,11 @@ def clip_ranges(
         for name in operation.inputs[:2]
         if name in ranges and np.isfinite(ranges[name]).all() and ranges[name][0] < ranges[name][1]
     }
-    narrowed = dict(ranges)
+    chosen = dict(ranges)
 
     def choose(name: str, values: Sequence[Array]) -> None:
         flat = np.concatenate([value.reshape(-1) for value in values])
-        narrowed[name] = best_range(np.array_split(flat, 2), symmetric=name in symmetric)
+        chosen[name] = best_range(np.array_split(flat, 2), symmetric=name in symmetric)
 
     visit_values(working, samples, choose, names)
-    return narrowed
+    return chosen

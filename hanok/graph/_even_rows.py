@@ -1,4 +1,4 @@
-"""Rows of very different size, which one scale for a tensor cannot hold: each is divided by its largest value.
+"""Rows of very different size, which one scale cannot hold: each is divided by its largest value.
 
 A row is a token. The product is linear in it, so the divisor returns behind the product, in float. Behind a
 Softmax the divisor is there already: exp(x - max) is at most 1 in every row, and the sum divides the product.
@@ -73,7 +73,9 @@ def _is_mix(working: WorkingGraph, softmax: Operation, consumers: dict[str, list
     name = softmax.outputs[0]
     readers = consumers.get(name, [])
     rank = len(working.shape(name))
-    alone = len(readers) == 1 and name not in working.outputs and softmax.integer("axis", -1) in (-1, rank - 1)
+    alone = (
+        len(readers) == 1 and name not in working.outputs and softmax.integer("axis", -1) in (-1, rank - 1)
+    )
     return alone and readers[0].op_type == "MatMul" and readers[0].inputs[0] == name != readers[0].inputs[1]
 
 
@@ -82,15 +84,16 @@ def _exponentials(working: WorkingGraph, softmax: Operation, product: Operation)
     x, name = softmax.inputs[0], softmax.name
     largest = _row_value(working, x, "largest")
     distance, exponential = _alike(working, x, "distance"), _alike(working, x, "exponential")
-    total = _row_value(working, x, "total")
+    total, share = _row_value(working, x, "total"), _row_value(working, x, "share")
     axes = working.add_constant("last_axis", np.array([-1], np.int64))
     product.inputs[0] = exponential
-    _behind(working, product, "Div", total)
+    _behind(working, product, share)
     return [
         Operation.make("ReduceMax", [x, axes], [largest], f"{name}/largest", keepdims=1),
         Operation.make("Sub", [x, largest], [distance], f"{name}/distance"),
         Operation.make("Exp", [distance], [exponential], name),
         Operation.make("ReduceSum", [exponential, axes], [total], f"{name}/total", keepdims=1),
+        Operation.make("Reciprocal", [total], [share], f"{name}/share"),
     ]
 
 
@@ -99,6 +102,7 @@ def _divide_rows(working: WorkingGraph, product: Operation) -> None:
     x, name = product.inputs[0], product.name
     magnitude, even = _alike(working, x, "magnitude"), _alike(working, x, "even")
     largest, divisor = _row_value(working, x, "largest"), _row_value(working, x, "divisor")
+    inverse = _row_value(working, x, "inverse")
     axes = working.add_constant("last_axis", np.array([-1], np.int64))
     tiny = working.add_constant("tiny", np.array(TINY))
     product.inputs[0] = even
@@ -107,20 +111,21 @@ def _divide_rows(working: WorkingGraph, product: Operation) -> None:
         Operation.make("Abs", [x], [magnitude], f"{name}/magnitude"),
         Operation.make("ReduceMax", [magnitude, axes], [largest], f"{name}/largest", keepdims=1),
         Operation.make("Max", [largest, tiny], [divisor], f"{name}/divisor"),
-        Operation.make("Div", [x, divisor], [even], f"{name}/even"),
+        Operation.make("Reciprocal", [divisor], [inverse], f"{name}/inverse"),
+        Operation.make("Mul", [x, inverse], [even], f"{name}/even"),
     ]
-    _behind(working, product, "Mul", divisor)
+    _behind(working, product, divisor)
 
 
-def _behind(working: WorkingGraph, product: Operation, kind: str, factor: str) -> None:
-    """Apply the rows' factor to the product, and then its bias, which the factor must not touch."""
+def _behind(working: WorkingGraph, product: Operation, factor: str) -> None:
+    """Multiply the product by the rows' factor, and then add its bias, which the factor must not touch."""
     output = product.outputs[0]
     raw = _alike(working, output, "product")
     product.outputs = [raw]
     bias, product.inputs = product.input(2), product.inputs[:2]
     scaled = _alike(working, output, "scaled") if bias else output
     place = working.operations.index(product) + 1
-    working.operations.insert(place, Operation.make(kind, [raw, factor], [scaled], f"{product.name}/rows"))
+    working.operations.insert(place, Operation.make("Mul", [raw, factor], [scaled], f"{product.name}/rows"))
     if bias:
         addend = Operation.make("Add", [scaled, bias], [output], f"{product.name}/bias")
         working.operations.insert(place + 1, addend)

@@ -96,7 +96,8 @@ def visit_values(
         piece = working.operations[start:end]
         made = [name for operation in piece for name in operation.outputs if name]
         kept = [n for n in made if wanted is None or n in wanted or readers.get(n, -1) >= end]
-        run_piece(working, piece, {}, values, kept)
+        if kept:
+            run_piece(working, piece, {}, values, kept)
         show(kept)
         forget(values, readers, end)
 
@@ -113,7 +114,9 @@ def rows_of(working: WorkingGraph, samples: Sequence[Sample], names: Iterable[st
             chosen = np.unique(np.linspace(0, len(rows) - 1, min(share, len(rows))).astype(np.int64))
             parts.append(rows[chosen])
             largest.append(np.abs(rows).max(0))
-        found[name] = Rows(np.concatenate(parts).astype(np.float64), np.max(largest, axis=0).astype(np.float64))
+        found[name] = Rows(
+            np.concatenate(parts).astype(np.float64), np.max(largest, axis=0).astype(np.float64)
+        )
 
     visit_values(working, samples, keep, names)
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from onnx import ModelProto
@@ -57,7 +57,9 @@ def quantise_transformer(working: WorkingGraph, samples: list[Sample], *, repair
     def quality(model: ModelProto) -> float:
         return signal_to_noise_db(wanted, model, samples)
 
-    plain = max((insert_quantisers(working, each, kept_float, True) for each in (narrowed, ranges)), key=quality)
+    plain = max(
+        (insert_quantisers(working, each, kept_float, True) for each in (narrowed, ranges)), key=quality
+    )
     form = TransformerForm(plain, kept_float, tuple(smoothed), evened)
     if not repair:
         return form

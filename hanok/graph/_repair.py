@@ -107,7 +107,9 @@ def signal_to_noise_db(
     return _ratio_db(signal, noise)
 
 
-def affordable_samples(graph: WorkingGraph, layers: list[Layer], samples: Sequence[Sample]) -> Sequence[Sample]:
+def affordable_samples(
+    graph: WorkingGraph, layers: list[Layer], samples: Sequence[Sample]
+) -> Sequence[Sample]:
     names = {layer.name for layer in layers}
     elements = sum(
         int(np.prod(graph.shape(operation.outputs[0])))

@@ -19,7 +19,7 @@ STRENGTHS = (0.25, 0.4, 0.5, 0.6, 0.75, 0.9)
 """Exponents a that are tried."""
 FREE_GAIN_DB = 0.2
 """What smoothing must bring where constants before the activation absorb the factors."""
-PAID_GAIN_DB = 1.5
+PAID_GAIN_DB = 3.0
 """What it must bring where it costs a multiplication of the activation."""
 
 
@@ -115,9 +115,7 @@ def _factors(largest: FloatArray, widest: FloatArray, strength: float) -> FloatA
     return factors.astype(np.float32).astype(np.float64)
 
 
-def _error(
-    seen: FloatArray, unseen: FloatArray, weights: Sequence[FloatArray], factors: FloatArray
-) -> float:
+def _error(seen: FloatArray, unseen: FloatArray, weights: Sequence[FloatArray], factors: FloatArray) -> float:
     """Squared error of the products of unseen rows when both operands are rounded, in the range of seen."""
     smooth = seen / factors
     low, high = float(smooth.min()), float(smooth.max())
@@ -167,7 +165,7 @@ class _Absorption:
             operation.inputs[position] = self.working.add_constant(stem, content.astype(np.float32))
 
     def readers_behind(self, name: str) -> set[int]:
-        """Everything that reads the activation, Reshapes of its rows passed over; -1 for the model's outside."""
+        """What reads the activation, Reshapes of its rows passed over; -1 for the world outside."""
         found: set[int] = {-1} if name in self.working.outputs else set()
         for reader in self.consumers.get(name, []):
             if _keeps_rows(self.working, reader):
@@ -185,7 +183,9 @@ class _Absorption:
         maker = self.producers.get(name)
         if maker is None or maker.domain or (inner and shared):
             return False
-        if self.working.shape(name)[-1:] != (self.factors.size,) or len(set(maker.inputs)) < len(maker.inputs):
+        if self.working.shape(name)[-1:] != (self.factors.size,) or len(set(maker.inputs)) < len(
+            maker.inputs
+        ):
             return False
         match maker.op_type:
             case "LayerNormalization" | "RMSNormalization":
@@ -234,4 +234,3 @@ class _Absorption:
         return self._divide(operation, 1, turned=turned) and (
             not operation.input(2) or self._divide(operation, 2)
         )
-

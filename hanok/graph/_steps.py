@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 SHARES = np.linspace(1.3, 0.3, 41)
-"""Parts of a tensor's largest and smallest value that a range may reach to."""
+"""Parts of a tensor's smallest and largest value that a range may reach to."""
 BINS = 2048
 
 
@@ -35,7 +35,8 @@ def best_range(halves: Sequence[FloatArray], *, symmetric: bool) -> tuple[float,
     """The range of least mean squared error for values like these two halves.
 
     Each half proposes parts of its own range, and the other judges them: error is uniform in a step,
-    step^2 / 12, and beyond the range it is the distance to its end. The chosen parts of the whole range result.
+    step^2 / 12, and beyond the range it is the distance to its end. The whole range is then cut, or widened,
+    to the parts chosen.
     """
     spans = [(min(float(half.min()), 0.0), max(float(half.max()), 0.0)) for half in halves]
     if symmetric:

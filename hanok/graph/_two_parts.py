@@ -73,7 +73,10 @@ def _graph_of(quantised: ModelProto) -> WorkingGraph:
 
 
 def _noise_of_operands(
-    float_graph: WorkingGraph, graph: WorkingGraph, samples: Sequence[Sample], wanted: Sequence[dict[str, Array]]
+    float_graph: WorkingGraph,
+    graph: WorkingGraph,
+    samples: Sequence[Sample],
+    wanted: Sequence[dict[str, Array]],
 ) -> list[SplitOperand]:
     """Every operand with the noise that its eight bits alone bring into the outputs, most first."""
     producers = graph.producers()
@@ -122,9 +125,7 @@ def _with_one_rounded(
 class _Splitter:
     """Adds second products to a quantised graph."""
 
-    def __init__(
-        self, float_graph: WorkingGraph, graph: WorkingGraph, ranges: Mapping[str, Range]
-    ) -> None:
+    def __init__(self, float_graph: WorkingGraph, graph: WorkingGraph, ranges: Mapping[str, Range]) -> None:
         self.float_graph = float_graph
         self.graph = graph
         self.ranges = ranges
@@ -168,7 +169,10 @@ class _Splitter:
         scale, zero = (graph.constants[name] for name in maker.inputs[1:3])
         bounds = np.iinfo(zero.dtype)
         low, high = self.ranges.get(source, (0.0, 0.0))
-        ends = [(bound - int(zero.reshape(-1)[0])) * float(scale.reshape(-1)[0]) for bound in (bounds.min, bounds.max)]
+        ends = [
+            (bound - int(zero.reshape(-1)[0])) * float(scale.reshape(-1)[0])
+            for bound in (bounds.min, bounds.max)
+        ]
         reach = max(float(scale.reshape(-1)[0]) / 2, ends[0] - low, high - ends[1])
         rest = graph.fresh(f"{source}/rest")
         graph.note(rest, graph.shape(source), graph.types[source])
@@ -184,7 +188,10 @@ class _Splitter:
         names = [graph.add_constant(f"{source}/scale", scale), graph.add_constant(f"{source}/zero", zero)]
         stored, result = graph.fresh(f"{source}/stored"), graph.fresh(f"{source}/dequantized")
         quantise = Operation.make(QUANTIZE, [source, *names], [stored], f"{stored}/quantise")
-        return [quantise, Operation.make(DEQUANTIZE, [stored, *names], [result], f"{result}/dequantise")], result
+        return [
+            quantise,
+            Operation.make(DEQUANTIZE, [stored, *names], [result], f"{result}/dequantise"),
+        ], result
 
     def _rest_of_weight(self, operation: Operation, position: int, maker: Operation) -> str:
         """The float weight less its int8 form, with scales of its own; the bias as it was in float."""
@@ -207,9 +214,7 @@ class _Splitter:
             graph.add_constant(f"{maker.inputs[2]}/rest", np.zeros(step.shape, np.int8)),
         ]
         result = graph.fresh(f"{maker.outputs[0]}/rest")
-        dequantise = Operation(
-            DEQUANTIZE, names, [result], dict(maker.attributes), f"{result}/dequantise"
-        )
+        dequantise = Operation(DEQUANTIZE, names, [result], dict(maker.attributes), f"{result}/dequantise")
         graph.operations.insert(graph.operations.index(operation), dequantise)
         return result
 
