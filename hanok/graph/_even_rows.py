@@ -19,6 +19,8 @@ GAIN_DB = 6.0
 """By how much the mean error of a row against the row must fall."""
 TINY = np.float32(1e-30)
 """Stands for the largest value of a row of zeros."""
+AXES_AS_INPUT = 18
+"""The opset since which ReduceMax has its axes as an operand."""
 
 
 def even_rows(
@@ -89,7 +91,7 @@ def _exponentials(working: WorkingGraph, softmax: Operation, product: Operation)
     product.inputs[0] = exponential
     _behind(working, product, share)
     return [
-        Operation.make("ReduceMax", [x, axes], [largest], f"{name}/largest", keepdims=1),
+        _row_largest(working, x, largest, name),
         Operation.make("Sub", [x, largest], [distance], f"{name}/distance"),
         Operation.make("Exp", [distance], [exponential], name),
         Operation.make("ReduceSum", [exponential, axes], [total], f"{name}/total", keepdims=1),
@@ -103,18 +105,25 @@ def _divide_rows(working: WorkingGraph, product: Operation) -> None:
     magnitude, even = _alike(working, x, "magnitude"), _alike(working, x, "even")
     largest, divisor = _row_value(working, x, "largest"), _row_value(working, x, "divisor")
     inverse = _row_value(working, x, "inverse")
-    axes = working.add_constant("last_axis", np.array([-1], np.int64))
     tiny = working.add_constant("tiny", np.array(TINY))
     product.inputs[0] = even
     place = working.operations.index(product)
     working.operations[place:place] = [
         Operation.make("Abs", [x], [magnitude], f"{name}/magnitude"),
-        Operation.make("ReduceMax", [magnitude, axes], [largest], f"{name}/largest", keepdims=1),
+        _row_largest(working, magnitude, largest, name),
         Operation.make("Max", [largest, tiny], [divisor], f"{name}/divisor"),
         Operation.make("Reciprocal", [divisor], [inverse], f"{name}/inverse"),
         Operation.make("Mul", [x, inverse], [even], f"{name}/even"),
     ]
     _behind(working, product, divisor)
+
+
+def _row_largest(working: WorkingGraph, x: str, result: str, name: str) -> Operation:
+    """ReduceMax over the last axis, which is an attribute in older opsets."""
+    if working.opset < AXES_AS_INPUT:
+        return Operation.make("ReduceMax", [x], [result], f"{name}/largest", axes=[-1], keepdims=1)
+    axes = working.add_constant("last_axis", np.array([-1], np.int64))
+    return Operation.make("ReduceMax", [x, axes], [result], f"{name}/largest", keepdims=1)
 
 
 def _behind(working: WorkingGraph, product: Operation, factor: str) -> None:
