@@ -17,6 +17,7 @@ from hanok.graph._calibration import random_samples
 from hanok.graph._observe import observe_ranges
 from hanok.graph._quantise_onnxruntime import insert_quantisers
 from hanok.graph._quantise_select import is_transformer, keep_float
+from hanok.graph._quantise_transformer import GOAL_DB
 from hanok.graph._repair import float_outputs, signal_to_noise_db
 from hanok.graph.load import load_model
 from hanok.graph.oracle import reference_session, run_session
@@ -33,23 +34,25 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("models", nargs="+", type=Path, help="ONNX files, or folders of them")
-    given = parser.parse_args().models
+    parser.add_argument("--goal", type=float, default=GOAL_DB, help="dB that operands are split for")
+    arguments = parser.parse_args()
+    given = arguments.models
     paths = [path for item in given for path in (sorted(item.glob("*.onnx")) if item.is_dir() else [item])]
     print(
         f"{'model':42s} {'plain':>8s} {'hanok':>8s}  {'same largest value of a row':30s} "
         f"{'smoothed':>9s} {'rows':>5s} {'parts':>6s} {'CPU':>6s}"
     )
     for path in paths:
-        compare(path)
+        compare(path, arguments.goal)
 
 
-def compare(path: Path) -> None:
+def compare(path: Path, goal_db: float) -> None:
     """Print one line for a model."""
     model = load_model(path)
     if is_quantised(model) or not is_transformer(working := prepare_float(model)):
         return
     start = time.process_time()
-    done = quantise_model(model, seed=CALIBRATION_SEED)
+    done = quantise_model(model, seed=CALIBRATION_SEED, goal_db=goal_db)
     seconds = time.process_time() - start
     ranges = observe_ranges(working, random_samples(working, CALIBRATION_SEED))
     plain = insert_quantisers(working, ranges, keep_float(working, ranges), products=True)

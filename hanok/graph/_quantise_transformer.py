@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from operator import itemgetter
 
 from onnx import ModelProto
 
@@ -38,11 +39,14 @@ class TransformerForm:
     snr_repaired_db: float | None = None
 
 
-def quantise_transformer(working: WorkingGraph, samples: list[Sample], *, repair: bool) -> TransformerForm:
+def quantise_transformer(
+    working: WorkingGraph, samples: list[Sample], *, repair: bool, goal_db: float = GOAL_DB
+) -> TransformerForm:
     """Smooth channels, even out rows, choose ranges; then round and repair weights, and split operands.
 
-    `working` keeps its function and changes its form. What does not bring the outputs nearer to the float
-    model's on the samples is left out. Without `repair`, the last three steps are.
+    `working` keeps its function and changes its form. Ranges, rounding and repair that do not bring the
+    outputs nearer to the float model's on the samples are left out; operands are split until the outputs reach
+    `goal_db`. Without `repair`, weights are rounded to nearest and nothing is split.
     """
     wanted = float_outputs(working, samples)
     kept_float = keep_float(working, observe_ranges(working, samples))
@@ -52,28 +56,27 @@ def quantise_transformer(working: WorkingGraph, samples: list[Sample], *, repair
     evened = even_rows(working, samples, skipped)
     ranges = observe_ranges(working, samples)
     kept_float = keep_float(working, ranges)
-    narrowed = clip_ranges(working, samples, ranges, kept_float)
 
-    def quality(model: ModelProto) -> float:
-        return signal_to_noise_db(wanted, model, samples)
+    def judged(model: ModelProto) -> tuple[float, ModelProto]:
+        return signal_to_noise_db(wanted, model, samples), model
 
-    plain = max(
-        (insert_quantisers(working, each, kept_float, True) for each in (narrowed, ranges)), key=quality
-    )
+    chosen = clip_ranges(working, samples, ranges, kept_float)
+    forms = (judged(insert_quantisers(working, each, kept_float, True)) for each in (chosen, ranges))
+    plain_db, plain = max(forms, key=itemgetter(0))
     form = TransformerForm(plain, kept_float, tuple(smoothed), evened)
     if not repair:
         return form
-    rounded = max((plain, round_weights(working, plain, samples)), key=quality)
+    rounded_db, rounded = max(
+        (plain_db, plain), judged(round_weights(working, plain, samples)), key=itemgetter(0)
+    )
     repaired, repairs = repair_layers(working, rounded, samples)
-    best = max((rounded, repaired), key=quality)
-    final, split = split_operands(working, best, samples, wanted, ranges, GOAL_DB)
-    return TransformerForm(
-        final,
-        kept_float,
-        tuple(smoothed),
-        evened,
-        tuple(split),
-        tuple(repairs) if best is repaired else (),
-        quality(plain),
-        quality(final),
+    best_db, best = max((rounded_db, rounded), judged(repaired), key=itemgetter(0))
+    final, parts = split_operands(working, best, samples, wanted, ranges, goal_db)
+    return replace(
+        form,
+        model=final,
+        two_parts=tuple(parts),
+        repairs=tuple(repairs) if best is repaired else (),
+        snr_plain_db=plain_db,
+        snr_repaired_db=judged(final)[0] if parts else best_db,
     )

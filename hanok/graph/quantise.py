@@ -19,7 +19,7 @@ from hanok.graph._observe import observe_ranges
 from hanok.graph._plain_gemm import settle_gemms
 from hanok.graph._quantise_onnxruntime import insert_quantisers
 from hanok.graph._quantise_select import is_transformer, keep_float
-from hanok.graph._quantise_transformer import TransformerForm, quantise_transformer
+from hanok.graph._quantise_transformer import GOAL_DB, TransformerForm, quantise_transformer
 from hanok.graph._repair import LayerRepair, float_outputs, repair_layers, signal_to_noise_db
 from hanok.graph._shapes import fix_input_shapes, infer_shapes
 from hanok.graph._working import DEQUANTIZE, QUANTIZE, Array, WorkingGraph, from_model
@@ -70,6 +70,7 @@ def quantise_model(
     *,
     seed: int = 0,
     repair: bool = True,
+    goal_db: float = GOAL_DB,
     input_shapes: Mapping[str, Sequence[int]] | None = None,
 ) -> QuantisedModel:
     """Bring a float model to int8 QDQ form; a quantised one is returned as it is.
@@ -78,7 +79,8 @@ def quantise_model(
     sequence of single samples. Without it, seeded random data stands in, and the record warns of it.
     Weights get one scale for each output channel, symmetric; activations one scale and zero point.
     Free dimensions of the inputs become static: as `input_shapes` says, else as in the calibration data
-    (the first axis apart, if it may hold several samples), else 1.
+    (the first axis apart, if it may hold several samples), else 1. Of a transformer whose outputs are less
+    than `goal_db` over their error on these samples, the noisiest operands are multiplied in two parts.
     """
     if is_quantised(model):
         return QuantisedModel(model, QuantisationRecord(0, False, was_quantised=True))
@@ -97,7 +99,7 @@ def quantise_model(
         warnings=(RANDOM_DATA_WARNING,) if random_data else (),
     )
     if transformer:
-        return _transformed(quantise_transformer(working, samples, repair=repair), record)
+        return _transformed(quantise_transformer(working, samples, repair=repair, goal_db=goal_db), record)
     ranges = observe_ranges(working, samples)
     kept_float = keep_float(working, ranges)
     record = replace(record, kept_float=kept_float)
