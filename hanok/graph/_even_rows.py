@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from hanok.graph._calibration import Sample
-from hanok.graph._operands import FloatArray, rows_of, weighted_products
+from hanok.graph._operands import FloatArray, Rows, visit_rows, weighted_products
 from hanok.graph._steps import rounded
 from hanok.graph._working import Operation, WorkingGraph
 
@@ -37,19 +37,24 @@ def even_rows(
         if reader.name not in passed and _is_mix(working, operation, consumers)
     }
     products = [product.operation for product in weighted_products(working, passed)]
-    rows = rows_of(working, samples, {operation.inputs[0] for operation in [*mixes.values(), *products]})
     gains: dict[str, float] = {}
+    possible: dict[str, float] = {}
+
+    def judge(name: str, rows: Rows) -> None:
+        possible[name] = _gain_db(rows.chosen)
+
+    visit_rows(working, samples, {reader.inputs[0] for reader in [*mixes.values(), *products]}, judge)
     operations: list[Operation] = []
     for operation in working.operations:
         reader = mixes.get(operation.name) if operation.op_type == "Softmax" else None
-        if reader is not None and (gain := _gain_db(rows[operation.outputs[0]].chosen)) >= GAIN_DB:
+        if reader is not None and (gain := possible[operation.outputs[0]]) >= GAIN_DB:
             gains[reader.name] = gain
             operations += _exponentials(working, operation, reader)
         else:
             operations.append(operation)
     working.operations = operations
     for operation in products:
-        if (gain := _gain_db(rows[operation.inputs[0]].chosen)) >= GAIN_DB:
+        if (gain := possible[operation.inputs[0]]) >= GAIN_DB:
             gains[operation.name] = gain
             _divide_rows(working, operation)
     working.sort()

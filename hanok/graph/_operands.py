@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
@@ -102,11 +102,15 @@ def visit_values(
         forget(values, readers, end)
 
 
-def rows_of(working: WorkingGraph, samples: Sequence[Sample], names: Iterable[str]) -> Mapping[str, Rows]:
-    """What is kept of each tensor's rows (of the last axis)."""
-    found: dict[str, Rows] = {}
+def visit_rows(
+    working: WorkingGraph,
+    samples: Sequence[Sample],
+    names: Iterable[str],
+    visit: Callable[[str, Rows], None],
+) -> None:
+    """Run the model; call `visit` with each of the tensors and its rows."""
 
-    def keep(name: str, values: Sequence[Array]) -> None:
+    def show(name: str, values: Sequence[Array]) -> None:
         share = max(1, MOST_ROWS // len(values))
         parts, largest = [], []
         for value in values:
@@ -114,12 +118,10 @@ def rows_of(working: WorkingGraph, samples: Sequence[Sample], names: Iterable[st
             chosen = np.unique(np.linspace(0, len(rows) - 1, min(share, len(rows))).astype(np.int64))
             parts.append(rows[chosen])
             largest.append(np.abs(rows).max(0))
-        found[name] = Rows(
-            np.concatenate(parts).astype(np.float64), np.max(largest, axis=0).astype(np.float64)
-        )
+        chosen_rows = np.concatenate(parts).astype(np.float64)
+        visit(name, Rows(chosen_rows, np.max(largest, axis=0).astype(np.float64)))
 
-    visit_values(working, samples, keep, names)
-    return found
+    visit_values(working, samples, show, names)
 
 
 def _piece_ends(working: WorkingGraph) -> list[int]:

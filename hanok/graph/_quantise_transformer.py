@@ -45,8 +45,8 @@ def quantise_transformer(
     """Smooth channels, even out rows, choose ranges; then round and repair weights, and split operands.
 
     `working` keeps its function and changes its form. Ranges, rounding and repair that do not bring the
-    outputs nearer to the float model's on the samples are left out; operands are split until the outputs reach
-    `goal_db`. Without `repair`, weights are rounded to nearest and nothing is split.
+    outputs nearer to the float model's on the samples are left out; operands are split until the outputs
+    reach `goal_db`. Without `repair`, weights are rounded to nearest and nothing is split.
     """
     wanted = float_outputs(working, samples)
     kept_float = keep_float(working, observe_ranges(working, samples))

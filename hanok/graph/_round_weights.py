@@ -23,6 +23,8 @@ from hanok.graph._working import Array, WorkingGraph, from_model, to_model
 BLOCK = 64
 """Rows of a weight that are rounded between two updates of all the others."""
 LEAST_SHRINKAGE = 0.01
+MOST_INPUTS = 4096
+"""Wider layers stay rounded to nearest: their moments would take gigabytes."""
 
 
 def round_weights(float_graph: WorkingGraph, quantised: ModelProto, samples: Sequence[Sample]) -> ModelProto:
@@ -35,7 +37,7 @@ def round_weights(float_graph: WorkingGraph, quantised: ModelProto, samples: Seq
     samples = affordable_samples(float_graph, layers, samples)
     values = [dict(sample) for sample in samples]
     for layer, inputs, outputs in walk_layers(graph, layers, values):
-        if layer.name in products:
+        if layer.name in products and len(products[layer.name].weight) <= MOST_INPUTS:
             _round_layer(graph, layer, products[layer.name], inputs, outputs)
     return to_model(graph)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hanok.graph._calibration import Sample
-from hanok.graph._operands import FloatArray, Rows, WeightedProduct, rows_of, weighted_products
+from hanok.graph._operands import FloatArray, Rows, WeightedProduct, visit_rows, weighted_products
 from hanok.graph._steps import rounded, rounded_columns
 from hanok.graph._working import Array, Operation, WorkingGraph
 
@@ -42,10 +42,15 @@ def smooth_channels(
     groups: dict[str, list[WeightedProduct]] = {}
     for product in weighted_products(working, skipped):
         groups.setdefault(_root(working, product.source), []).append(product)
-    rows = rows_of(working, samples, groups)
+    choices: dict[str, tuple[float, float, FloatArray]] = {}
+
+    def choose(name: str, rows: Rows) -> None:
+        choices[name] = _best_factors(rows, groups[name])
+
+    visit_rows(working, samples, groups, choose)
     done = []
     for name, products in groups.items():
-        strength, gain, factors = _best_factors(rows[name], products)
+        strength, gain, factors = choices[name]
         found = _smooth(working, name, products, factors, gain)
         if found is not None:
             done.append(SmoothedActivation(name, strength, gain, found))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -294,12 +297,23 @@ def test_a_network_of_convolutions_has_no_transformer_record():
     assert done.record.samples == 4
 
 
-def test_the_same_transformer_gives_the_same_bytes():
+def test_the_same_transformer_gives_the_same_bytes_in_any_process():
+    code = (
+        "import hashlib, sys\n"
+        f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from test_smooth import quantise_model, transformer\n"
+        "model = quantise_model(transformer(layers=1), goal_db=36).model\n"
+        "print(hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest())\n"
+    )
     digests = [
-        hashlib.sha256(
-            quantise_model(transformer(layers=1)).model.SerializeToString(deterministic=True)
-        ).hexdigest()
-        for _ in range(2)
+        subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
     ]
     assert digests[0] == digests[1]
 
