@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from hanok.compiler.layers import Output
+from hanok.compiler.formula_layer import Output
 from hanok.compiler.schedule import Access, Location, Operation
 from hanok.isa import VECTOR_STEPS, Destination, Opcode, Operand, Reduction, Source, Step
 

@@ -11,10 +11,10 @@ from hanok.compiler.emit_move import MoveEmitter
 from hanok.compiler.emit_product import ProductEmitter
 from hanok.compiler.emit_reduce import ReductionEmitter
 from hanok.compiler.encode import encode_operations
+from hanok.compiler.formula_layer import FormulaLayer
 from hanok.compiler.layers import (
     CopyLayer,
     ElementLayer,
-    FormulaLayer,
     Layer,
     MatrixLayer,
     ProductLayer,

@@ -8,18 +8,17 @@ from functools import partial
 from hanok.compiler.chain import Chain, Stream, plain_window
 from hanok.compiler.cuts import cut_fixed
 from hanok.compiler.emit_vector import VectorEmitter, fit, load_table
-from hanok.compiler.layers import FormulaLayer, Output
-from hanok.compiler.pack_chains import ChainPacker, Held, PackedChain
+from hanok.compiler.formula_layer import REAL_BYTES, FormulaLayer, Output, Tail
+from hanok.compiler.pack_chains import Held, PackedChain
 from hanok.compiler.pieces import pipelined
 from hanok.compiler.schedule import Access, Buffer, Location
-from hanok.compiler.tiles import Region, Tile
+from hanok.compiler.tiles import Mover, Region, Tile
 from hanok.compiler.view import Storage, View
+from hanok.compiler.weight_loads import Constants
 from hanok.errors import CompileError
 from hanok.isa import Destination, Operand, Reduction, Source
 from hanok.numerics.formula import FOLDS
 from hanok.units import ceil_div
-
-REAL_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -57,16 +56,11 @@ class FormulaEmitter(VectorEmitter):
 
     def formula(self, layer: FormulaLayer) -> None:
         """Emit one formula layer."""
-        packer = ChainPacker(layer.formula, layer.row_inputs, [layer.result])
-        chains = packer.pack()
-        self.layer, self.rowwise = layer, packer.rowwise
-        self.tables = {chain.table for chain in chains if chain.table >= 0}
-        if len(self.tables) == 1:
-            self._load_table(self.tables.pop())
-        views = [self._view(number) for number in range(len(layer.operands))]
+        self.begin(layer)
+        views = [self.view(number) for number in range(len(layer.operands))]
         images, rows, columns, channels = layer.shape
-        height, width, depth = self._tile_size(views, chains)
-        groups = ceil_div(rows * columns * channels, self.lanes) * len(chains)
+        height, width, depth = self._tile_size(views)
+        groups = ceil_div(rows * columns * channels, self.lanes) * len(self.chains)
         height = pipelined(self.mover.chip, rows, height, groups, (*views, layer.output))
         cache: dict[int, tuple[Region, int, Tile]] = {}
         for image in range(images):
@@ -75,16 +69,23 @@ class FormulaEmitter(VectorEmitter):
                     for c0, c1 in cut_fixed(channels, depth):
                         region = Region(image, y0, y1, x0, x1)
                         tiles = [
-                            self._broadcast_tile(number, view, region, c0, c1 - c0, cache)
+                            self.broadcast_tile(number, view, region, c0, c1 - c0, cache)
                             for number, view in enumerate(views)
                         ]
-                        self._tile(chains, views, tiles, region, c0, c1 - c0)
+                        self.tile(views, tiles, region, c0, c1 - c0)
+
+    def begin(self, layer: FormulaLayer) -> None:
+        """Pack the formula's chains, and load its table if it has one alone."""
+        self.layer, self.chains, self.rowwise = layer, layer.packed.chains, layer.packed.rowwise
+        self.tables = {chain.table for chain in self.chains if chain.table >= 0}
+        if len(self.tables) == 1:
+            self._load_table(self.tables.pop())
 
     def _load_table(self, number: int) -> None:
         content = self.layer.formula.tables[number].astype("<f4").tobytes()
         load_table(self.mover, content, self.constants, self.layer.origin.name)
 
-    def _view(self, number: int) -> View:
+    def view(self, number: int) -> View:
         """The view of an operand; a constant's lies in the program's constants."""
         operand = self.layer.operands[number]
         if not operand.content:
@@ -95,11 +96,10 @@ class FormulaEmitter(VectorEmitter):
 
     # Size
 
-    def _tile_size(self, views: list[View], chains: list[PackedChain]) -> tuple[int, int, int]:
+    def _tile_size(self, views: list[View]) -> tuple[int, int, int]:
         """The largest tile that fits, with operands and result twice if possible, so that moving overlaps."""
         _, rows, columns, channels = self.layer.shape
         folds = any(line.action in FOLDS for line in self.layer.formula.lines)
-        live = live_values(chains, self.rowwise, self.layer.result)
 
         def needed(tile: tuple[int, ...], turns: int) -> int:
             height, width, depth = tile if len(tile) == 3 else (*tile, channels)
@@ -111,7 +111,7 @@ class FormulaEmitter(VectorEmitter):
                     size = self._banks(sizes[0] * sizes[1] * sizes[2] * view.element_bytes)
                     moved += size if once else turns * size
             full, row = (self._banks(REAL_BYTES * height * width * n) for n in (depth, 1))
-            return moved + max(a * full + b * row for a, b in live) + int(bool(self.tables))
+            return moved + max(a * full + b * row for a, b in self.layer.packed.live) + int(bool(self.tables))
 
         sizes: tuple[int, ...] = (rows, columns) if folds else (rows, columns, channels)
         try:
@@ -122,15 +122,8 @@ class FormulaEmitter(VectorEmitter):
 
     # Chains
 
-    def _tile(
-        self,
-        chains: list[PackedChain],
-        views: list[View],
-        tiles: list[Tile],
-        region: Region,
-        channel: int,
-        channels: int,
-    ) -> None:
+    def tile(self, views: list[View], tiles: list[Tile], region: Region, channel: int, channels: int) -> None:
+        """Emit the chains of one tile, and store its result."""
         layer, output = self.layer, self.layer.output
         extent = Extent(region.y1 - region.y0, region.x1 - region.x0, channels)
         places: dict[int, Place] = {}
@@ -141,7 +134,7 @@ class FormulaEmitter(VectorEmitter):
             places[number] = replace(place, kind=kind, zero=operand.zero, scale=float(operand.scale))
         first = channel if output.shape[3] > 1 else 0
         target = self.mover.target_tile(output, region, first, channels if output.shape[3] > 1 else 1)
-        for chain in chains:
+        for chain in self.chains:
             if len(self.tables) > 1 and chain.table >= 0:
                 self._load_table(chain.table)
             written = chain.result == layer.result
@@ -230,25 +223,27 @@ class FormulaEmitter(VectorEmitter):
         self.mover.schedule.append(operation)
 
 
+class TailEmitter:
+    """Emits a matrix layer's formula on each of its tiles."""
+
+    def __init__(self, mover: Mover, tail: Tail, constants: Constants) -> None:
+        self.tail = tail
+        self.emitter = FormulaEmitter(mover, 0, constants)
+        self.emitter.begin(tail.layer)
+        self._views = [self.emitter.view(number) for number in range(len(tail.layer.operands))]
+        self._cache: dict[int, tuple[Region, int, Tile]] = {}
+
+    def finish(self, sums: Tile, region: Region, channel: int, channels: int) -> None:
+        """Make the formula of a tile of sums, and store the result."""
+        tiles = [
+            sums
+            if number == self.tail.hole
+            else self.emitter.broadcast_tile(number, view, region, channel, channels, self._cache)
+            for number, view in enumerate(self._views)
+        ]
+        self.emitter.tile(self._views, tiles, region, channel, channels)
+
+
 def _read(held: Held, places: dict[int, Place]) -> Place:
     place = places[held.number]
     return replace(place, kind=Source.INT32) if held.as_bits else place
-
-
-def live_values(chains: list[PackedChain], rowwise: list[bool], result: int) -> list[tuple[int, int]]:
-    """For each chain, how many whole and how many row-wise values lie in SRAM between tiles' operands."""
-    last: dict[int, int] = {}
-    for index, chain in enumerate(chains):
-        for held in (chain.start, *chain.streams):
-            last[held.number] = index
-    found = []
-    born = {chain.result: index for index, chain in enumerate(chains)}
-    for index in range(len(chains)):
-        numbers = [
-            number
-            for number, first in born.items()
-            if number != result and first <= index <= last.get(number, first)
-        ]
-        whole = sum(not rowwise[number] for number in numbers)
-        found.append((whole, len(numbers) - whole))
-    return found

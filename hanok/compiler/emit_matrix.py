@@ -9,6 +9,8 @@ import numpy as np
 from hanok.compiler.chain import Chain, Stream, plain_window
 from hanok.compiler.columns import Part, grid_shape
 from hanok.compiler.cuts import cut, cut_fixed
+from hanok.compiler.emit_formula import TailEmitter
+from hanok.compiler.formula_layer import REAL_BYTES
 from hanok.compiler.layers import Epilogue, MatrixLayer, Phase
 from hanok.compiler.matrix_plan import Chunk, MatrixPlan, source_columns, source_rows, sub_tile
 from hanok.compiler.pack_weights import WeightPacker
@@ -31,6 +33,7 @@ class MatrixEmitter:
         self.weights = WeightLoader(mover, layer, plan, constants, packer)
         self.chunks = self.weights.chunks
         self.parameters: Buffer | None = None
+        self.tail = None if layer.tail is None else TailEmitter(mover, layer.tail, constants)
 
     def emit(self) -> None:
         """Emit the layer's instructions."""
@@ -83,7 +86,10 @@ class MatrixEmitter:
         first, last = self.chunks[chunks[0]], self.chunks[chunks[-1]]
         channel = first.channel
         count = last.channel + last.channels - channel
-        target = self.mover.target_tile(self.layer.output, out_region, channel, count)
+        if self.tail is None:
+            target = self.mover.target_tile(self.layer.output, out_region, channel, count)
+        else:
+            target = self.mover.empty_tile(f"{self.layer.origin.name} sums", out_region, count, REAL_BYTES)
         residual = self.layer.epilogue.residual
         other = None
         if residual is not None:
@@ -94,7 +100,10 @@ class MatrixEmitter:
             self._compute(region, source, target, other, channel, index)
             if len(self.chunks) > 1 and not self.plan.chunks_outer:
                 self.weights.forget(index)
-        self.mover.store(self.layer.output, out_region, target, channel)
+        if self.tail is None:
+            self.mover.store(self.layer.output, out_region, target, channel)
+        else:
+            self.tail.finish(target, out_region, channel, count)
 
     # Parameters
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from hanok.compiler.chain import Chain, Stream, Window, plain_window
 from hanok.compiler.cuts import cut_fixed
-from hanok.compiler.layers import ElementLayer, ElementOperand, Output, WindowLayer
+from hanok.compiler.formula_layer import Output
+from hanok.compiler.layers import ElementLayer, ElementOperand, WindowLayer
 from hanok.compiler.pieces import MOST_PARTS, pipelined, window_parts
 from hanok.compiler.schedule import Access, Buffer, Location, Operation
 from hanok.compiler.tiles import Mover, Region, Tile
@@ -250,7 +251,7 @@ class VectorEmitter:
         cache: dict[int, tuple[Region, int, Tile]],
     ) -> None:
         tiles = [
-            self._broadcast_tile(number, view, region, channel, channels, cache)
+            self.broadcast_tile(number, view, region, channel, channels, cache)
             for number, view in enumerate(views)
         ]
         target = self.mover.target_tile(layer.output, region, channel, channels)
@@ -307,7 +308,7 @@ class VectorEmitter:
     def _used(view: View, tile: Tile, region: Region) -> Access:
         return tile.access(region.y0, region.y1) if view.shape[1] > 1 else tile.access(0, 1)
 
-    def _broadcast_tile(
+    def broadcast_tile(
         self,
         number: int,
         view: View,
@@ -316,6 +317,7 @@ class VectorEmitter:
         channels: int,
         cache: dict[int, tuple[Region, int, Tile]],
     ) -> Tile:
+        """The part of an operand under a tile, which repeats where its view has length 1; loaded once."""
         images, rows, columns, depth = view.shape
         wanted = Region(
             region.image if images > 1 else 0,

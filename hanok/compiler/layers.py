@@ -7,30 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from hanok.compiler.formula_layer import FormulaLayer, Origin, Output, Tail
 from hanok.compiler.view import View
-from hanok.numerics.formula import Formula
 
 Int8Array = npt.NDArray[np.int8]
 FloatArray = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where a layer comes from, for reports."""
-
-    name: str
-    onnx_type: str
-    onnx_nodes: tuple[str, ...]
-    macs: int = 0
-
-
-@dataclass(frozen=True)
-class Output:
-    """How a float32 result becomes int8: clamp(round(v) + zero, low, high)."""
-
-    zero: int
-    low: int
-    high: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,12 +101,20 @@ class MatrixLayer:
     groups: int
     depthwise: bool
     epilogue: Epilogue
+    tail: Tail | None = None
 
     @property
     def views(self) -> tuple[View, ...]:
         """The activations that are read."""
-        residual = self.epilogue.residual
-        return (self.source,) if residual is None else (self.source, residual.view)
+        residual, tail = self.epilogue.residual, self.tail
+        others = () if residual is None else (residual.view,)
+        more = () if tail is None else tuple(o.view for o in tail.operands if not o.content)
+        return (self.source, *others, *more)
+
+    @property
+    def real(self) -> bool:
+        """Whether the scaled sums are kept as float32."""
+        return self.tail is not None or self.output.element_bytes > 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -279,50 +268,6 @@ class ResizeLayer:
     def views(self) -> tuple[View, ...]:
         """The activations that are read."""
         return (self.source,)
-
-
-@dataclass(frozen=True, eq=False)
-class FormulaOperand:
-    """An operand of a formula: (element - zero) * scale; a constant has content, not a view of its own.
-
-    Its view has length 1 along axes on which it repeats.
-    """
-
-    view: View
-    zero: int
-    scale: np.float32
-    content: bytes = b""
-
-    @property
-    def real(self) -> bool:
-        """Whether its elements are float32."""
-        return self.view.element_bytes > 1
-
-
-@dataclass(frozen=True, eq=False)
-class FormulaLayer:
-    """A formula over [N][H][W][C], whose folds run over C; `result` is the value that is written.
-
-    The output has C = 1 if the result is one value a row. Float32 outputs are written as they are.
-    """
-
-    origin: Origin
-    operands: tuple[FormulaOperand, ...]
-    output: View
-    shape: tuple[int, int, int, int]
-    formula: Formula
-    result: int
-    rounding: Output
-
-    @property
-    def views(self) -> tuple[View, ...]:
-        """The activations that are read."""
-        return tuple(operand.view for operand in self.operands if not operand.content)
-
-    @property
-    def row_inputs(self) -> list[bool]:
-        """Which operands have one value a row."""
-        return [operand.view.shape[3] == 1 and self.shape[3] > 1 for operand in self.operands]
 
 
 @dataclass(frozen=True, eq=False)

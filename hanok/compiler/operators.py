@@ -137,6 +137,14 @@ TABLES = (
     "scale between two operators."
 )
 
+PARTS = (
+    "## In their parts\n"
+    "\n"
+    "Attention and RotaryEmbedding become products, slices, sums and softmax; heads that share keys and "
+    "values stay a broadcast. LSTM and GRU (constant weights, default activations, whole sequences of at "
+    "most 4096 steps) are written out step by step, CumSum as sums of 2, 4, 8 ... neighbours.\n"
+)
+
 HOST = (
     "## On the host\n"
     "\n"
@@ -174,7 +182,7 @@ def operators_page() -> str:
         own = [constraint for constraint in constraints if constraint not in shared]
         parts += [f"- {constraint.__doc__}." for constraint in own]
         parts += [""] if own else []
-    return "\n".join([*parts, HOST])
+    return "\n".join([*parts, PARTS, HOST])
 
 
 if __name__ == "__main__":

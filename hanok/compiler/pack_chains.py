@@ -82,6 +82,29 @@ class _State:
     saved: int = -1
 
 
+@dataclass(frozen=True)
+class PackedFormula:
+    """The chains of a formula, whether each value is one a row, and for each chain how many whole and how
+    many row-wise values lie in SRAM beside operands and result."""
+
+    chains: tuple[PackedChain, ...]
+    rowwise: tuple[bool, ...]
+    live: tuple[tuple[int, int], ...]
+
+    @property
+    def most_values(self) -> int:
+        """The most values that lie in SRAM at a time."""
+        return max(whole + rows for whole, rows in self.live)
+
+
+def pack_formula(formula: Formula, row_inputs: Sequence[bool], result: int) -> PackedFormula:
+    """Pack one formula; `row_inputs` are the inputs that have one value a row."""
+    packer = ChainPacker(formula, row_inputs, [result])
+    chains = packer.pack()
+    live = _live_values(chains, packer.rowwise, result)
+    return PackedFormula(tuple(chains), tuple(packer.rowwise), tuple(live))
+
+
 class ChainPacker:
     """Packs one formula; `row_inputs` are the inputs that have one value a row.
 
@@ -347,3 +370,22 @@ def _needed_lines(formula: Formula, results: Sequence[int]) -> list[int]:
             operands = formula.lines[number - formula.inputs].operands
             needed.update(operand.number for operand in operands if isinstance(operand, Ref))
     return sorted(number for number in needed if number >= formula.inputs)
+
+
+def _live_values(chains: Sequence[PackedChain], rowwise: list[bool], result: int) -> list[tuple[int, int]]:
+    """For each chain, how many whole and how many row-wise values lie in SRAM between tiles' operands."""
+    last: dict[int, int] = {}
+    for index, chain in enumerate(chains):
+        for held in (chain.start, *chain.streams):
+            last[held.number] = index
+    found = []
+    born = {chain.result: index for index, chain in enumerate(chains)}
+    for index in range(len(chains)):
+        numbers = [
+            number
+            for number, first in born.items()
+            if number != result and first <= index <= last.get(number, first)
+        ]
+        whole = sum(not rowwise[number] for number in numbers)
+        found.append((whole, len(numbers) - whole))
+    return found

@@ -69,7 +69,7 @@ def compile_graph(
     node_stages = partition(graph)
     if no_host:
         _refuse_host(node_stages)
-    lowering = Lowering(graph)
+    lowering = Lowering(graph, chip.core.sram.banks)
     lowered = [lowering.stage(stage.nodes) if stage.on_npu else [] for stage in node_stages]
     bound = _bound_tensors(graph, node_stages)
     lowered = _gather_bound(lowering, bound, node_stages, lowered)

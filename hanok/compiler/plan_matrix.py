@@ -21,7 +21,8 @@ from hanok.compiler.matrix_plan import (
 )
 from hanok.compiler.pack_weights import ZERO_RATIO, packed_ratio, packing_pays
 from hanok.compiler.placement import Budget, Placement
-from hanok.compiler.tile_costs import Costs, epilogue_steps, histogram, tile_cycles
+from hanok.compiler.plan_key import shape_key
+from hanok.compiler.tile_costs import Costs, histogram, tile_cycles
 from hanok.dram import get_standard
 from hanok.errors import CompileError
 from hanok.machine import Chip
@@ -193,6 +194,8 @@ class PlanTable:
         output_bytes = plan.tile_height * step[0] * plan.tile_width * step[1] * kept
         output_bytes *= layer.output.element_bytes
         stores = 2 if tiles * (chunks if plan.chunks_outer else 1) > 1 else 1
+        elements = output_bytes // layer.output.element_bytes
+        tail_banks = 0 if layer.tail is None else layer.tail.banks(elements, stores, bank)
         copies = 1 if chunks == 1 and plan.parts == 1 else 2
         parameters = ceil_div(channels * 4 * columns.pixels + TABLE_BYTES, bank)
         weights = sum(count * self._chunk_bytes(columns, chunk, 1) for count, chunk in classes)
@@ -202,7 +205,7 @@ class PlanTable:
         return (
             copies * ceil_div(part_bytes, bank) + parameters,
             (2 if tiles > 1 else 1) * ceil_div(source_bytes, bank),
-            stores * ceil_div(output_bytes, bank),
+            stores * ceil_div(output_bytes, bank) + tail_banks,
             weights * loads,
             max(0, weights - dense - 4 * channels * columns.pixels) * loads,
             chunks * plan.parts * loads,
@@ -304,7 +307,7 @@ class Planner:
 
     def table(self, layer: MatrixLayer) -> PlanTable:
         """The table of the layer's shape."""
-        key = _shape_key(layer)
+        key = shape_key(layer)
         if key not in self._tables:
             self._tables[key] = PlanTable(layer, self.chip)
         return self._tables[key]
@@ -322,7 +325,7 @@ class Planner:
 
     def cost(self, layer: MatrixLayer, placement: Placement, banks: int) -> float:
         """Estimated cycles of the best plan; infinite if none fits."""
-        key = ((*_shape_key(layer), self._ratio(layer)), placement, banks)
+        key = ((*shape_key(layer), self._ratio(layer)), placement, banks)
         if key not in self._costs:
             best = self.table(layer).best(placement, self._budget(layer, banks))
             self._costs[key] = best[0] if best else float("inf")
@@ -330,7 +333,7 @@ class Planner:
 
     def key(self, layer: MatrixLayer, banks: int) -> PlanKey:
         """What decides which plan is best."""
-        return ((*_shape_key(layer), self._ratio(layer)), Placement.of(layer), banks)
+        return ((*shape_key(layer), self._ratio(layer)), Placement.of(layer), banks)
 
     def candidates(self, layer: MatrixLayer, banks: int) -> list[MatrixPlan]:
         """The cheapest plan that fits, then the cheapest of other kinds; CompileError if none fits."""
@@ -347,20 +350,6 @@ class Planner:
         """The plan for this very layer (tables are shared by layers of one shape)."""
         columns = Columns(layer, self.chip.core.matrix, plan.columns.pixels, plan.columns.dense)
         return replace(plan, columns=columns)
-
-
-def _shape_key(layer: MatrixLayer) -> tuple[object, ...]:
-    """What two layers must share to share their plans."""
-    phases = tuple(
-        (p.weights[0].shape, len(p.weights), p.start, p.stride, p.dilation, p.origin, p.step)
-        for p in layer.phases
-    )
-    contiguous = layer.source.pixel_pitch == layer.source.shape[3]
-    return (
-        *(layer.source.shape, layer.output.shape, layer.output.element_bytes, contiguous, phases),
-        *(layer.groups, layer.depthwise),
-        *(epilogue_steps(layer), layer.epilogue.scale.size > 1),
-    )
 
 
 def _sizes(total: int) -> list[int]:

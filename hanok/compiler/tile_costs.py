@@ -69,6 +69,14 @@ def tile_cycles(
                 vector += times * groups * chain
                 operations += times * groups * len(phase.weights)
                 matrix += times * groups * len(phase.weights) * setup
+    if layer.tail is not None:
+        for packed in layer.tail.layer.packed.chains:
+            tail_section = Section.of([step.step for step in packed.steps], core.vector)
+            elements = height * width * chunk.channels
+            vector += chain_cycles(
+                core.vector, 1, 1, elements, True, tail_section, tail_section, False, False
+            )
+            operations += 1
     return matrix, vector, operations
 
 

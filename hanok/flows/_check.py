@@ -27,7 +27,7 @@ def check_outputs(
             shapes = f"the program's shape is {list(got.shape)}, ONNX Runtime's {list(want.shape)}"
             raise ModelError(f"output '{info.name}': {shapes}")
         step = None
-        if binding is not None:
+        if binding is not None and binding.element_bytes == 1:
             step = 1.0 if got.dtype.kind in "iu" else binding.scale
         elif got.dtype in (np.int8, np.uint8):
             step = 1.0
@@ -44,8 +44,12 @@ def compare(name: str, got: Array, want: Array, step: float | None) -> OutputChe
         difference = np.where(np.isnan(difference), np.inf, difference)
         relative = np.where(same, 0.0, difference / np.maximum(np.abs(second), np.finfo(np.float32).tiny))
         relative = np.where(np.isnan(relative), np.inf, relative)
+    ratio = None
     if step is None:
         mismatched, steps = int(np.count_nonzero(~same)), None
+        if mismatched and np.isfinite(difference).all():
+            finite = np.where(np.isfinite(second), second, 0.0)
+            ratio = 10 * np.log10(max(float((finite**2).sum()), 1e-300) / float((difference**2).sum()))
     else:
         off = np.rint(np.minimum(difference / step, 2.0**31))
         mismatched, steps = int(np.count_nonzero(off)), int(off.max(initial=0.0))
@@ -57,4 +61,5 @@ def compare(name: str, got: Array, want: Array, step: float | None) -> OutputChe
         steps,
         float(difference.max(initial=0.0)),
         float(relative.max(initial=0.0)),
+        ratio,
     )

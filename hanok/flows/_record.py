@@ -38,6 +38,7 @@ def make_record(
     energy = energy_of(chip, timed)
     stage_times = {operator.stage: operator.milliseconds for operator in host_operators}
     steps = [check.max_error_steps for check in checks or () if check.max_error_steps is not None]
+    ratios = [check.signal_to_noise_db for check in checks or () if check.signal_to_noise_db is not None]
     return RunRecord(
         hanok_version=hanok_version(),
         model=program.name,
@@ -57,6 +58,7 @@ def make_record(
         outputs_compared=sum(check.elements for check in checks or ()),
         outputs_mismatched=sum(check.mismatched for check in checks or ()),
         max_error_steps=max(steps, default=None),
+        signal_to_noise_db=min(ratios, default=None),
         outputs=checks or (),
         host_operators=tuple(host_operators),
         host_ms=sum(stage_times.values(), 0.0),

@@ -87,6 +87,8 @@ class OutputCheck:
     max_error_steps: int | None
     max_absolute_error: float
     max_relative_error: float
+    signal_to_noise_db: float | None = None
+    """Of float outputs that differ."""
 
 
 @dataclass(frozen=True)
@@ -229,6 +231,8 @@ class RunRecord:
     outputs_compared: int
     outputs_mismatched: int
     max_error_steps: int | None
+    signal_to_noise_db: float | None
+    """The worst of the float outputs that differ."""
     outputs: tuple[OutputCheck, ...]
     host_operators: tuple[HostOperator, ...]
     host_ms: float

@@ -17,6 +17,8 @@ MOVEMENT = (
 )  # fmt: skip
 """Operators whose result holds only values of their operands, so that they commute with Q and DQ."""
 ACTIVATIONS = ("Relu", "Clip")
+_CHOOSING = ("Slice", "Gather")
+"""Movement of a part: a Q of its own for each part of a float is less than one of the whole for each."""
 _NUMPY_TYPE = {TensorProto.INT8: np.int8, TensorProto.UINT8: np.uint8}
 _LAYOUT_OF_CONSTANTS = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose")
 
@@ -83,6 +85,8 @@ def _raise_quantizers(working: WorkingGraph) -> None:
             source = mover.inputs[position]
             maker = producers.get(source)
             if source in working.constants or (maker is not None and maker.op_type == DEQUANTIZE):
+                continue
+            if mover.op_type in _CHOOSING and len(readers[source]) > 1:
                 continue
             pair = make_pair(working, source, quantizer, border)
             mover.inputs[position] = pair[1].outputs[0]

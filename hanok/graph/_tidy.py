@@ -112,6 +112,7 @@ class _Tidy:
 def tidy(nodes: list[Node], tensors: dict[str, Tensor], outputs: tuple[str, ...]) -> list[Node]:
     """Simplify the nodes (in topological order); new tensors are added to `tensors`."""
     state = _Tidy(nodes, tensors, outputs)
+    hosted = {name for node in nodes if node.operator is Operator.HOST for name in node.inputs}
     renamed: dict[str, str] = {}
     made: list[Node] = []
     for node in nodes:
@@ -119,22 +120,27 @@ def tidy(nodes: list[Node], tensors: dict[str, Tensor], outputs: tuple[str, ...]
         for new in state.lift_matmul(node):
             new = state.rewrite(new)
             state.nodes[new.outputs[0]] = new
-            if _is_no_change(new, tensors) and new.outputs[0] not in state.outputs:
+            if _is_no_change(new, tensors, hosted) and new.outputs[0] not in state.outputs:
                 renamed[new.outputs[0]] = new.inputs[0]
             else:
                 made.append(new)
-    return _name_outputs(_without_dead(made, outputs), tensors, outputs)
+    return _name_outputs(_without_dead(made, outputs), tensors, outputs, hosted)
 
 
-def _name_outputs(nodes: list[Node], tensors: dict[str, Tensor], outputs: tuple[str, ...]) -> list[Node]:
+def _name_outputs(
+    nodes: list[Node], tensors: dict[str, Tensor], outputs: tuple[str, ...], hosted: set[str]
+) -> list[Node]:
     """Let the node behind which a RESHAPE only renames to a graph output make that output itself."""
     makers = {name for node in nodes for name in node.outputs}
     renamed: dict[str, str] = {}
     kept: list[Node] = []
     for node in nodes:
         source = node.inputs[0] if node.inputs else ""
-        plain = _is_no_change(node, tensors) and tensors[source].unsigned == tensors[node.outputs[0]].unsigned
-        if plain and source in makers and source not in outputs and source not in renamed:
+        plain = (
+            _is_no_change(node, tensors, hosted)
+            and tensors[source].unsigned == tensors[node.outputs[0]].unsigned
+        )
+        if plain and source in makers - hosted and source not in outputs and source not in renamed:
             renamed[source] = node.outputs[0]
         else:
             kept.append(node)
@@ -148,11 +154,14 @@ def _name_outputs(nodes: list[Node], tensors: dict[str, Tensor], outputs: tuple[
     ]
 
 
-def _is_no_change(node: Node, tensors: dict[str, Tensor]) -> bool:
-    """Whether a RESHAPE keeps the shape, or a LOOKUP every value and its meaning."""
+def _is_no_change(node: Node, tensors: dict[str, Tensor], hosted: set[str]) -> bool:
+    """Whether a RESHAPE keeps the shape, or a LOOKUP every value and its meaning.
+
+    Operators of the host read floats by their names, so these stay.
+    """
     made = tensors.get(node.outputs[0])
-    if made is None or made.dtype is not DType.INT8:
-        return False  # operators of the host may read it by its name
+    if made is None or (made.dtype is not DType.INT8 and made.name in hosted):
+        return False
     if node.operator is Operator.RESHAPE:
         return tensors[node.inputs[0]].shape == tensors[node.outputs[0]].shape
     if node.operator is not Operator.LOOKUP or not isinstance(node.attributes, LookupAttributes):

@@ -8,6 +8,7 @@ from onnx import ModelProto
 
 from hanok.graph._affine import fold_affine, normalization_to_convolution
 from hanok.graph._expand_attention import expand_attention
+from hanok.graph._expand_recurrent import expand_recurrent
 from hanok.graph._folding import fold_constants
 from hanok.graph._fuse_float import (
     matmul_and_add_to_gemm,
@@ -16,6 +17,7 @@ from hanok.graph._fuse_float import (
     remove_nan_guards,
 )
 from hanok.graph._shapes import fix_input_shapes
+from hanok.graph._share_heads import share_heads
 from hanok.graph._working import WorkingGraph, from_model, to_model
 
 
@@ -33,6 +35,8 @@ def simplify_float(
     fix_input_shapes(working, model, input_shapes)
     fold_constants(working)
     expand_attention(working)
+    expand_recurrent(working)
+    share_heads(working)
     fuse_float(working)
     fold_constants(working)
     return to_model(working)

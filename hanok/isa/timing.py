@@ -38,6 +38,19 @@ EXPAND_ROOM_CYCLES = 5
 """From the cycle in which a group takes words to the first beat that may have their place."""
 
 
+def line_bytes(dma: Dma, burst_bytes: int) -> int:
+    """Bytes of a line, which a DMA engine asks for in a cycle: bursts of the memory, as many as hold a beat.
+
+    A power of two, as `burst_bytes` is; one burst where that holds a beat.
+    """
+    return max(burst_bytes, 1 << (dma.bytes_per_cycle - 1).bit_length())
+
+
+def open_lines(dma: Dma, burst_bytes: int) -> int:
+    """Lines that may be open: their bursts are no more than `outstanding`, unless that holds no line."""
+    return max(1, dma.outstanding * burst_bytes // line_bytes(dma, burst_bytes))
+
+
 def expand_ring_bytes(dma: Dma) -> int:
     """Bytes of packed words that the decoder holds: those of a group, and beats that are on their way."""
     return 1 << (2 * dma.expand_lanes + 4 * dma.bytes_per_cycle - 1).bit_length()

@@ -67,7 +67,7 @@ def exponential(f: Formula, x: Operand) -> Ref:
 
 
 def rough_exponential(f: Formula, x: Operand) -> Ref:
-    """exp(x) to 0.14 %, for results of eight bits: without the polynomial between the table's places."""
+    """exp(x) to 2e-6: with a line between the table's places, and a step that is rounded."""
     return _exponential(f, x, exactly=False)
 
 
@@ -80,7 +80,7 @@ def _exponential(f: Formula, x: Operand, exactly: bool) -> Ref:
     part = f.add(f.mul(whole, -float(_STEPS_OF_TWO)), n)
     scale = f.mul(f.lookup(part, _POWERS), power)
     if not exactly:
-        return scale
+        return f.mul(f.add(f.fused(n, -_STEP, x), 1.0), scale)
     rest = f.fused(n, -_STEP_HIGH, x)
     rest = f.fused(n, _STEP_HIGH - _STEP, rest)
     return f.mul(polynomial(f, rest, (1.0, 1.0, 0.5)), scale)
@@ -213,7 +213,7 @@ def tabulated(f: Formula, x: Operand, function: Function, reach: float, rises: b
     (reach / 128)^2 / 8 times the second derivative, half a place away, and what it is off at the ends.
     """
     step = reach / 128
-    places = np.arange(-128, 128) * step
+    places: Doubles = np.arange(-128, 128).astype(np.float64) * step
     least, most = (0.0, 0.0) if rises else (float(function(np.array([end]))[0]) for end in (-1e3, 1e3))
     above = places > 0
     beyond = np.where(above, places if rises else most, least)
@@ -266,13 +266,13 @@ UNARY: dict[str, Unary] = {
 ROUGH: dict[str, Unary] = {
     "Erf": _rough(_error_integral, 4.0),
     "Exp": rough_exponential,
-    "Gelu": _rough(lambda x: x * (1 + _error_integral(x / math.sqrt(2))) / 2, 8.0, rises=True),
+    "Gelu": _rough(lambda x: x * (1 + _error_integral(x / math.sqrt(2))) / 2, 4.0, rises=True),
     "GeluTanh": _rough(
-        lambda x: x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))) / 2, 8.0, rises=True
+        lambda x: x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))) / 2, 4.0, rises=True
     ),
     "Sigmoid": _rough(_logistic, 16.0),
     "Softplus": _rough(lambda x: np.logaddexp(x, 0), 16.0, rises=True),
     "Swish": _rough(lambda x: x * _logistic(x), 16.0, rises=True),
     "Tanh": _rough(np.tanh, 8.0),
 }
-"""The same in fewer steps, to 0.0015 and less: for results that are rounded to eight bits at once."""
+"""The same in fewer steps, to 0.001 and less: for results that are rounded to eight bits at once."""

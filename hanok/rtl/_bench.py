@@ -32,8 +32,13 @@ enum Port { LOAD, STORE, FETCH };
 enum Answer { ADMITTED, COMPLETED, ANSWER_SIZE };
 const int64_t OKAY = 0, SLAVE_ERROR = 2;
 
-struct Request { int64_t handle, address, at, id; };
-struct Content { uint8_t bytes[BURST]; uint32_t strobes[(BURST + 31) / 32]; };
+// A transfer of LINE bytes or less: its bursts have the handles from `handle` on.
+struct Request { int64_t handle, bursts, address, size, at, id; };
+struct Content {
+  uint8_t bytes[LINE];
+  uint32_t strobes[(LINE + 31) / 32];
+  bool has(int64_t byte) const { return strobes[byte / 32] >> byte % 32 & 1; }
+};
 
 template<size_t bits> const uint32_t *words_of(const value<bits> &port) { return port.data; }
 template<size_t bits> const uint32_t *words_of(const wire<bits> &port) { return port.curr.data; }
@@ -61,16 +66,30 @@ struct Memory {
     int64_t picoseconds = (edge * bench.period_fs + 999) / 1000;
     return (picoseconds * bench.clock_mhz + 999999) / 1000000;
   }
-  bool exists(int64_t address) const { return address + BURST <= bench.image_bytes; }
+  // The bytes of a transfer that lie in the image; an image that ends within one is as if followed by zeros.
+  int64_t present(const Request &request) const {
+    return std::clamp<int64_t>(bench.image_bytes - request.address, 0, request.size);
+  }
 
-  void ask(Port port, int64_t address, int64_t id) {
-    int64_t handle = port * bench.ring + (bench.requests[port]++ & (bench.ring - 1));
-    bench.request(bench.state, port, handle, address, now(), port == STORE);
-    open[port].push_back({handle, address, cycle, id});
+  // The memory is asked for the bursts of a transfer, of a write for those of which it has `content`.
+  void ask(Port port, int64_t address, int64_t size, int64_t id, const Content *content) {
+    int64_t place = bench.requests[port]++ & (bench.ring - 1);
+    int64_t first = (port * bench.ring + place) * PARTS, bursts = 0;
+    for (int64_t begin = 0; begin < size; begin += BURST) {
+      bool wanted = !content;
+      for (int64_t byte = begin; byte < begin + BURST && !wanted; byte++) wanted = content->has(byte);
+      if (wanted)
+        bench.request(bench.state, port, first + bursts++, address + begin, now(), port == STORE);
+    }
+    open[port].push_back({first, bursts, address, size, cycle, id});
   }
   bool due(Port port, const Request &request) const {
-    int64_t edge = bench.answers[request.handle * ANSWER_SIZE + (port == STORE ? ADMITTED : COMPLETED)];
-    if (edge < 0) return false;
+    int64_t edge = 0;
+    for (int64_t handle = request.handle; handle < request.handle + request.bursts; handle++) {
+      int64_t one = bench.answers[handle * ANSWER_SIZE + (port == STORE ? ADMITTED : COMPLETED)];
+      if (one < 0) return false;
+      edge = std::max(edge, one);
+    }
     return cycle >= (port == STORE ? std::max(core_cycle(edge), request.at)
                                    : std::max(core_cycle(edge) + bench.latency, request.at + 1));
   }
@@ -85,9 +104,11 @@ struct Memory {
     shown[port] = answered(port);
     valid.data[0] = shown[port] >= 0;
     if (shown[port] < 0) return;
-    int64_t address = open[port][shown[port]].address;
-    answer.data[0] = exists(address) ? OKAY : SLAVE_ERROR;
-    if (exists(address)) memcpy(content.data, bench.image + address, BURST);
+    const Request &request = open[port][shown[port]];
+    answer.data[0] = present(request) ? OKAY : SLAVE_ERROR;
+    int64_t lane = request.address % int64_t(bits / 8);
+    memset(content.data, 0, bits / 8);
+    memcpy((uint8_t *)content.data + lane, bench.image + request.address, present(request));
   }
   void before() {
     if (!open[LOAD].empty() || !open[STORE].empty() || !open[FETCH].empty())
@@ -98,30 +119,32 @@ struct Memory {
     shown[STORE] = answered(STORE);
     design.p_store____bvalid.data[0] = shown[STORE] >= 0;
     if (shown[STORE] >= 0)
-      design.p_store____bresp.data[0] = exists(open[STORE].front().address) ? OKAY : SLAVE_ERROR;
+      design.p_store____bresp.data[0] = present(open[STORE].front()) ? OKAY : SLAVE_ERROR;
   }
   void after() {
     for (Port port : {LOAD, STORE, FETCH})
       if (shown[port] >= 0) open[port].erase(open[port].begin() + shown[port]);
     if (number_of(design.p_load____arvalid))
-      ask(LOAD, number_of(design.p_load____araddr), number_of(design.p_load____arid));
+      ask(LOAD, number_of(design.p_load____araddr), 1 << number_of(design.p_load____arsize),
+          number_of(design.p_load____arid), nullptr);
     if (number_of(design.p_store____awvalid)) addresses.push_back(number_of(design.p_store____awaddr));
     if (number_of(design.p_store____wvalid)) {
       Content content;
-      memcpy(content.bytes, words_of(design.p_store____wdata), BURST);
+      memcpy(content.bytes, words_of(design.p_store____wdata), LINE);
       memcpy(content.strobes, words_of(design.p_store____wstrb), sizeof content.strobes);
       contents.push_back(content);
     }
     if (!addresses.empty() && !contents.empty()) {
       int64_t address = addresses.front();
       const Content &content = contents.front();
-      for (int64_t byte = 0; byte < BURST && exists(address); byte++)
-        if (content.strobes[byte / 32] >> byte % 32 & 1) bench.image[address + byte] = content.bytes[byte];
+      ask(STORE, address, LINE, 0, &content);
+      for (int64_t byte = 0; byte < present(open[STORE].back()); byte++)
+        if (content.has(byte)) bench.image[address + byte] = content.bytes[byte];
       addresses.pop_front();
       contents.pop_front();
-      ask(STORE, address, 0);
     }
-    if (number_of(design.p_fetch____arvalid)) ask(FETCH, number_of(design.p_fetch____araddr), 0);
+    if (number_of(design.p_fetch____arvalid))
+      ask(FETCH, number_of(design.p_fetch____araddr), BURST, 0, nullptr);
   }
   void note(uint32_t trace) {
     for (int kind = 0; kind < KINDS; kind++)
@@ -165,8 +188,9 @@ extern "C" int64_t run_bench(void *instance, Bench *bench) {
 """
 
 
-def bench(burst_bytes: int) -> str:
-    """Return the function `run_bench` for a core whose memory has bursts of so many bytes."""
-    constants = {"KINDS": len(KINDS), "UNITS": len(Unit), "BURST": burst_bytes}
+def bench(burst_bytes: int, line_bytes: int) -> str:
+    """Return the function `run_bench` for a core with bursts and lines of so many bytes."""
+    sizes = {"BURST": burst_bytes, "LINE": line_bytes, "PARTS": line_bytes // burst_bytes}
+    constants = {"KINDS": len(KINDS), "UNITS": len(Unit), **sizes}
     defined = "".join(f"#define {name} {value}\n" for name, value in constants.items())
     return defined + _TEXT

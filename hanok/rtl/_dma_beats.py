@@ -16,19 +16,19 @@ BEAT_CYCLES = 3
 
 
 def step_layout(shape: DmaShape) -> data.StructLayout:
-    """Return the layout of a beat: up to `width` bytes of a run, from a place in a burst on."""
+    """Return the layout of a beat: up to `width` bytes of a run, from a place in a line on."""
     return data.StructLayout(
         {
-            "number": shape.number_bits,  # of its first byte's burst
-            "last_number": shape.number_bits,  # of the burst in which its run ends
+            "number": shape.number_bits,  # of its first byte's line
+            "last_number": shape.number_bits,  # of the line in which its run ends
             "offset": shape.offset_bits,
             "bytes": shape.width.bit_length(),
             "sram": shape.scratchpad_bits,
             "first": 1,  # beat of its run
-            "crosses": 1,  # into the next burst
-            "reaches": 1,  # at least the end of the burst
+            "crosses": 1,  # into the next line
+            "reaches": 1,  # at least the end of the line
             "run_ends": 1,  # with this beat
-            "leaves": 1,  # the next run does not begin in the burst in which this one ends
+            "leaves": 1,  # the next run does not begin in the line in which this one ends
             "ends": 1,  # the transfer ends with this beat
             "fills": 1,
             **shape.expand_fields,
@@ -39,7 +39,7 @@ def step_layout(shape: DmaShape) -> data.StructLayout:
 class BeatWalker(wiring.Component):
     """Give beats; `take` goes on to the next one, which is there in the cycle after.
 
-    As long as a run has beats, the one behind `beat` is in the stage before it. A FILL has no bursts, so its
+    As long as a run has beats, the one behind `beat` is in the stage before it. A FILL has no lines, so its
     beats do not cross or leave one.
     """
 
@@ -98,7 +98,7 @@ class BeatWalker(wiring.Component):
                 fills.eq(walker.fills),
                 last_number.eq((walker.run.dram + walker.rest)[bits : shape.dram_bits]),
             ]
-        stop = Signal(range(2 * shape.burst_bytes))
+        stop = Signal(range(2 * shape.line_bytes))
         m.d.comb += stop.eq(dram[:bits] + size)
         with m.If(advances):
             m.d.sync += [
@@ -109,8 +109,8 @@ class BeatWalker(wiring.Component):
                 beat.bytes.eq(size),
                 beat.sram.eq(sram),
                 beat.first.eq(first),
-                beat.crosses.eq((stop > shape.burst_bytes) & ~fills),
-                beat.reaches.eq((stop >= shape.burst_bytes) & ~fills),
+                beat.crosses.eq((stop > shape.line_bytes) & ~fills),
+                beat.reaches.eq((stop >= shape.line_bytes) & ~fills),
                 beat.run_ends.eq(run_ends),
                 beat.leaves.eq((last | (walker.run.dram[bits:] != last_number)) & ~fills),
                 beat.ends.eq(run_ends & last),

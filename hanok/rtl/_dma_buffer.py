@@ -1,4 +1,4 @@
-"""The bursts that a load has got, and the way of their bytes to the scratchpad."""
+"""The lines that a load has got, and the way of their bytes to the scratchpad."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def beat_layout(shape: DmaShape) -> data.StructLayout:
 
 
 class LoadBuffer(wiring.Component):
-    """Slots for bursts.
+    """Slots for lines.
 
     A beat goes through `BEAT_STAGES` registers: the byte of each lane, then bytes in their order. `written`
     is the beat in the cycle of its write.
@@ -46,7 +46,7 @@ class LoadBuffer(wiring.Component):
             {
                 "arrives": In(1),
                 "arriving_slot": In(shape.ring_bits),
-                "arriving": In(8 * shape.burst_bytes),
+                "arriving": In(8 * shape.line_bytes),
                 "beat": In(beat_layout(shape)),
                 "place": In(place_layout(shape)),
                 "value": In(8),
@@ -79,7 +79,7 @@ class LoadBuffer(wiring.Component):
     def _lanes(self, m: Module) -> Value:
         """Return the byte of each lane in the two words in which the beat lies."""
         shape, place = self._shape, self.place
-        read = Signal(8 * shape.burst_bytes)
+        read = Signal(8 * shape.line_bytes)
         for number, (first, size) in enumerate(columns(shape)):
             column = memory.Memory(shape=8 * size, depth=1 << shape.ring_bits, init=[])
             m.submodules[f"column_{number}"] = column

@@ -1,4 +1,4 @@
-"""The bursts that a store gathers, and their way to the bus."""
+"""The lines that a store gathers, and their way to the bus."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def piece_layout(shape: DmaShape) -> data.StructLayout:
 
 
 class StoreBuffer(wiring.Component):
-    """Slots for bursts: their bytes, and beside them where they go and which bytes are valid.
+    """Slots for lines: their bytes, and beside them where they go and which bytes are valid.
 
-    `piece` comes in the cycle after a beat's read, in which its burst can be requested too. The bus sees it
+    `piece` comes in the cycle after a beat's read, in which its line can be requested too. The bus sees it
     `STORE_REQUEST_STAGES` later (`hanok.isa.timing`), if it is idle, when its bytes are in their slot.
     """
 
@@ -40,7 +40,7 @@ class StoreBuffer(wiring.Component):
             {
                 "piece": In(piece_layout(shape)),
                 "content": In(8 * shape.width),
-                "bus": Out(axi_write(shape.address_bits, shape.burst_bytes)),
+                "bus": Out(axi_write(shape.address_bits, shape.line_bytes)),
                 "address_fault": Out(1),
             }
         )
@@ -67,15 +67,15 @@ class StoreBuffer(wiring.Component):
         return m
 
     def _describe(self, m: Module, place: Any, valid: Value, send_slot: Value, reads: Value) -> Any:
-        """Keep number and strobes of whole bursts; return those of the burst to send."""
+        """Keep number and strobes of whole lines; return those of the line to send."""
         shape = self._shape
         bits = shape.address_bits - shape.offset_bits
-        described = data.StructLayout({"number": bits, "beyond": 1, "strobes": shape.burst_bytes})
+        described = data.StructLayout({"number": bits, "beyond": 1, "strobes": shape.line_bytes})
         about = memory.Memory(shape=described, depth=1 << shape.ring_bits, init=[])
         m.submodules.about = about
         write, read = about.write_port(), about.read_port()
-        first, second = Signal(shape.burst_bytes), Signal(shape.lanes)
-        gathered, content = Signal(shape.burst_bytes), Signal(shape.burst_bytes)
+        first, second = Signal(shape.line_bytes), Signal(shape.lanes)
+        gathered, content = Signal(shape.line_bytes), Signal(shape.line_bytes)
         wraps = place.wraps.as_value()
         m.d.comb += [
             second.eq(valid & wraps),
@@ -97,11 +97,11 @@ class StoreBuffer(wiring.Component):
     def _write(
         self, m: Module, place: Any, valid: Value, turn: Value, send_slot: Value, reads: Value
     ) -> Value:
-        """Write a beat to its slots; return the bytes of the burst to send."""
+        """Write a beat to its slots; return the bytes of the line to send."""
         shape = self._shape
         padded = Cat(self.content, Value.cast(0)[:1].replicate(8 * (shape.lanes - shape.width)))
         row = rotate_bytes(m, padded, turn).replicate(shape.words)
-        strobes = Signal(shape.burst_bytes)
+        strobes = Signal(shape.line_bytes)
         m.d.comb += strobes.eq(_word_strobes(shape, place, valid))
         parts = []
         for number, (first, size) in enumerate(columns(shape)):
@@ -122,7 +122,7 @@ class StoreBuffer(wiring.Component):
     def _send(self, m: Module, about: Any, content: Value, send_slot: Signal, reads: Signal) -> None:
         """Send what was requested, in order; address and data are taken each in its own time."""
         shape, bus = self._shape, self.bus
-        waits, sends = Signal(range(shape.outstanding + 1)), Signal()
+        waits, sends = Signal(range(shape.slots + 1)), Signal()
         address_taken, data_taken, free = Signal(), Signal(), Signal()
         whole: Value = self.piece.completes
         for stage in range(MEMORY_READ_CYCLES):
@@ -139,7 +139,7 @@ class StoreBuffer(wiring.Component):
             bus.wlast.eq(1),
             bus.bready.eq(1),
         ]
-        set_one_transfer(m, bus, "aw", shape.burst_bytes)
+        set_one_transfer(m, bus, "aw", shape.line_bytes)
         m.d.sync += [waits.eq(waits + whole - reads), self.address_fault.eq(sends & about.beyond)]
         with m.If(free):
             m.d.sync += [sends.eq(reads), address_taken.eq(0), data_taken.eq(0)]

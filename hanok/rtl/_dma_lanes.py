@@ -1,6 +1,6 @@
 """Where a beat's bytes lie in slots: in each lane one byte, of one of two neighbouring words.
 
-The words of a burst are `lanes` bytes. A beat that goes on in the next slot does so in its first word, so the
+The words of a line are `lanes` bytes. A beat that goes on in the next slot does so in its first word, so the
 memory of that word has a row of its own; if there is only one word, each of its lanes has.
 """
 
@@ -16,7 +16,7 @@ def columns(shape: DmaShape) -> list[tuple[int, int]]:
     """Return first byte and bytes of each part of a slot that has a row of its own in a beat."""
     if shape.words == 1:
         return [(lane, 1) for lane in range(shape.lanes)]
-    return [(0, shape.lanes), (shape.lanes, shape.burst_bytes - shape.lanes)]
+    return [(0, shape.lanes), (shape.lanes, shape.line_bytes - shape.lanes)]
 
 
 def place_layout(shape: DmaShape) -> data.StructLayout:

@@ -1,4 +1,4 @@
-"""The SRAM side of the load engine: takes bursts in order and decides each cycle which bytes go."""
+"""The SRAM side of the load engine: takes lines in order and decides each cycle which bytes go."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hanok.rtl._dma_shape import DmaShape
 class LoadMover(wiring.Component):
     """Decides beats of transfers in the order of their `put`; `beat` and `place` show a decision.
 
-    A beat goes two cycles after its burst arrived, and the next one too if it lies in both. A burst leaves
+    A beat goes two cycles after its line arrived, and the next one too if it lies in both. A line leaves
     its slot with the last of its bytes; a rest that is less than a beat counts as gone to a beat register.
     (It stays where it is: the slot is used anew only after the next one has left.) What a beat needs is in
     registers: a beat waits in `_waiting` until the one before it has gone.
@@ -50,7 +50,7 @@ class LoadMover(wiring.Component):
         m = Module()
         shape, ring = self._shape, 1 << self._shape.ring_bits
         m.submodules.beats = beats = BeatWalker(shape)
-        m.submodules.queue = queue = SyncFIFO(width=shape.transfer.size, depth=shape.outstanding + 2)
+        m.submodules.queue = queue = SyncFIFO(width=shape.transfer.size, depth=shape.slots + 2)
         waiting, waits = Signal(beats.beat.shape()), Signal()
         valid, goes, found = Signal(), Signal(), Signal()
         takes, one, two = Signal(), Signal(), Signal()
@@ -110,7 +110,7 @@ class LoadMover(wiring.Component):
         return free
 
     def _arrivals(self, at: Value, turn: Value) -> tuple[Value, Value]:
-        """Whether the burst of a slot is there, and that of the next."""
+        """Whether the line of a slot is there, and that of the next."""
         here = (self._arrived & at).any() ^ turn
         there = (self._arrived & at.rotate_left(1)).any() ^ turn ^ at[-1]
         return here, there
@@ -135,7 +135,7 @@ class LoadMover(wiring.Component):
         goes: Value,
         is_half_there: Value,
     ) -> None:
-        """Show the beat, and count the slots that bursts leave."""
+        """Show the beat, and count the slots that lines leave."""
         shape, beat = self._shape, self.beat
         leaving, first, ends = Signal(2), Signal(), Signal()
         absorbed, absorbs = Signal(), Signal()

@@ -10,6 +10,7 @@ from amaranth.lib import data
 
 from hanok.errors import ChipError
 from hanok.isa.table import FLAG_KEEP_CODE, Opcode
+from hanok.isa.timing import line_bytes, open_lines
 from hanok.machine import Dma
 from hanok.rtl._strides import bounded
 from hanok.rtl.axi import MAX_DATA_BYTES
@@ -30,7 +31,10 @@ class DmaShape:
 
     width: int
     burst_bytes: int
-    outstanding: int
+    line_bytes: int
+    """What a transfer on the bus has at most, and a slot holds: bursts, as many as hold a beat."""
+    slots: int
+    """Lines that may be open."""
     address_bits: int
     scratchpad_bits: int
     expands: bool = False
@@ -44,20 +48,32 @@ class DmaShape:
                 f"memory.standard: bursts of {burst_bytes} bytes; allowed in gates: powers of two from 4 to "
                 f"{MAX_DATA_BYTES}, the widest AXI4 bus"
             )
-        if dma.bytes_per_cycle > burst_bytes:
+        line = line_bytes(dma, burst_bytes)
+        if line > MAX_DATA_BYTES:
             raise ChipError(
-                f"core.dma.bytes_per_cycle: {dma.bytes_per_cycle}; allowed in gates: at most a burst of "
-                f"{burst_bytes} bytes, since AXI takes one address in a cycle"
+                f"core.dma.bytes_per_cycle: {dma.bytes_per_cycle}; allowed in gates: at most "
+                f"{MAX_DATA_BYTES}, the widest AXI4 bus, which brings a beat in a cycle"
             )
-        if not burst_bytes.bit_length() <= address_bits <= 62:
+        if not line.bit_length() <= address_bits <= 62:
             raise ChipError(f"memory: addresses of {address_bits} bits; allowed in gates: at most 62")
         bits = scratchpad_address_bits(scratchpad_bytes)
-        return cls(dma.bytes_per_cycle, burst_bytes, dma.outstanding, address_bits, bits)
+        slots = open_lines(dma, burst_bytes)
+        return cls(dma.bytes_per_cycle, burst_bytes, line, slots, address_bits, bits)
 
     @property
     def offset_bits(self) -> int:
+        """Bits of a byte's place in its line."""
+        return self.line_bytes.bit_length() - 1
+
+    @property
+    def burst_bits(self) -> int:
         """Bits of a byte's place in its burst."""
         return self.burst_bytes.bit_length() - 1
+
+    @property
+    def part_bits(self) -> int:
+        """Bits of a burst's place in its line."""
+        return self.offset_bits - self.burst_bits
 
     @property
     def dram_bits(self) -> int:
@@ -65,7 +81,7 @@ class DmaShape:
 
     @property
     def number_bits(self) -> int:
-        """Bits of a burst's number, its address without the offset."""
+        """Bits of a line's number, its address without the offset."""
         return self.dram_bits - self.offset_bits
 
     @property
@@ -75,8 +91,8 @@ class DmaShape:
 
     @property
     def words(self) -> int:
-        """Words of `lanes` bytes in a burst."""
-        return self.burst_bytes // self.lanes
+        """Words of `lanes` bytes in a line."""
+        return self.line_bytes // self.lanes
 
     @property
     def ring_bits(self) -> int:
@@ -85,7 +101,7 @@ class DmaShape:
         There is a slot more than may be open, so that the bytes that the cycle engine has in its beat
         register can stay in the slot.
         """
-        return max(2, self.outstanding.bit_length())
+        return max(2, self.slots.bit_length())
 
     def side_bits(self, side: str) -> int:
         """Bits of an address of DRAM or SRAM."""

@@ -1,16 +1,17 @@
 """AXI4 channels of the DMA engines as their master sees them (ARM IHI 0022, part B).
 
-The data bus is as wide as a burst of the memory: each transaction is one aligned burst in one transfer, so
-that all its bytes come or go in one cycle, as in the cycle engine. A narrower controller sits behind a width
-converter. Reads carry the number of their slot as ID and may be answered in any order; writes have one ID,
-since two of them may go to the same bytes and then keep their order.
+The data bus is as wide as a line, a burst of the memory or as many as hold a beat: each transaction is one
+aligned transfer, so that all its bytes come or go in one cycle, as in the cycle engine. A read is as wide as
+the bus, or narrower by a power of two where it needs no more bursts; a write has strobes. A narrower
+controller sits behind a width converter. Reads carry the number of their slot as ID and may be answered in
+any order; writes have one ID, since two of them may go to the same bytes and then keep their order.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Const, Module
+from amaranth.hdl import Const, Module, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -67,11 +68,11 @@ def axi_write(address_bits: int, data_bytes: int) -> wiring.Signature:
     )
 
 
-def set_one_transfer(m: Module, bus: Any, prefix: str, data_bytes: int) -> None:
-    """Drive what is the same for each address: one transfer of the whole bus."""
+def set_one_transfer(m: Module, bus: Any, prefix: str, data_bytes: int, narrower: Value | int = 0) -> None:
+    """Drive what is not the address: one transfer of a bus of `data_bytes`, halved `narrower` times."""
     m.d.comb += [
         getattr(bus, f"{prefix}len").eq(0),
-        getattr(bus, f"{prefix}size").eq(Const(data_bytes.bit_length() - 1, 3)),
+        getattr(bus, f"{prefix}size").eq(Const(data_bytes.bit_length() - 1, 3) - narrower),
         getattr(bus, f"{prefix}burst").eq(INCREMENTING),
         getattr(bus, f"{prefix}cache").eq(BUFFERABLE),
         getattr(bus, f"{prefix}prot").eq(UNPRIVILEGED_SECURE_DATA),

@@ -51,7 +51,7 @@ BLOCKS: dict[str, Callable[[Chip], wiring.Component]] = {
     "fetch": _fetcher,
     "decode": lambda chip: Decoder(),
     "legality": lambda chip: Legality(chip.core),
-    "dispatch": lambda chip: Dispatch(chip.core.control, instructions_in_flight(chip.core)),
+    "dispatch": lambda chip: Dispatch(chip.core.control, instructions_in_flight(chip.core, _dma(chip)[1])),
     "registers": lambda chip: Registers(),
     "counters": lambda chip: PerformanceCounters(),
 }

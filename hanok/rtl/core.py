@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 from hanok.dram import get_standard
 from hanok.isa.faults import Fault
 from hanok.isa.table import VECTOR, VECTOR_TABLE, Unit
-from hanok.isa.timing import LOAD_ANSWER_STAGES, MEMORY_READ_CYCLES
+from hanok.isa.timing import LOAD_ANSWER_STAGES, MEMORY_READ_CYCLES, open_lines
 from hanok.machine import Chip
 from hanok.machine.chip import Core as CoreRecord
 from hanok.rtl._axi_guard import ReadGuard, WriteGuard
@@ -55,16 +55,17 @@ SETTLING_CYCLES = 13
 """From the end of the code to `finished`: more than a fault needs to come from any unit or memory."""
 
 
-def instructions_in_flight(core: CoreRecord) -> dict[Unit, int]:
+def instructions_in_flight(core: CoreRecord, burst_bytes: int) -> dict[Unit, int]:
     """Return how many instructions of each unit can have started and not posted.
 
     A DMA instruction that has not ended holds a slot at least, but for the one in hand, the one that ends,
     and the one in the decoder.
     A matrix instruction that has left the loader has a tile in the pipeline, three cycles apart at least.
     """
+    slots = open_lines(core.dma, burst_bytes)
     return {
-        Unit.LOAD: core.dma.outstanding + (3 if core.dma.expand_lanes else 2),
-        Unit.STORE: core.dma.outstanding + 2,
+        Unit.LOAD: slots + (3 if core.dma.expand_lanes else 2),
+        Unit.STORE: slots + 2,
         Unit.MATRIX: core.matrix.depth_cycles // 3 + 4,
         Unit.VECTOR: 2,
     }
@@ -73,9 +74,10 @@ def instructions_in_flight(core: CoreRecord) -> dict[Unit, int]:
 class Core(RefusingComponent):
     """The core of a chip.
 
-    `bus` reaches the registers of `register_map.py`; `fetch`, `load` and `store` are AXI4 masters whose data
-    bus is a burst of the memory wide. `interrupt` is a level. With `trace`, there is a port of that name of
-    layout `TRACE`. Cycle 0 is the one after that of the start.
+    `bus` reaches the registers of `register_map.py`; `fetch`, `load` and `store` are AXI4 masters, the data
+    bus of the first a burst of the memory wide, those of the others a line (`hanok.isa.timing`). `interrupt`
+    is a level. With `trace`, there is a port of that name of layout `TRACE`. Cycle 0 is the one after that of
+    the start.
 
     On a fault or a stop, no new transaction begins; when none is open any more, all units are reset, and a
     fault is reported. Raises ChipError for a chip that cannot be made.
@@ -89,12 +91,12 @@ class Core(RefusingComponent):
         if chip.memory.capacity_mib & (chip.memory.capacity_mib - 1):
             self.address_bits += 1
         shape = DmaShape.of(core.dma, self.burst_bytes, self.address_bits, core.sram.total_bytes)
-        self.load_id_bits = shape.ring_bits
+        self.load_id_bits, self.line_bytes = shape.ring_bits, shape.line_bytes
         members: dict[str, Any] = {
             "bus": In(axi_lite(ADDRESS_BITS)),
             "fetch": Out(axi_read(self.address_bits, self.burst_bytes, 1)),
-            "load": Out(axi_read(self.address_bits, self.burst_bytes, self.load_id_bits)),
-            "store": Out(axi_write(self.address_bits, self.burst_bytes)),
+            "load": Out(axi_read(self.address_bits, self.line_bytes, self.load_id_bits)),
+            "store": Out(axi_write(self.address_bits, self.line_bytes)),
             "interrupt": Out(1),
         }
         if trace:
@@ -114,7 +116,7 @@ class Core(RefusingComponent):
             "fetcher": Fetcher(burst, core.control.fetch_buffer_bytes, bits),
             "decoder": Decoder(),
             "legality": Legality(core),
-            "dispatch": Dispatch(core.control, instructions_in_flight(core)),
+            "dispatch": Dispatch(core.control, instructions_in_flight(core, burst)),
             "loader": LoadEngine(*dma),
             "storer": StoreEngine(*dma),
             "matrix": MatrixUnit(core.matrix, matrix_address_bits(core)),
@@ -172,12 +174,13 @@ class Core(RefusingComponent):
 
     def _connect_buses(self, m: Module, units: dict[str, Any]) -> Any:
         """Put a guard before each AXI master; return whether no transaction is open."""
-        bits, burst, dma = self.address_bits, self.burst_bytes, self.chip.core.dma
+        bits, burst, line = self.address_bits, self.burst_bytes, self.line_bytes
+        slots = open_lines(self.chip.core.dma, burst)
         fetcher = units["fetcher"]
         guards: dict[str, Any] = {
             "fetch": ReadGuard(bits, burst, 1, fetcher.rows),
-            "load": ReadGuard(bits, burst, self.load_id_bits, dma.outstanding + 1),
-            "store": WriteGuard(bits, burst, dma.outstanding + 1),
+            "load": ReadGuard(bits, line, self.load_id_bits, slots + 1),
+            "store": WriteGuard(bits, line, slots + 1),
         }
         idle: Any = 1
         for name, guard in guards.items():
@@ -313,7 +316,8 @@ class Core(RefusingComponent):
     def _offsets(self, m: Module, units: dict[str, Any], registers: Any) -> FaultOffsets:
         """Tell where the instructions begin, and how far they are."""
         decoder, dispatch, control = units["decoder"], units["dispatch"], self.chip.core.control
-        most = control.queue_depth + max(instructions_in_flight(self.chip.core).values())
+        in_flight = instructions_in_flight(self.chip.core, self.burst_bytes)
+        most = control.queue_depth + max(in_flight.values())
         m.submodules.offsets = offsets = FaultOffsets(most)
         taken = decoder.decoded.valid & decoder.decoded.ready
         m.d.comb += [
@@ -366,12 +370,7 @@ class Core(RefusingComponent):
                 activity.empty.eq(dispatch.empty[number]),
                 activity.missing.eq(dispatch.missing[number]),
             ]
-        for name, moved in (
-            ("fetched_bytes", self.fetch.rvalid & self.fetch.rready),
-            ("read_bytes", self.load.rvalid & self.load.rready),
-            ("written_bytes", self.store.bvalid & self.store.bready),
-        ):
-            m.d.comb += getattr(counters, name).eq(Mux(moved, self.burst_bytes, 0))
+        self._count_bytes(m, counters)
         if self._traces:
             trace = self.trace
             m.d.comb += trace.running.eq(counts)
@@ -383,3 +382,14 @@ class Core(RefusingComponent):
                     trace.started[number].eq(getattr(dispatch, name).start),
                     trace.ended[number].eq(getattr(dispatch, name).done),
                 ]
+
+    def _count_bytes(self, m: Module, counters: Any) -> None:
+        """Count the bytes of whole bursts: of reads when they are asked for, of writes when they are sent."""
+        strobes, burst = self.store.wstrb, self.burst_bytes
+        written = sum(strobes.word_select(part, burst).any() for part in range(len(strobes) // burst))
+        for name, moved, size in (
+            ("fetched_bytes", self.fetch.rvalid & self.fetch.rready, burst),
+            ("read_bytes", self.load.arvalid & self.load.arready, 1 << self.load.arsize),
+            ("written_bytes", self.store.wvalid & self.store.wready, written * burst),
+        ):
+            m.d.comb += getattr(counters, name).eq(Mux(moved, size, 0))

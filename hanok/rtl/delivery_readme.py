@@ -98,13 +98,22 @@ def _widths(interface: Interface, bus: Bus) -> str:
 
 def _memory(interface: Interface) -> str:
     masters = [bus for bus in interface.buses if bus.is_master]
-    width = max((interface.bits(bus, name) for bus in masters for name in ("RDATA", "WDATA")), default=0)
+    widths = [max(interface.bits(bus, "RDATA"), interface.bits(bus, "WDATA")) // 8 for bus in masters]
+    narrow, wide = min(widths, default=0), max(widths, default=0)
+    lines = (
+        ""
+        if narrow == wide
+        else f"""
+`m_axi_load` and `m_axi_store` move {wide} bytes: as many bursts as a beat of the core needs. A read of fewer
+is narrower (SIZE, down to a burst); a write has no strobes in bursts that it leaves alone.
+"""
+    )
     return f"""## Memory
 
-The masters read and write bursts of the memory, {width // 8} bytes each: one aligned transfer a transaction
+The masters read and write bursts of the memory, {narrow} bytes each: one aligned transfer a transaction
 (LEN 0, INCR), so a narrower memory sits behind a width converter. Reads of different IDs may be answered in
 any order. All masters see the same memory. A run is `done` when all its writes have their responses.
-"""
+{lines}"""
 
 
 def _programming() -> str:

@@ -30,7 +30,7 @@ def byte_port(memory_bytes: int) -> wiring.Signature:
 
 
 class SharedMemory(wiring.Component):
-    """Lines of a burst each, of which one is read and one written in a cycle.
+    """Lines of `line_bytes`, of which one is read and one written in a cycle; a burst of `fetch` is a part.
 
     `fetch` and `load` take turns; each has one read under way, whose line is in a register of its own from
     the second cycle after the request on. A write is answered two cycles later. `bytes` goes first.
@@ -38,23 +38,29 @@ class SharedMemory(wiring.Component):
     """
 
     def __init__(
-        self, memory_bytes: int, burst_bytes: int, address_bits: int, fetch_id_bits: int, load_id_bits: int
+        self,
+        memory_bytes: int,
+        burst_bytes: int,
+        line_bytes: int,
+        address_bits: int,
+        fetch_id_bits: int,
+        load_id_bits: int,
     ) -> None:
-        assert memory_bytes % burst_bytes == 0, f"{memory_bytes} bytes are no whole lines"
-        self._lines, self._burst_bytes = memory_bytes // burst_bytes, burst_bytes
-        self._skipped = burst_bytes.bit_length() - 1
+        assert memory_bytes % line_bytes == 0, f"{memory_bytes} bytes are no whole lines"
+        self._lines, self._line_bytes = memory_bytes // line_bytes, line_bytes
+        self._skipped = line_bytes.bit_length() - 1
         super().__init__(
             {
                 "fetch": In(axi_read(address_bits, burst_bytes, fetch_id_bits)),
-                "load": In(axi_read(address_bits, burst_bytes, load_id_bits)),
-                "store": In(axi_write(address_bits, burst_bytes)),
+                "load": In(axi_read(address_bits, line_bytes, load_id_bits)),
+                "store": In(axi_write(address_bits, line_bytes)),
                 "bytes": In(byte_port(memory_bytes)),
             }
         )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        m.submodules.lines = lines = memory.Memory(shape=8 * self._burst_bytes, depth=self._lines, init=[])
+        m.submodules.lines = lines = memory.Memory(shape=8 * self._line_bytes, depth=self._lines, init=[])
         read, write = lines.read_port(), lines.write_port(granularity=8)
         m.d.comb += [self.bytes.ready.eq(1), read.en.eq(1)]
         self._write(m, write)
@@ -74,8 +80,8 @@ class SharedMemory(wiring.Component):
         has = {name: Signal(name=f"has_{name}") for name in ("aw", "w")}
         held_line, is_there = Signal.like(write.addr, reset_less=True), Signal(reset_less=True)
         held_id = Signal.like(bus.bid, reset_less=True)
-        content = Signal(8 * self._burst_bytes, reset_less=True)
-        strobes = Signal(self._burst_bytes, reset_less=True)
+        content = Signal(8 * self._line_bytes, reset_less=True)
+        strobes = Signal(self._line_bytes, reset_less=True)
         m.d.comb += [
             pending.eq(port.valid & port.writes),
             takes.eq(has["aw"] & has["w"] & ~pending & (~bus.bvalid | bus.bready)),
@@ -96,10 +102,10 @@ class SharedMemory(wiring.Component):
         with m.Elif(bus.bready):
             m.d.sync += bus.bvalid.eq(0)
         m.d.comb += [write.addr.eq(held_line), write.data.eq(content)]
-        m.d.comb += write.en.eq(strobes & (takes & is_there).replicate(self._burst_bytes))
+        m.d.comb += write.en.eq(strobes & (takes & is_there).replicate(self._line_bytes))
         with m.If(pending):
             m.d.comb += write.addr.eq(self._line(port.address)[0])
-            m.d.comb += write.data.eq(port.data.replicate(self._burst_bytes))
+            m.d.comb += write.data.eq(port.data.replicate(self._line_bytes))
             m.d.comb += write.en.eq(1 << port.address[: self._skipped])
 
     def _read(self, m: Module, read: Any) -> None:
@@ -121,7 +127,7 @@ class SharedMemory(wiring.Component):
                 m.d.sync += load_was_last.eq(name == "load")
         # Block RAM answers late in its cycle: its line is held for a cycle before a byte is chosen
         asked, comes = Signal(), Signal()
-        line = Signal(8 * self._burst_bytes, reset_less=True)
+        line = Signal(8 * self._line_bytes, reset_less=True)
         m.d.sync += [asked.eq(asks), comes.eq(asked), port.answered.eq(comes), line.eq(read.data)]
         m.d.sync += port.answer.eq(line.word_select(port.address[: self._skipped], 8))
 
@@ -129,12 +135,15 @@ class SharedMemory(wiring.Component):
         """Keep a master's read until it is taken; return the line that it asks for."""
         bus, busy, comes = getattr(self, name), Signal(name=f"{name}_busy"), Signal(name=f"{name}_comes")
         line, exists = self._line(bus.araddr)
+        width = len(bus.rdata)
+        part = Signal(range(len(data) // width), name=f"{name}_part", reset_less=True)
         m.d.comb += [wants.eq(bus.arvalid & ~busy), bus.arready.eq(granted), bus.rlast.eq(1)]
         m.d.sync += comes.eq(granted)
         with m.If(granted):
+            m.d.sync += part.eq(bus.araddr[(width // 8).bit_length() - 1 : self._skipped])
             m.d.sync += [busy.eq(1), bus.rid.eq(bus.arid), bus.rresp.eq(Mux(exists, OKAY, DECODE_ERROR))]
         with m.If(comes):
-            m.d.sync += [bus.rvalid.eq(1), bus.rdata.eq(data)]
+            m.d.sync += [bus.rvalid.eq(1), bus.rdata.eq(data.word_select(part, width))]
         with m.Elif(bus.rvalid & bus.rready):
             m.d.sync += [bus.rvalid.eq(0), busy.eq(0)]
         return line

@@ -36,7 +36,7 @@ class FpgaSystem(wiring.Component):
         core = self.core
         m.submodules.core = core
         m.submodules.memory = memory = SharedMemory(
-            self._memory_bytes, core.burst_bytes, core.address_bits, 1, core.load_id_bits
+            self._memory_bytes, core.burst_bytes, core.line_bytes, core.address_bits, 1, core.load_id_bits
         )
         m.submodules.loader = loader = Loader(self._memory_bytes, self._timeout_log2)
         m.submodules.receiver = receiver = UartReceiver(self._cycles_per_bit)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
-from amaranth.lib import wiring
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import data, wiring
 from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
@@ -28,14 +28,14 @@ class LoadEngine(RefusingComponent):
     """LOAD, FILL and (with `expand_lanes`) EXPAND as docs/timing.md has them, with an AXI4 read master.
 
     From a start to the first request it takes `LOAD_START_CYCLES`, to the first write of a FILL
-    `FILL_START_CYCLES`, from a request to its address on an idle bus `LOAD_REQUEST_STAGES`, from a burst on
+    `FILL_START_CYCLES`, from a request to its address on an idle bus `LOAD_REQUEST_STAGES`, from a line on
     the bus to the first write of its bytes `LOAD_ANSWER_STAGES` (`hanok.isa.timing`).
 
     `moves`: in this cycle the request side makes a step or a beat is written. `address_bits` are those of the
     bus. `address_fault` is 1 in the cycle after a request outside of them, `bus_fault` after an answer with
     an error; both engines go on. `stream_fault`: packed weights are no stream of their code; `byte_fault`:
-    they leave the scratchpad. Raises ChipError for chips that it cannot serve: a beat of more than a burst,
-    bursts of more than 128 bytes.
+    they leave the scratchpad. Raises ChipError for chips that it cannot serve: beats or bursts of more than
+    128 bytes.
     """
 
     def __init__(self, dma: Dma, burst_bytes: int, address_bits: int, scratchpad_bytes: int) -> None:
@@ -47,7 +47,7 @@ class LoadEngine(RefusingComponent):
                 "start": In(1),
                 "ready": Out(1),
                 "done": Out(1),
-                "bus": Out(axi_read(address_bits, burst_bytes, shape.ring_bits)),
+                "bus": Out(axi_read(address_bits, shape.line_bytes, shape.ring_bits)),
                 "sram": Out(write_signature(shape.scratchpad_bits, max(shape.width, dma.expand_lanes))),
                 "address_fault": Out(1),
                 "bus_fault": Out(1),
@@ -64,7 +64,7 @@ class LoadEngine(RefusingComponent):
         room = DecoderRoom(self._dma) if shape.expands else None
         m.submodules.mover = mover = LoadMover(shape, room)
         m.submodules.buffer = buffer = LoadBuffer(shape)
-        active, free_slots = Signal(), Signal(range(shape.outstanding + 1), init=shape.outstanding)
+        active, free_slots = Signal(), Signal(range(shape.slots + 1), init=shape.slots)
         transfer, held = Signal(shape.transfer), Signal(shape.transfer, reset_less=True)
         value = Signal(8, reset_less=True)
         shape.connect_transfer(m, transfer, self.record)
@@ -114,7 +114,7 @@ class LoadEngine(RefusingComponent):
         shape, written = self._shape, buffer.written
         m.submodules.expander = expander = Expander(self._dma, shape.scratchpad_bits)
         layout = stream_layout(shape.scratchpad_bits)
-        m.submodules.streams = streams = SyncFIFO(width=layout.size, depth=shape.outstanding + 3)
+        m.submodules.streams = streams = SyncFIFO(width=layout.size, depth=shape.slots + 3)
         rest = Signal(32, reset_less=True)
         lags, lacks = Signal(), Signal(2)
         with m.If(self.start):
@@ -144,23 +144,34 @@ class LoadEngine(RefusingComponent):
         return expander.last, lags | lacks[1]
 
     def _send(self, m: Module, asked: Any, fills: Value) -> None:
-        """Queue requests for the bus, so that they keep their cycle when the bus is busy."""
+        """Queue requests for the bus, so that they keep their cycle when the bus is busy.
+
+        A transfer is the smallest aligned power of two of bursts that holds those requested: the bits of
+        their places in the line that are not `shared` by all of them are those of places in the transfer.
+        """
         shape, bus = self._shape, self.bus
-        shown = shape.address_bits - shape.offset_bits
-        m.submodules.queue = queue = SyncFIFOBuffered(width=shown, depth=shape.outstanding + 2)
-        slot = Signal(shape.ring_bits)
+        shown, parts = shape.address_bits - shape.offset_bits, shape.part_bits
+        request = data.StructLayout({"shared": parts, "first": parts, "number": shown})
+        m.submodules.queue = queue = SyncFIFOBuffered(width=request.size, depth=shape.slots + 2)
+        slot, shared = Signal(shape.ring_bits), Signal(parts)
+        made, sent = Signal(request), data.View(request, queue.r_data)
+        differing = asked.first ^ asked.last
         in_record = self.record.dram_address[shape.dram_bits :].any() & ~fills
         m.d.comb += [
             queue.w_en.eq(asked.request),
-            queue.w_data.eq(asked.number),
+            shared.eq(Cat(~differing[bit:].any() for bit in range(parts))),
+            made.shared.eq(shared),
+            made.first.eq(asked.first & shared),
+            made.number.eq(asked.number),
+            queue.w_data.eq(made),
             bus.arvalid.eq(queue.r_rdy),
             queue.r_en.eq(bus.arready),
-            bus.araddr.eq(queue.r_data << shape.offset_bits),
+            bus.araddr.eq(Cat(Const(0, shape.burst_bits), sent.first, sent.number)),
             bus.arid.eq(slot),
         ]
         m.d.sync += self.address_fault.eq(
             (asked.request & asked.number[shown:].any()) | (self.start & in_record)
         )
-        set_one_transfer(m, bus, "ar", shape.burst_bytes)
+        set_one_transfer(m, bus, "ar", shape.line_bytes, sum(sent.shared))
         with m.If(bus.arvalid & bus.arready):
             m.d.sync += slot.eq(slot + 1)

@@ -26,10 +26,10 @@ class StoreEngine(RefusingComponent):
     data on an idle bus `STORE_REQUEST_STAGES` (`hanok.isa.timing`); a write is accepted when its response is
     on the bus.
 
-    The end of a run that lies in another burst than the first bytes of its beat is a step of its own, so that
-    a step completes at most one burst. `address_fault` is 1 in the cycle after one in which a burst outside
+    The end of a run that lies in another line than the first bytes of its beat is a step of its own, so that
+    a step completes at most one line. `address_fault` is 1 in the cycle after one in which a line outside
     of the bus's `address_bits` is on it, without strobes; `bus_fault` after a response with an error.
-    `moves`: a burst is requested or a beat is read in this cycle. Raises ChipError as LoadEngine.
+    `moves`: a line is requested or a beat is read in this cycle. Raises ChipError as LoadEngine.
     """
 
     def __init__(self, dma: Dma, burst_bytes: int, address_bits: int, scratchpad_bytes: int) -> None:
@@ -40,7 +40,7 @@ class StoreEngine(RefusingComponent):
                 "start": In(1),
                 "ready": Out(1),
                 "done": Out(1),
-                "bus": Out(axi_write(address_bits, burst_bytes)),
+                "bus": Out(axi_write(address_bits, shape.line_bytes)),
                 "sram": Out(read_signature(shape.scratchpad_bits, shape.width)),
                 "address_fault": Out(1),
                 "bus_fault": Out(1),
@@ -79,13 +79,13 @@ class StoreEngine(RefusingComponent):
         return m
 
     def _step(self, m: Module, beats: Any, piece: Any) -> tuple[Signal, Signal]:
-        """Make a step if its burst has a slot: read a beat, or note the end of a run.
+        """Make a step if its line has a slot: read a beat, or note the end of a run.
 
-        Return whether the step completes a burst, and whether it is the instruction's last.
+        Return whether the step completes a line, and whether it is the instruction's last.
         """
         shape, sram, bus = self._shape, self.sram, self.bus
         beat = beats.beat
-        free_slots = Signal(range(shape.outstanding + 1), init=shape.outstanding)
+        free_slots = Signal(range(shape.slots + 1), init=shape.slots)
         valid, reads, whole, over = Signal(), Signal(), Signal(), Signal()
         slot, goes, completes = Signal(shape.ring_bits), Signal(), Signal()
         number = Signal(shape.number_bits, reset_less=True)
@@ -124,7 +124,7 @@ class StoreEngine(RefusingComponent):
         return completes, over
 
     def _finish(self, m: Module, piece: Any, is_last: Value) -> None:
-        """An instruction ends when its last burst is accepted."""
+        """An instruction ends when its last line is accepted."""
         ring_bits = self._shape.ring_bits
         accepted_slot = Signal(ring_bits)
         last = Signal(1 << ring_bits)  # of each slot: whether an instruction ends with it

@@ -16,6 +16,7 @@ from hanok.dram.state import answers_of
 from hanok.errors import HanokError
 from hanok.isa.faults import Fault
 from hanok.isa.table import Unit
+from hanok.isa.timing import open_lines
 from hanok.machine import Chip
 from hanok.rtl._bench import KINDS, PORTS, bench
 from hanok.rtl.core import Core
@@ -66,14 +67,15 @@ class Testbench:
 
     Reads are answered `memory.latency_cycles` after the DRAM, one a cycle on each bus: of the loads that are
     due the one requested first, fetches in order. Writes are answered when they have entered the controller's
-    queue. Raises ChipError for a chip that cannot be made.
+    queue. A transfer of several bursts is answered when all of them are. Raises ChipError for a chip that
+    cannot be made.
     """
 
     def __init__(self, chip: Chip) -> None:
         self.chip = chip
         core = Core(chip, trace=True)
-        self._burst_bytes = core.burst_bytes
-        self._simulation = Simulation(core, bench(core.burst_bytes), core.identity)
+        self._burst_bytes, self._line_bytes = core.burst_bytes, core.line_bytes
+        self._simulation = Simulation(core, bench(core.burst_bytes, core.line_bytes), core.identity)
         self._simulation.set(bus__bready=1, bus__rready=1)
 
     def run(
@@ -141,11 +143,11 @@ class Testbench:
 
     def _memory_state(self) -> Integers:
         control, dma = self.chip.core.control, self.chip.core.dma
-        depth = max(dma.outstanding, control.fetch_buffer_bytes // self._burst_bytes) + 2
+        burst, parts = self._burst_bytes, self._line_bytes // self._burst_bytes
+        depth = max(open_lines(dma, burst), control.fetch_buffer_bytes // burst) + 2
         self._ring = 1 << depth.bit_length()
-        return make_state(
-            self.chip.memory, ports=len(PORTS), port_depth=self._ring, answers=len(PORTS) * self._ring
-        )
+        room = self._ring * parts
+        return make_state(self.chip.memory, ports=len(PORTS), port_depth=room, answers=len(PORTS) * room)
 
     def _parameters(
         self, state: Integers, image: npt.NDArray[np.uint8], events: Integers, most_cycles: int

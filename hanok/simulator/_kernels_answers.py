@@ -30,7 +30,7 @@ from hanok.simulator._kernels_state import (
     FILL,
     FIRST,
     FREE,
-    LAST_BURST,
+    LAST_LINE,
     ROOM,
     START,
     TRANSFERRED,
@@ -46,8 +46,9 @@ from hanok.simulator._kernels_state import (
 )
 from hanok.simulator._kernels_traffic import (
     ANSWERED,
-    ANSWERED_BURSTS,
+    ANSWERED_LINES,
     BURST_SHIFT,
+    BURSTS,
     CURRENT,
     FETCH,
     ISSUE,
@@ -66,17 +67,19 @@ from hanok.simulator._kernels_traffic import (
     bus_of_oldest,
     engine_of,
     is_answered,
+    leave_slot,
+    open_line,
     send,
 )
 from hanok.simulator._kernels_transfer import (
-    accept_burst,
+    accept_line,
     begin_taking,
     fill,
-    gather_burst,
-    load_bursts,
+    gather_line,
+    load_lines,
     plan_load,
-    store_bursts,
-    take_burst,
+    store_lines,
+    take_line,
 )
 
 
@@ -89,10 +92,10 @@ def finish(record: Record, unit: int, index: int, end: int) -> None:
 
 @inner
 def try_fill(plan: Plan, record: Record, engines: Engines) -> bool:
-    """Make a FILL that holds the load engine, once all bursts before it are in; True if it did."""
+    """Make a FILL that holds the load engine, once all lines before it are in; True if it did."""
     engine = engine_of(engines, LOAD)
     index = engine[CURRENT]
-    if index < 0 or engine[ANSWERED_BURSTS] < engine[SENT]:
+    if index < 0 or engine[ANSWERED_LINES] < engine[SENT]:
         return False
     transfer = transfer_of(plan, index)
     if not transfer[FILL]:
@@ -133,7 +136,8 @@ def send_fetches(plan: Plan, record: Record, engines: Engines) -> bool:
     while control[FETCH_NEXT] < NEVER:
         now = control[FETCH_NEXT]
         burst = (limits[CODE_ADDRESS] + control[FETCHED]) >> plan.constants[BURST_SHIFT]
-        send(engines, plan.constants, FETCH, burst, now + FETCH_REQUEST_STAGES, 0)
+        open_line(engines, FETCH, now + FETCH_REQUEST_STAGES)
+        send(engines, plan.constants, FETCH, burst, 0)
         control[FETCHED] = min(limits[CODE_BYTES], (burst + 1) * size - limits[CODE_ADDRESS])
         control[FETCH_ISSUE], control[FETCH_NEXT] = now, NEVER
         moved = True
@@ -149,11 +153,11 @@ def _take_fetch(plan: Plan, record: Record, engines: Engines) -> bool:
     arrived = max(ready + plan.constants[LATENCY], bus_of_oldest(engines, FETCH) + 1)
     control[FETCH_ARRIVED] = max(control[FETCH_ARRIVED], arrived)
     words_at = control[FETCH_ARRIVED] + FETCH_LATENCY_CYCLES
-    code_of(record, state[ANSWERED_BURSTS])[WORDS_AT] = words_at
+    code_of(record, state[ANSWERED_LINES])[WORDS_AT] = words_at
     shift = plan.constants[BURST_SHIFT]
-    here = (((limits[CODE_ADDRESS] >> shift) + state[ANSWERED_BURSTS]) << shift) - limits[CODE_ADDRESS]
+    here = (((limits[CODE_ADDRESS] >> shift) + state[ANSWERED_LINES]) << shift) - limits[CODE_ADDRESS]
     there = min(limits[CODE_BYTES], here + (1 << shift))
-    state[ANSWERED_BURSTS] += 1
+    leave_slot(engines, FETCH, arrived)
     before = control[ARRIVALS]
     while control[ARRIVALS] < plan.instructions:
         index = control[ARRIVALS]
@@ -174,15 +178,15 @@ def send_requests(plan: Plan, record: Record, engines: Engines) -> bool:
         state = engine_of(engines, engine)
         if state[NEXT] == NEVER:
             continue
-        index, before = state[CURRENT], state[SENT]
+        index, before = state[CURRENT], state[BURSTS]
         transfer = transfer_of(plan, index)
         if engine == LOAD:
-            last = load_bursts(engines, transfer, plan.constants)
+            last = load_lines(engines, transfer, plan.constants)
         else:
-            last = store_bursts(engines, transfer, plan.constants)
-        times_of(record, index)[TRANSFERRED] += state[SENT] - before
+            last = store_lines(engines, transfer, plan.constants)
+        times_of(record, index)[TRANSFERRED] += state[BURSTS] - before
         if last:
-            times_of(record, index)[LAST_BURST] = state[SENT]
+            times_of(record, index)[LAST_LINE] = state[SENT]
             unit_of(record, engine)[FREE] = state[SOONEST] if engine == LOAD else state[ISSUE]
             ended = True
     return ended
@@ -190,14 +194,14 @@ def send_requests(plan: Plan, record: Record, engines: Engines) -> bool:
 
 @inner
 def _take_loads(plan: Plan, record: Record, engines: Engines) -> bool:
-    """Take the load bursts whose answers are known, in order; True if an instruction has ended."""
+    """Take the lines of loads whose answers are known, in order; True if an instruction has ended."""
     state, unit, ended = engine_of(engines, LOAD), unit_of(record, LOAD), False
     while is_answered(engines, LOAD):
         index = plan.member[unit[FIRST] + unit[ENDED]]
         transfer = transfer_of(plan, index)
         if state[TAKING] != index:
             begin_taking(engines, transfer, index, times_of(record, index)[START])
-        if take_burst(engines, transfer, plan.constants):
+        if take_line(engines, transfer, plan.constants):
             finish(record, LOAD, index, state[MOVER])
             ended = True
     return ended
@@ -208,9 +212,9 @@ def _take_stores(plan: Plan, record: Record, engines: Engines) -> bool:
     """Note which writes the memory has taken, in order; True if an instruction has ended."""
     state, unit, ended = engine_of(engines, STORE), unit_of(record, STORE), False
     while is_answered(engines, STORE):
-        accept_burst(engines, plan.constants)
+        accept_line(engines, plan.constants)
         index = plan.member[unit[FIRST] + unit[ENDED]]
-        if times_of(record, index)[LAST_BURST] == state[ANSWERED_BURSTS]:
+        if times_of(record, index)[LAST_LINE] == state[ANSWERED_LINES]:
             state[LAST_END] = max(state[ANSWERED], state[LAST_END]) + 1
             finish(record, STORE, index, state[LAST_END])
             ended = True
@@ -229,5 +233,5 @@ def take_answers(plan: Plan, record: Record, engines: Engines) -> bool:
     moved |= _take_stores(plan, record, engines)
     store = engine_of(engines, STORE)
     if store[CURRENT] >= 0 and store[NEXT] == NEVER:
-        gather_burst(engines, transfer_of(plan, store[CURRENT]), plan.constants)
+        gather_line(engines, transfer_of(plan, store[CURRENT]), plan.constants)
     return moved

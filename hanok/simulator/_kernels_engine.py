@@ -344,9 +344,11 @@ def _in_place(plan: Plan, record: Record, engines: Engines) -> tuple[Plan, Recor
         Engines(
             pointer_of(engines.state),
             pointer_of(engines.memory),
+            pointer_of(engines.wanted),
             pointer_of(engines.taken),
             pointer_of(engines.taken_at),
             engines.ring,
+            engines.parts,
         ),
     )
 

@@ -31,9 +31,9 @@ INSTRUCTION_COLUMNS = 8
 TRANSFER_COLUMNS = 12
 
 # Columns of what is found out about an instruction. RELEASE: cycle of its last post; ARRIVED: cycle in which
-# the decoder offers it, if nothing but its words is missing; LAST_BURST: bursts of its engine up to its end;
+# the decoder offers it, if nothing but its words is missing; LAST_LINE: lines of its engine up to its end;
 # POSTED_*: when the post of each unit that it waited for was made.
-DISPATCH, START, END, RELEASE, ARRIVED, TRANSFERRED, LAST_BURST, POSTED_0 = range(8)
+DISPATCH, START, END, RELEASE, ARRIVED, TRANSFERRED, LAST_LINE, POSTED_0 = range(8)
 TIME_COLUMNS = POSTED_0 + 4
 UNKNOWN = -1
 

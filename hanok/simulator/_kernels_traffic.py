@@ -45,8 +45,9 @@ ENGINES = 3
 
 
 # Columns of the constants of a simulation.
-# EXPAND_RING: bytes of packed words that the decoder holds.
-CLOCK_MHZ, BURST_SHIFT, BYTES_PER_CYCLE, OUTSTANDING, REQUESTS_PER_CYCLE, LATENCY = range(6)
+# OPEN_LINES: how many lines of a DMA engine may be open; LINE_SHIFT: log2 of their bytes; EXPAND_RING: bytes
+# of packed words that the decoder holds.
+CLOCK_MHZ, BURST_SHIFT, BYTES_PER_CYCLE, OPEN_LINES, LINE_SHIFT, LATENCY = range(6)
 EXPAND_LANES, EXPAND_RING = 6, 7
 
 
@@ -63,19 +64,19 @@ WALK_ADDRESS, WALK_LEFT, WALK_3, WALK_2, WALK_1, WALK_SIZE = range(6)
     SOONEST,  # that cycle but for the slot that it needs
     CURRENT,  # row of the instruction that issues requests, or -1
     ISSUE,  # cycle of the last request
-    ISSUED,  # requests in that cycle
-    SENT,  # bursts of this engine so far
-    ANSWERED_BURSTS,  # of them, how many answers are in
-    TAKING,  # load: row of the instruction whose bursts are coming in, or -1
+    SENT,  # lines of this engine so far; of the fetch, each is a burst
+    ANSWERED_LINES,  # of them, how many answers are in
+    ANSWERED_PARTS,  # bursts of the oldest open line whose answers are known
+    BURSTS,  # bursts of this engine so far
+    TAKING,  # load: row of the instruction whose lines are coming in, or -1
     STARTED,  # load: cycle in which that instruction started
-    PARTIAL,  # load: bytes waiting for a whole beat; store: bytes of the last beat not yet in a burst
+    PARTIAL,  # load: bytes waiting for a whole beat; store: bytes of the last beat not yet in a line
     MOVER,  # first cycle in which the SRAM side is free
     ANSWERED,  # load: when the latest answer so far can go to SRAM; store: latest acceptance so far
-    ANSWERED_NOW,  # store: acceptances in that cycle
     LAST_END,  # store: end of the instruction that ended last
     BUSY,  # cycles in which it issues or moves
-    LAST,  # store: 1 when the open burst is the last of the instruction
-    OPEN,  # store: burst number of the write that is being gathered
+    LAST,  # store: 1 when the open line is the last of the instruction
+    OPEN,  # store: number of the line that is being gathered
     BEAT,  # load: beats of an EXPAND so far
     GROUP,  # load: groups of symbols that have taken their words
     GROUP_AT,  # load: cycle in which the last of them did, or before the first one can
@@ -84,7 +85,7 @@ WALK_ADDRESS, WALK_LEFT, WALK_3, WALK_2, WALK_1, WALK_SIZE = range(6)
     CERTAIN,  # instructions whose end is not known end after this cycle
     ISSUE_FRONT, ISSUE_BACK,  # first interval of busy requests, and behind the last one
     MOVE_FRONT, MOVE_BACK,  # the same of the SRAM side
-    BUS_FRONT, BUS_BACK,  # load: the same of the bursts on the bus
+    BUS_FRONT, BUS_BACK,  # load: the same of the lines on the bus
     ISSUE_WALK,
 ) = range(30)  # fmt: skip
 
@@ -93,12 +94,14 @@ ARRIVAL_WALK = ISSUE_WALK + WALK_SIZE
 
 
 ENGINE_COLUMNS = ARRIVAL_WALK + WALK_SIZE
-"""The rings follow: for each burst the cycle in which its request is on the bus, its memory channel and the
-cycle in which it left its slot; then the busy intervals of both sides, twice as many, each a first cycle and
-one behind; then the intervals in which bursts are on the load's bus."""
+"""The rings follow: for each line the cycle in which its request is on the bus, how many bursts it has and
+the cycle in which it left its slot; then the busy intervals of both sides, twice as many, each a first cycle
+and one behind; then the intervals in which lines are on the load's bus; then the memory channels of the
+bursts of each line."""
 BUS_INTERVALS = 11
 """Rings before those."""
-RING_COLUMNS = 13
+CHANNELS = 13
+"""Rings before those."""
 
 
 NEVER = np.int64(1) << 60
@@ -108,26 +111,31 @@ class Engines(NamedTuple):
     """State of the DMA engines and of the instruction fetch, and the memory behind them."""
 
     state: Integers
-    """[engine, ENGINE_COLUMNS + RING_COLUMNS * ring]"""
+    """[engine, ring_columns(ring, parts)]"""
     memory: Integers
-    """Of hanok.dram, with 4 * ring answers: that to burst n of an engine is at engine * ring + n % ring."""
+    """Of hanok.dram, with ENGINES * ring * parts answers: that to burst b of those that are asked for of line
+    n of an engine is at (engine * ring + n % ring) * parts + b."""
+    wanted: Integers
+    """[burst of a line] 1 if it belongs to the line that the store gathers."""
     taken: Integers
     """[group of an EXPAND] words of its stream that are taken after it."""
     taken_at: Integers
     """[group of an EXPAND] the cycle in which it takes its words."""
     ring: int
     """Places of a ring: a power of two, larger than what is ever open."""
+    parts: int
+    """Bursts of a line."""
 
 
-def ring_columns(ring: int) -> int:
-    """Return how many columns an engine's state has with rings of `ring` bursts."""
-    return ENGINE_COLUMNS + RING_COLUMNS * ring
+def ring_columns(ring: int, parts: int) -> int:
+    """Return how many columns an engine's state has with rings of `ring` lines of `parts` bursts."""
+    return ENGINE_COLUMNS + (CHANNELS + parts) * ring
 
 
 @leaf
 def engine_of(engines: Engines, engine: int) -> Integers:
     """Return an engine's state."""
-    return pointer_at(engines.state, engine * (ENGINE_COLUMNS + RING_COLUMNS * engines.ring))
+    return pointer_at(engines.state, engine * (ENGINE_COLUMNS + (CHANNELS + engines.parts) * engines.ring))
 
 
 @leaf
@@ -204,57 +212,60 @@ def forget_intervals(engines: Engines, engine: int, passed: int) -> None:
             state[front] += 1
 
 
-@inner
-def send(engines: Engines, constants: Integers, engine: int, burst: int, cycle: int, kind: int) -> None:
-    """Send the request for a burst, which is on the bus in a cycle of the core."""
+@leaf
+def open_line(engines: Engines, engine: int, cycle: int) -> None:
+    """Begin a line whose request is on the bus in a cycle of the core; its bursts are to be sent."""
     state, ring = engine_of(engines, engine), engines.ring
     slot = state[SENT] & (ring - 1)
     state[SENT] += 1
-    state[ENGINE_COLUMNS + slot] = cycle
-    state[ENGINE_COLUMNS + ring + slot] = request(
+    state[ENGINE_COLUMNS + slot], state[ENGINE_COLUMNS + ring + slot] = cycle, 0
+
+
+@inner
+def send(engines: Engines, constants: Integers, engine: int, burst: int, kind: int) -> None:
+    """Send the request for a burst of the line that was opened last."""
+    state, ring = engine_of(engines, engine), engines.ring
+    slot = (state[SENT] - 1) & (ring - 1)
+    part = state[ENGINE_COLUMNS + ring + slot]
+    state[ENGINE_COLUMNS + ring + slot] += 1
+    state[BURSTS] += 1
+    state[ENGINE_COLUMNS + CHANNELS * ring + slot * engines.parts + part] = request(
         engines.memory,
         engine,
-        engine * ring + slot,
+        (engine * ring + slot) * engines.parts + part,
         burst << constants[BURST_SHIFT],
-        memory_cycle(engines, constants, cycle),
+        memory_cycle(engines, constants, state[ENGINE_COLUMNS + slot]),
         kind,
     )
 
 
 @leaf
-def count_issue(engines: Engines, engine: int, now: int, cycles: int) -> None:
-    """Note a request in cycle `now`, which takes the requests `cycles` cycles."""
-    state = engine_of(engines, engine)
-    if now != state[ISSUE]:
-        state[ISSUE], state[ISSUED] = now, 0
-        busy(engines, engine, 0, now, now + cycles)
-    state[ISSUED] += 1
-
-
-@leaf
 def oldest(engines: Engines, engine: int) -> int:
-    """Return the ring's slot of an engine's oldest open burst."""
-    return engine_of(engines, engine)[ANSWERED_BURSTS] & (engines.ring - 1)
+    """Return the ring's slot of an engine's oldest open line."""
+    return engine_of(engines, engine)[ANSWERED_LINES] & (engines.ring - 1)
 
 
 @leaf
 def bus_of_oldest(engines: Engines, engine: int) -> int:
-    """Return the cycle in which the request of the oldest open burst is on the bus."""
+    """Return the cycle in which the request of the oldest open line is on the bus."""
     return engine_of(engines, engine)[ENGINE_COLUMNS + oldest(engines, engine)]
 
 
 @leaf
 def answer_to_oldest(engines: Engines, constants: Integers, engine: int, column: int) -> int:
-    """Return the cycle of the core of an answer to an engine's oldest open burst."""
-    slot = engine * engines.ring + oldest(engines, engine)
-    return core_cycle(engines, constants, engines.memory[answer_slot(engines.memory, slot) + column])
+    """Return the cycle of the core of the last answer to an engine's oldest open line."""
+    slot, found = oldest(engines, engine), 0
+    first = (engine * engines.ring + slot) * engines.parts
+    for part in range(engine_of(engines, engine)[ENGINE_COLUMNS + engines.ring + slot]):
+        found = max(found, engines.memory[answer_slot(engines.memory, first + part) + column])
+    return core_cycle(engines, constants, found)
 
 
 @inner
 def bring(engines: Engines, due: int) -> int:
-    """Return the cycle in which the load's oldest open burst is on its bus, which brings one in a cycle.
+    """Return the cycle in which the load's oldest open line is on its bus, which brings one in a cycle.
 
-    A burst that is due waits for those that were requested before it, and for no others.
+    A line that is due waits for those that were requested before it, and for no others.
     """
     state, ring = engine_of(engines, LOAD), engines.ring
     mask, taken = ring - 1, pointer_at(state, ENGINE_COLUMNS + BUS_INTERVALS * ring)
@@ -290,31 +301,38 @@ def _copy_interval(taken: Integers, source: int, target: int, mask: int) -> None
 
 @leaf
 def leave_slot(engines: Engines, engine: int, cycle: int) -> None:
-    """Note that the oldest open burst leaves its slot in `cycle`."""
-    engine_of(engines, engine)[ENGINE_COLUMNS + 2 * engines.ring + oldest(engines, engine)] = cycle
-    engine_of(engines, engine)[ANSWERED_BURSTS] += 1
+    """Note that the oldest open line leaves its slot in `cycle`."""
+    state = engine_of(engines, engine)
+    state[ENGINE_COLUMNS + 2 * engines.ring + oldest(engines, engine)] = cycle
+    state[ANSWERED_LINES] += 1
+    state[ANSWERED_PARTS] = 0
 
 
 @leaf
 def slot_cycle(engines: Engines, constants: Integers, engine: int) -> int:
-    """Return the first cycle in which the slot of the next burst is free, or NEVER if that is not known."""
+    """Return the first cycle in which the slot of the next line is free, or NEVER if that is not known."""
     state, ring = engine_of(engines, engine), engines.ring
-    before = state[SENT] - constants[OUTSTANDING]
+    before = state[SENT] - constants[OPEN_LINES]
     if before < 0:
         return 0
-    if before >= state[ANSWERED_BURSTS]:
+    if before >= state[ANSWERED_LINES]:
         return int(NEVER)
     return state[ENGINE_COLUMNS + 2 * ring + (before & (ring - 1))] + 1
 
 
 @leaf
 def is_answered(engines: Engines, engine: int) -> bool:
-    """Whether the answer to an engine's oldest open burst is known."""
-    if engine_of(engines, engine)[ANSWERED_BURSTS] == engine_of(engines, engine)[SENT]:
+    """Whether the answers to all bursts of an engine's oldest open line are known."""
+    state, slot = engine_of(engines, engine), oldest(engines, engine)
+    if state[ANSWERED_LINES] == state[SENT]:
         return False
-    slot = engine * engines.ring + oldest(engines, engine)
     column = A_ADMITTED if engine == STORE else A_COMPLETED
-    return bool(engines.memory[answer_slot(engines.memory, slot) + column] >= 0)
+    first = (engine * engines.ring + slot) * engines.parts
+    while state[ANSWERED_PARTS] < state[ENGINE_COLUMNS + engines.ring + slot]:
+        if engines.memory[answer_slot(engines.memory, first + state[ANSWERED_PARTS]) + column] < 0:
+            return False
+        state[ANSWERED_PARTS] += 1
+    return True
 
 
 PROGRESS, STILL, FULL = 1, 0, -1
@@ -338,16 +356,19 @@ def _ahead(engines: Engines, constants: Integers, engine: int) -> int:
 
 @inner
 def run_memory(engines: Engines, constants: Integers, limit: int) -> int:
-    """Let the memory go on, when no answer that is next in its engine's order is known, up to cycle `limit`.
+    """Let the memory go on, when no line that is next in its engine's order is answered, up to cycle `limit`.
 
-    No channel goes further than where the next answer of any engine could bring it a request. Returns
-    PROGRESS, STILL when nothing happens before `limit`, or FULL for the command trace.
+    No channel goes further than where the next answer of any engine could bring it a request: an answer to
+    the first burst of a line that has none. Returns PROGRESS, STILL when nothing happens before `limit`, or
+    FULL for the command trace.
     """
     ring, memory = engines.ring, engines.memory
     bound = limit
     for engine in range(ENGINES):
-        if engine_of(engines, engine)[ANSWERED_BURSTS] < engine_of(engines, engine)[SENT]:
-            channel = engine_of(engines, engine)[ENGINE_COLUMNS + ring + oldest(engines, engine)]
+        state = engine_of(engines, engine)
+        if state[ANSWERED_LINES] < state[SENT]:
+            part = oldest(engines, engine) * engines.parts + state[ANSWERED_PARTS]
+            channel = state[ENGINE_COLUMNS + CHANNELS * ring + part]
             bound = min(bound, next_event(memory, channel) + _ahead(engines, constants, engine))
     if bound >= NEVER:
         return STILL

@@ -39,7 +39,6 @@ from hanok.simulator._kernels_state import (
 )
 from hanok.simulator._kernels_traffic import (
     ANSWERED,
-    ANSWERED_NOW,
     ARRIVAL_WALK,
     BEAT,
     BURST_SHIFT,
@@ -51,16 +50,15 @@ from hanok.simulator._kernels_traffic import (
     GROUP_AT,
     ISSUE,
     ISSUE_WALK,
-    ISSUED,
     LAST,
     LATENCY,
+    LINE_SHIFT,
     LOAD,
     MOVER,
     NEVER,
     NEXT,
     OPEN,
     PARTIAL,
-    REQUESTS_PER_CYCLE,
     ROOM_GROUP,
     SOONEST,
     STARTED,
@@ -77,10 +75,10 @@ from hanok.simulator._kernels_traffic import (
     bring,
     bus_of_oldest,
     busy,
-    count_issue,
     engine_of,
     forget_intervals,
     leave_slot,
+    open_line,
     send,
     slot_cycle,
 )
@@ -160,42 +158,61 @@ def plan_load(engines: Engines, constants: Integers) -> None:
 
 
 @inner
-def load_bursts(engines: Engines, transfer: Integers, constants: Integers) -> bool:
+def _send_block(engines: Engines, constants: Integers, first: int, last: int, cycle: int) -> None:
+    """Send a load's request for bursts `first` to `last` of a line, with those that AXI brings beside them.
+
+    A transfer has a power of two of bytes, and its address is a multiple of that.
+    """
+    differing, bursts = first ^ last, 1
+    while differing > 0:
+        differing >>= 1
+        bursts <<= 1
+    open_line(engines, LOAD, cycle)
+    for part in range(bursts):
+        send(engines, constants, LOAD, (first & -bursts) + part, 0)
+
+
+@inner
+def load_lines(engines: Engines, transfer: Integers, constants: Integers) -> bool:
     """Send requests as long as their slots are known; True after the instruction's last.
 
-    A run that lies wholly in the burst requested last costs a cycle, if there is one request in a cycle.
+    A run that lies wholly in the line requested last costs a cycle. The request for a line in which another
+    run begins is one for all of it.
     """
     state = engine_of(engines, LOAD)
-    shift = constants[BURST_SHIFT]
+    shift, burst_shift = constants[LINE_SHIFT], constants[BURST_SHIFT]
     while state[NEXT] < NEVER:
         now = state[NEXT]
-        burst = state[ISSUE_WALK + WALK_ADDRESS] >> shift
-        send(engines, constants, LOAD, burst, now + LOAD_REQUEST_STAGES, 0)
-        more, walked = True, -1
-        while more and state[ISSUE_WALK + WALK_ADDRESS] >> shift == burst:
+        line = state[ISSUE_WALK + WALK_ADDRESS] >> shift
+        first, last = state[ISSUE_WALK + WALK_ADDRESS] >> burst_shift, 0
+        more, pieces, walked = True, 0, 0
+        while more and state[ISSUE_WALK + WALK_ADDRESS] >> shift == line:
             piece = min(
                 state[ISSUE_WALK + WALK_LEFT],
-                ((burst + 1) << shift) - state[ISSUE_WALK + WALK_ADDRESS],
+                ((line + 1) << shift) - state[ISSUE_WALK + WALK_ADDRESS],
             )
-            walked += walked < 0 or piece == transfer[RUN_BYTES]
+            walked += pieces > 0 and piece == transfer[RUN_BYTES]
+            pieces += 1
             state[ISSUE_WALK + WALK_ADDRESS] += piece
             state[ISSUE_WALK + WALK_LEFT] -= piece
+            last = (state[ISSUE_WALK + WALK_ADDRESS] - 1) >> burst_shift
             if state[ISSUE_WALK + WALK_LEFT] == 0:
                 more = _next_run(state, ISSUE_WALK, transfer)
-        state[NEXT] = NEVER
-        steps = 1 + walked if constants[REQUESTS_PER_CYCLE] == 1 else 1
-        count_issue(engines, LOAD, now, steps)
+        if pieces > 1:
+            first, last = line * engines.parts, (line + 1) * engines.parts - 1
+        _send_block(engines, constants, first, last, now + LOAD_REQUEST_STAGES)
+        busy(engines, LOAD, 0, now, now + 1 + walked)
+        state[NEXT], state[SOONEST] = NEVER, now + 1 + walked
         if not more:
-            state[CURRENT], state[SOONEST] = -1, now + steps
+            state[CURRENT] = -1
             return True
-        state[SOONEST] = now if state[ISSUED] < constants[REQUESTS_PER_CYCLE] else now + steps
         plan_load(engines, constants)
     return False
 
 
 @inner
 def begin_taking(engines: Engines, transfer: Integers, row: int, start: int) -> None:
-    """Let the SRAM side of the load engine take the bursts of instruction `row`, which started at `start`."""
+    """Let the SRAM side of the load engine take the lines of instruction `row`, which started at `start`."""
     state = engine_of(engines, LOAD)
     state[TAKING], state[STARTED], state[PARTIAL] = row, start, 0
     state[BEAT] = state[GROUP] = state[GROUP_AT] = state[ROOM_GROUP] = 0
@@ -230,21 +247,19 @@ def _unpack_beat(engines: Engines, transfer: Integers, constants: Integers, earl
 
 
 @inner
-def take_burst(engines: Engines, transfer: Integers, constants: Integers) -> bool:
+def take_line(engines: Engines, transfer: Integers, constants: Integers) -> bool:
     """Move what the oldest answer brings to SRAM; True after the instruction's last."""
     state = engine_of(engines, LOAD)
-    shift, width = constants[BURST_SHIFT], constants[BYTES_PER_CYCLE]
+    shift, width = constants[LINE_SHIFT], constants[BYTES_PER_CYCLE]
     ready = answer_to_oldest(engines, constants, LOAD, A_COMPLETED) + constants[LATENCY]
-    arrived = max(ready, bus_of_oldest(engines, LOAD) + 1)
-    if constants[REQUESTS_PER_CYCLE] == 1:
-        arrived = bring(engines, arrived)
+    arrived = bring(engines, max(ready, bus_of_oldest(engines, LOAD) + 1))
     state[ANSWERED] = max(arrived + LOAD_ANSWER_STAGES, state[ANSWERED])
-    burst = state[ARRIVAL_WALK + WALK_ADDRESS] >> shift
+    line = state[ARRIVAL_WALK + WALK_ADDRESS] >> shift
     gone, more = state[MOVER], True
-    while more and state[ARRIVAL_WALK + WALK_ADDRESS] >> shift == burst:
+    while more and state[ARRIVAL_WALK + WALK_ADDRESS] >> shift == line:
         piece = min(
             state[ARRIVAL_WALK + WALK_LEFT],
-            ((burst + 1) << shift) - state[ARRIVAL_WALK + WALK_ADDRESS],
+            ((line + 1) << shift) - state[ARRIVAL_WALK + WALK_ADDRESS],
         )
         state[ARRIVAL_WALK + WALK_ADDRESS] += piece
         state[ARRIVAL_WALK + WALK_LEFT] -= piece
@@ -281,14 +296,22 @@ def begin_store(engines: Engines, transfer: Integers, constants: Integers, row: 
     state[CURRENT], state[LAST], state[PARTIAL] = row, 0, 0
     _first_run(state, ISSUE_WALK, transfer)
     state[SOONEST] = start + STORE_START_CYCLES
-    gather_burst(engines, transfer, constants)
+    gather_line(engines, transfer, constants)
+
+
+@leaf
+def _want(engines: Engines, constants: Integers, line: int, address: int, size: int) -> None:
+    """Note the bursts of a line in which the store writes `size` bytes from `address` on."""
+    shift, first = constants[BURST_SHIFT], line * engines.parts
+    for burst in range(address >> shift, ((address + size - 1) >> shift) + 1):
+        engines.wanted[burst - first] = 1
 
 
 @inner
-def gather_burst(engines: Engines, transfer: Integers, constants: Integers) -> None:
-    """Read from SRAM what the next write burst needs, and set its request's cycle, if its slot is known.
+def gather_line(engines: Engines, transfer: Integers, constants: Integers) -> None:
+    """Read from SRAM what the next line needs, and set its request's cycle, if its slot is known.
 
-    The end of a run that is in the beat register takes a cycle, if there is one request in a cycle.
+    The end of a run that is in the beat register takes a cycle.
     """
     state = engine_of(engines, STORE)
     if state[CURRENT] < 0 or state[NEXT] < NEVER:
@@ -296,24 +319,23 @@ def gather_burst(engines: Engines, transfer: Integers, constants: Integers) -> N
     free = slot_cycle(engines, constants, STORE)
     if free == NEVER:
         return
-    shift, width = constants[BURST_SHIFT], constants[BYTES_PER_CYCLE]
-    burst = state[ISSUE_WALK + WALK_ADDRESS] >> shift
-    state[OPEN] = burst
+    shift, width = constants[LINE_SHIFT], constants[BYTES_PER_CYCLE]
+    line = state[ISSUE_WALK + WALK_ADDRESS] >> shift
+    state[OPEN] = line
     earliest, more = max(state[SOONEST], free), True
-    while more and state[ISSUE_WALK + WALK_ADDRESS] >> shift == burst:
+    while more and state[ISSUE_WALK + WALK_ADDRESS] >> shift == line:
         piece = min(
             state[ISSUE_WALK + WALK_LEFT],
-            ((burst + 1) << shift) - state[ISSUE_WALK + WALK_ADDRESS],
+            ((line + 1) << shift) - state[ISSUE_WALK + WALK_ADDRESS],
         )
+        _want(engines, constants, line, state[ISSUE_WALK + WALK_ADDRESS], piece)
         beats = _beats(piece - state[PARTIAL], width, True)
         if beats > 0:
             first = max(state[MOVER], earliest)
             state[MOVER] = first + beats
             busy(engines, STORE, 1, first, first + beats)
-        elif constants[REQUESTS_PER_CYCLE] == 1:
-            state[MOVER] = max(state[MOVER], earliest) + 1
         else:
-            state[MOVER] = max(state[MOVER], earliest + 1)
+            state[MOVER] = max(state[MOVER], earliest) + 1
         state[PARTIAL] = min(state[PARTIAL] + beats * width, state[ISSUE_WALK + WALK_LEFT]) - piece
         state[ISSUE_WALK + WALK_ADDRESS] += piece
         state[ISSUE_WALK + WALK_LEFT] -= piece
@@ -321,39 +343,37 @@ def gather_burst(engines: Engines, transfer: Integers, constants: Integers) -> N
             more = _next_run(state, ISSUE_WALK, transfer)
     if not more:
         state[LAST] = 1
-    idle = state[ISSUE] if state[ISSUED] < constants[REQUESTS_PER_CYCLE] else state[ISSUE] + 1
-    state[NEXT] = max(state[MOVER], idle)
+    state[NEXT] = max(state[MOVER], state[ISSUE] + 1)
     state[SOONEST] = 0
 
 
 @inner
-def store_bursts(engines: Engines, transfer: Integers, constants: Integers) -> bool:
-    """Send gathered bursts and gather others while slots are known; True after the instruction's last."""
+def store_lines(engines: Engines, transfer: Integers, constants: Integers) -> bool:
+    """Send gathered lines and gather others while slots are known; True after the instruction's last.
+
+    The memory is asked for those bursts of a line in which a byte is written.
+    """
     state = engine_of(engines, STORE)
     while state[NEXT] < NEVER:
         now = state[NEXT]
-        count_issue(engines, STORE, now, 1)
-        send(engines, constants, STORE, state[OPEN], now + STORE_REQUEST_STAGES, 1)
-        state[NEXT] = NEVER
+        busy(engines, STORE, 0, now, now + 1)
+        open_line(engines, STORE, now + STORE_REQUEST_STAGES)
+        for part in range(engines.parts):
+            if engines.wanted[part]:
+                send(engines, constants, STORE, state[OPEN] * engines.parts + part, 1)
+                engines.wanted[part] = 0
+        state[ISSUE], state[NEXT] = now, NEVER
         if state[LAST]:
             state[CURRENT] = -1
             return True
-        gather_burst(engines, transfer, constants)
+        gather_line(engines, transfer, constants)
     return False
 
 
 @inner
-def accept_burst(engines: Engines, constants: Integers) -> None:
-    """Note that the memory has taken the oldest write that was open.
-
-    Responses come in order, as many in a cycle as there are requests in one.
-    """
+def accept_line(engines: Engines, constants: Integers) -> None:
+    """Note that the memory has taken the oldest line that was open; responses come in order, one a cycle."""
     state = engine_of(engines, STORE)
     taken = answer_to_oldest(engines, constants, STORE, A_ADMITTED)
-    accepted = max(taken, bus_of_oldest(engines, STORE) + 1, state[ANSWERED])
-    if accepted == state[ANSWERED] and state[ANSWERED_NOW] == constants[REQUESTS_PER_CYCLE]:
-        accepted += 1
-    if accepted > state[ANSWERED]:
-        state[ANSWERED], state[ANSWERED_NOW] = accepted, 0
-    state[ANSWERED_NOW] += 1
-    leave_slot(engines, STORE, accepted)
+    state[ANSWERED] = max(taken, bus_of_oldest(engines, STORE) + 1, state[ANSWERED] + 1)
+    leave_slot(engines, STORE, state[ANSWERED])

@@ -228,8 +228,7 @@ def _check_matrix(checker: _Checker) -> float:
     sums = FLAG_BIAS | FLAG_ACCUMULATE
     checker.require(flags <= sums | FLAG_COLUMNS, "flags", flags, "0 to 7", Fault.NO_SUCH_FLAG)
     checker.require(~depthwise | (flags <= sums), "flags", flags, "0 to 3", Fault.NO_SUCH_FLAG)
-    starts = (0, FLAG_BIAS, FLAG_ACCUMULATE)
-    checker.one_of("flags", [more + start for more in (0, FLAG_COLUMNS) for start in starts])
+    checker.one_of("flags", [flag for flag in range((sums | FLAG_COLUMNS) + 1) if flag & sums != sums])
     for name in ("out_height", "out_width"):
         checker.field(name, 1, rows)
     for name in ("taps_y", "taps_x", "blocks"):
@@ -249,14 +248,11 @@ def _check_matrix(checker: _Checker) -> float:
     checker.span(Span(fields["accumulator_row"], last_row), rows, "accumulator row")
     used = (fields["blocks"] - 1) * matrix.columns + fields["last_columns"]
     depth = np.minimum(fields["taps_y"] * fields["taps_x"] * fields["tap_bytes"], 1 << 32)
-    by_column = (flags & FLAG_COLUMNS) != 0
-    pitch = np.where(by_column, fields["weight_pitch"], depth)
+    pitch = np.where(flags & FLAG_COLUMNS, fields["weight_pitch"], depth)
     weights = Span.at(fields["weight_address"]).moved(used - 1, pitch)
     checker.span(Span(weights.low, weights.high + depth - 1), sram, "SRAM byte of weights")
     bias = fields["bias_address"]
-    checker.span(
-        Span(bias, bias + 4 * used - 1), sram, "SRAM byte of biases", fields["flags"] & FLAG_BIAS > 0
-    )
+    checker.span(Span(bias, bias + 4 * used - 1), sram, "SRAM byte of biases", flags & FLAG_BIAS > 0)
     _check_activations(checker, depthwise)
     return float((positions.astype(float) * used * depth).sum())
 

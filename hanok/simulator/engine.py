@@ -11,7 +11,7 @@ from hanok.dram.state import take_commands
 from hanok.errors import HanokError, VerifyError
 from hanok.isa import Decoded, Opcode, Unit, decode
 from hanok.isa.faults import Fault
-from hanok.isa.timing import CODE_WORD_BYTES, expand_ring_bytes
+from hanok.isa.timing import CODE_WORD_BYTES, expand_ring_bytes, line_bytes, open_lines
 from hanok.machine import Chip
 from hanok.simulator import _kernels_state as layout
 from hanok.simulator import _kernels_traffic as traffic
@@ -53,7 +53,7 @@ def simulate(
     if cycles == DEADLOCK:
         raise VerifyError(_deadlock(decoded, plan, record))
     burst_bytes = 1 << int(plan.constants[traffic.BURST_SHIFT])
-    bursts = engines.state[:, traffic.SENT]
+    bursts = engines.state[:, traffic.BURSTS]
     return Timing(
         chip=chip,
         cycles=cycles,
@@ -122,8 +122,8 @@ def _constants(chip: Chip) -> Integers:
             chip.clock_mhz,
             burst_bytes.bit_length() - 1,
             dma.bytes_per_cycle,
-            dma.outstanding,
-            max(1, dma.bytes_per_cycle // burst_bytes),
+            open_lines(dma, burst_bytes),
+            line_bytes(dma, burst_bytes).bit_length() - 1,
             chip.memory.latency_cycles + ecc_latency_cycles(chip.memory, chip.clock_mhz),
             dma.expand_lanes,
             expand_ring_bytes(dma),
@@ -202,17 +202,18 @@ def _engines(chip: Chip, taken: Integers, stream: bool, trace_commands: int) -> 
     """The DMA engines and the memory at cycle 0."""
     dma, engines = chip.core.dma, traffic.ENGINES
     burst_bytes = get_standard(chip.memory.standard).burst_bytes
-    depth = max(dma.outstanding, chip.core.control.fetch_buffer_bytes // burst_bytes + 2)
-    ring = 1 << depth.bit_length()
+    lines, parts = open_lines(dma, burst_bytes), line_bytes(dma, burst_bytes) // burst_bytes
+    fetched = chip.core.control.fetch_buffer_bytes // burst_bytes + 2
+    ring = 1 << max(lines, fetched).bit_length()
     memory = make_state(
         chip.memory,
         ports=engines,
-        port_depth=ring,
+        port_depth=1 << max(lines * parts, fetched).bit_length(),
         stream=stream,
-        answers=4 * ring,
+        answers=engines * ring * parts,
         trace_commands=trace_commands,
     )
-    state = np.zeros((engines, traffic.ring_columns(ring)), np.int64)
+    state = np.zeros((engines, traffic.ring_columns(ring, parts)), np.int64)
     for column in (traffic.NEXT, traffic.CHECK):
         state[:, column] = traffic.NEVER
     for column in (
@@ -222,7 +223,8 @@ def _engines(chip: Chip, taken: Integers, stream: bool, trace_commands: int) -> 
         traffic.CERTAIN,
     ):
         state[:, column] = -1
-    return traffic.Engines(state, memory, taken, np.zeros_like(taken), ring)
+    wanted = np.zeros(parts, np.int64)
+    return traffic.Engines(state, memory, wanted, taken, np.zeros_like(taken), ring, parts)
 
 
 def _deadlock(decoded: Decoded, plan: layout.Plan, record: layout.Record) -> str:

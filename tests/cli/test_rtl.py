@@ -90,6 +90,6 @@ def test_chips_that_cannot_be_made_are_refused(hanok_command: Run, tmp_path: Pat
     command = [sys.executable, "-m", "hanok", "rtl", "--chip", str(file), "-o", str(tmp_path / "x")]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 2
-    assert ended.stderr.startswith("error: core.dma.bytes_per_cycle: 256; allowed in gates: at most a burst")
+    assert ended.stderr.startswith("error: core.dma.bytes_per_cycle: 256; allowed in gates: at most 128")
     assert len(ended.stderr.splitlines()) == 1, "no warning of a library beside it"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["wide.toml"]

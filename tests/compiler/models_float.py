@@ -131,6 +131,31 @@ def _attention() -> ModelProto:
     return m.model()
 
 
+def transformer_block() -> ModelProto:
+    """Layer normalisation, causal attention of two heads, RMS normalisation, GELU, and two sums."""
+    m = FloatModel(3)
+    x = m.input(1, 16, 32)
+    rows = m.rounded(
+        m.apply("LayerNormalization", [x, m.constant(_reals(32)), m.constant(_reals(32))]), 0.03, 1
+    )
+    heads = []
+    for _ in range(3):
+        made = m.apply("MatMul", [rows, m.weights(32, 32)])
+        made = m.apply("Reshape", [made, m.constant(np.array([1, 16, 2, 16]))])
+        heads.append(m.rounded(m.apply("Transpose", [made], perm=[0, 2, 1, 3]), 0.02))
+    keys = m.apply("Transpose", [heads[1]], perm=[0, 1, 3, 2])
+    scores = m.apply("Mul", [m.apply("MatMul", [heads[0], keys]), m.constant(np.float32(0.25))])
+    mask = m.constant(np.triu(np.full((16, 16), -1e9, np.float32), 1))
+    chances = m.rounded(m.apply("Softmax", [m.apply("Add", [scores, mask])]), 1 / 255, -128)
+    mixed = m.apply("Transpose", [m.apply("MatMul", [chances, heads[2]])], perm=[0, 2, 1, 3])
+    mixed = m.rounded(m.apply("Reshape", [mixed, m.constant(np.array([1, 16, 32]))]), 0.01, 3)
+    x = m.apply("Add", [x, m.apply("MatMul", [mixed, m.weights(32, 32)])])
+    rows = m.rounded(m.apply("RMSNormalization", [x, m.constant(_reals(32))]), 0.03)
+    up = m.rounded(m.apply("Gelu", [m.apply("MatMul", [rows, m.weights(32, 64)])]), 0.02, -100)
+    m.output(m.apply("Add", [x, m.apply("MatMul", [up, m.weights(64, 32)])]))
+    return m.model()
+
+
 def _islands() -> ModelProto:
     """Float results that int8 layers, the host and the user read; movement of floats between."""
     m = FloatModel()
@@ -141,6 +166,33 @@ def _islands() -> ModelProto:
     m.output(m.apply("Add", [m.apply("LpNormalization", [turned], axis=1), turned]))
     wide = m.apply("Pad", [m.apply("Tanh", [y]), m.constant(np.array([0, 0, 1, 0, 0, 1]))])
     m.output(m.apply("MatMul", [m.rounded(wide, 0.02), m.weights(14, 5)]))
+    return m.model()
+
+
+def _feed_forward() -> ModelProto:
+    """Products with formulas on their tiles: a gate of three factors, the sum with what came in."""
+    m = FloatModel()
+    x = m.input(1, 19, 24)
+    rows = m.rounded(x, 0.03, 4)
+    up, gate = (m.apply("MatMul", [rows, m.weights(24, 40)]) for _ in range(2))
+    gate = m.apply("Mul", [gate, m.apply("Sigmoid", [gate])])
+    made = m.apply("Mul", [m.apply("Mul", [gate, up]), m.constant(_reals(40))])
+    made = m.apply("MatMul", [m.rounded(made, 0.02, -7), m.weights(40, 24)])
+    made = m.apply("Reshape", [made, m.constant(np.array([19, 24]))])
+    flat = m.apply("Reshape", [x, m.constant(np.array([19, 24]))])
+    made = m.apply("Add", [m.apply("Tanh", [made]), flat])
+    m.output(made)
+    m.output(m.apply("ReduceMax", [made, m.constant(np.array([1]))]))
+    return m.model()
+
+
+def _image() -> ModelProto:
+    """A convolution with a float result, whose channels lie last, and what follows it."""
+    m = FloatModel()
+    x = m.input(1, 3, 9, 8)
+    made = m.apply("Conv", [m.rounded(x, 0.03, 1), m.weights(6, 3, 3, 3)], pads=[1, 1, 1, 1], strides=[2, 1])
+    made = m.apply("Mul", [m.apply("HardSigmoid", [made]), made])
+    m.output(m.apply("InstanceNormalization", [made, m.constant(_reals(6)), m.constant(_reals(6))]))
     return m.model()
 
 
@@ -197,8 +249,11 @@ FUNCTIONS: dict[str, Build] = {
     "Softmax of a middle axis": single("Softmax", (4, 6, 9), axis=1),
     "Where": _where,
     "attention": _attention,
+    "feed forward": _feed_forward,
+    "image": _image,
     "islands": _islands,
     "rotary": _rotary,
+    "transformer block": transformer_block,
 }
 PRODUCTS: dict[str, Build] = {
     "by row": product_of((3, 7, 20), (3, 20, 9), (0, 0)),

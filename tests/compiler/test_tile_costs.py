@@ -15,7 +15,8 @@ from hanok.machine import Chip
 def cost(chip: Chip, tile_rows: list[int], blocks: int, height: int, width: int) -> int:
     """What the compiler thinks of a tile of a layer with these weight tiles in a block."""
     phase = SimpleNamespace(weights=(None,), stride=(1, 1), taps=(1, 1), dilation=(1, 1))
-    layer: Any = SimpleNamespace(phases=(phase,), epilogue=SimpleNamespace(table=None, residual=None))
+    epilogue = SimpleNamespace(table=None, residual=None)
+    layer: Any = SimpleNamespace(phases=(phase,), epilogue=epilogue, tail=None)
     columns: Any = SimpleNamespace(pixels=1, depthwise=False, preload_rows=lambda job, phase: tile_rows)
     job = SimpleNamespace(count=blocks * chip.core.matrix.columns)
     chunk: Any = SimpleNamespace(first=0, last=blocks, job=job)

@@ -147,6 +147,7 @@ def make_record(layers: int = 24, per_layer: int = 12, seed: int = 7) -> tuple[R
         outputs_compared=1000,
         outputs_mismatched=2,
         max_error_steps=1,
+        signal_to_noise_db=None,
         outputs=(
             OutputCheck("logits", 1000, 2, 0.0625, 1, 0.0625, 0.01),
             OutputCheck("probabilities", 1000, 0, None, None, 1e-7, 1e-6),

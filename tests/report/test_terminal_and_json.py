@@ -58,8 +58,9 @@ def test_check_line(run: tuple[RunRecord, RunTraces]) -> None:
     same = replace(run[0], outputs_mismatched=0, max_error_steps=0)
     assert "identical: 1,000 values, 0 mismatches" in _printed(same)
     assert "not compared (--no-check)" in _printed(replace(run[0], checked=False))
-    floats = replace(run[0], max_error_steps=None)
-    assert "the largest error is 0.0625, in float outputs of the host" in _printed(floats, 200)
+    outputs = tuple(replace(output, step=None) for output in run[0].outputs)
+    floats = replace(run[0], max_error_steps=None, signal_to_noise_db=31.25, outputs=outputs)
+    assert "of floats 0.0625, 31.2 dB below the signal" in _printed(floats, 200)
 
 
 def test_names_are_not_markup_and_not_escapes(run: tuple[RunRecord, RunTraces]) -> None:

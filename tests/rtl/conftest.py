@@ -1,6 +1,7 @@
-"""The model builders of the graph's tests serve the gates' too."""
+"""The model builders of the graph's and the compiler's tests serve the gates' too."""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "graph"))
+for part in ("graph", "compiler"):
+    sys.path.insert(0, str(Path(__file__).parents[1] / part))

@@ -9,7 +9,7 @@ from hanok.errors import ProgramError
 from hanok.isa import Opcode, Unit, decode
 
 UNITS = tuple(Unit)
-HAS_FLAGS = {Opcode.CONV: 3, Opcode.DEPTHWISE: 3, Opcode.CHAIN: 1, Opcode.EXPAND: 1}
+HAS_FLAGS = {Opcode.CONV: 7, Opcode.DEPTHWISE: 3, Opcode.CHAIN: 1, Opcode.EXPAND: 1}
 """By hand from docs/isa.md, flags."""
 MESSAGES = {
     "ILLEGAL_OPCODE": "illegal opcode",

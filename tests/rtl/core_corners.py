@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hanok.isa import Destination, Opcode, Reduction, Source, Step, decode
-from hanok.isa.table import FLAG_ACCUMULATE, FLAG_BIAS, FLAG_REDUCE_INNER
+from hanok.isa.table import FLAG_ACCUMULATE, FLAG_BIAS, FLAG_COLUMNS, FLAG_REDUCE_INNER
 from hanok.isa.timing import rows_are_far
 from hanok.machine import Chip
 from hanok.simulator.emulator_state import Memories
@@ -25,6 +25,10 @@ MATRIX_CORNERS = (
     "bias", "accumulates", "from zero", "padding", "one row", "several blocks", "narrow last block", "ring",
     "far rows", "backwards", "long stride", "unaligned", "sums wrap",
 )  # fmt: skip
+COLUMN_CORNERS = (
+    "weights by column", "columns in several reads", "columns in several blocks", "columns with bias",
+    "columns overlap",
+)  # fmt: skip
 CHAIN_CORNERS = (
     *(f"step {step.name}" for step in Step),
     *(f"reduction {reduction.name}" for reduction in Reduction),
@@ -38,7 +42,7 @@ CORNERS: dict[str, tuple[str, ...]] = {
     "load": DMA_CORNERS,
     "fill": tuple(name for name in DMA_CORNERS if "DRAM" not in name and "burst" not in name),
     "store": DMA_CORNERS,
-    "conv": (*MATRIX_CORNERS, "chunks"),
+    "conv": (*MATRIX_CORNERS, "chunks", *COLUMN_CORNERS),
     "depthwise": MATRIX_CORNERS,
     "chain": CHAIN_CORNERS,
     "table": ("special numbers",),
@@ -136,11 +140,27 @@ def _matrix(
         yield "unaligned"
     if opcode is Opcode.CONV and get["tap_bytes"] > chip.core.matrix.rows:
         yield "chunks"
+    if flags & FLAG_COLUMNS:
+        yield from _weights_by_column(get, chip)
     changed = sums != after.accumulators
     if (flags & (FLAG_ACCUMULATE | FLAG_BIAS)) and (
         np.abs(after.accumulators[changed].astype(np.int64) - sums[changed]) > 1 << 31
     ).any():
         yield "sums wrap"
+
+
+def _weights_by_column(get: dict[str, int], chip: Chip) -> Iterator[str]:
+    matrix = chip.core.matrix
+    yield "weights by column"
+    if min(get["tap_bytes"], matrix.rows) > matrix.columns * matrix.preload_rows_per_cycle:
+        yield "columns in several reads"
+    if get["blocks"] > 1:
+        yield "columns in several blocks"
+    if get["flags"] & FLAG_BIAS:
+        yield "columns with bias"
+    several = get["blocks"] > 1 or get["last_columns"] > 1
+    if several and get["weight_pitch"] < get["taps_y"] * get["taps_x"] * get["tap_bytes"]:
+        yield "columns overlap"
 
 
 def _chain(record: np.void, before: np.ndarray, after: np.ndarray) -> Iterator[str]:

@@ -58,48 +58,61 @@ class Transfer:
 
 
 @dataclass
-class Burst:
-    """An aligned burst: pieces are (bytes, run ends here); `walked`: later runs that lie wholly in it."""
+class Line:
+    """Bytes of an aligned line, from the first one on.
+
+    Pieces are (bytes, run ends here); `walked`: later runs that lie wholly in it.
+    """
 
     number: int
+    first: int
     pieces: list[tuple[int, bool]]
     walked: int = 0
 
+    def block(self, burst_bytes: int, line_bytes: int) -> tuple[int, int]:
+        """Address and bytes of the transfer that reads it."""
+        size = burst_bytes if len(self.pieces) == 1 else line_bytes
+        last = self.first + self.pieces[0][0] - 1
+        while self.first // size != last // size:
+            size *= 2
+        return self.first // size * size, size
 
-def bursts_of(transfer: Transfer, burst_bytes: int) -> deque[Burst]:
-    bursts: deque[Burst] = deque()
+
+def lines_of(transfer: Transfer, line_bytes: int) -> deque[Line]:
+    lines: deque[Line] = deque()
     for run, _ in transfer.runs():
         position, end = run, run + transfer.run_bytes
         while position < end:
-            number = position // burst_bytes
-            stop = min(end, (number + 1) * burst_bytes)
-            if not bursts or bursts[-1].number != number:
-                bursts.append(Burst(number, []))
+            number = position // line_bytes
+            stop = min(end, (number + 1) * line_bytes)
+            if not lines or lines[-1].number != number:
+                lines.append(Line(number, position, []))
             elif (position, stop) == (run, end):
-                bursts[-1].walked += 1
-            bursts[-1].pieces.append((stop - position, stop == end))
+                lines[-1].walked += 1
+            lines[-1].pieces.append((stop - position, stop == end))
             position = stop
-    return bursts
+    return lines
 
 
 @dataclass
 class LoadModel:
     """The load engine: a cycle is `begin`, `request`, `move`.
 
-    `walks`: a run that lies wholly in the burst that was requested last costs the requests a cycle.
+    `walks`: a run that lies wholly in the line that was requested last costs the requests a cycle.
     """
 
     width: int
     burst_bytes: int
-    outstanding: int
+    line_bytes: int
+    slots: int
     walks: bool
     cycle: int = 0
-    issue: deque[Burst] = field(default_factory=deque)
+    issue: deque[Line] = field(default_factory=deque)
     issuing: int = -1
     issue_at: int = 0
     issued: int = 0
     left: list[int] = field(default_factory=list)
-    moving: deque[tuple[int, Burst | None, bool, int]] = field(default_factory=deque)
+    moving: deque[tuple[int, Line | None, bool, int]] = field(default_factory=deque)
     fill_beats: int = 0
     fill_at: int = 0
     register: int = 0
@@ -115,30 +128,30 @@ class LoadModel:
             self.fill_at = self.cycle + FILL_START_CYCLES
             self.moving.append((index, None, True, -1))
         else:
-            self.issuing, self.issue = index, bursts_of(transfer, self.burst_bytes)
+            self.issuing, self.issue = index, lines_of(transfer, self.line_bytes)
             self.issue_at = self.cycle + LOAD_START_CYCLES
 
-    def request(self) -> int | None:
-        """Make the request of this cycle, if there is one; return its burst."""
+    def request(self) -> tuple[int, int] | None:
+        """Make the request of this cycle, if there is one; return address and bytes of its transfer."""
         if self.issuing < 0 or self.cycle < self.issue_at:
             return None
-        before = self.issued - self.outstanding
+        before = self.issued - self.slots
         if before >= 0 and (len(self.left) <= before or self.left[before] >= self.cycle):
             return None
-        burst = self.issue.popleft()
-        self.moving.append((self.issuing, burst, not self.issue, self.issued))
+        line = self.issue.popleft()
+        self.moving.append((self.issuing, line, not self.issue, self.issued))
         self.issued += 1
-        self.issue_at = self.cycle + 1 + (burst.walked if self.walks else 0)
+        self.issue_at = self.cycle + 1 + (line.walked if self.walks else 0)
         if not self.issue:
             self.issuing = -1
-        return burst.number
+        return line.block(self.burst_bytes, self.line_bytes)
 
     def move(self) -> bool:
         """Move at most one beat; return whether one went."""
         beaten = False
         while self.moving:
-            index, burst, last, order = self.moving[0]
-            if burst is None:
+            index, line, last, order = self.moving[0]
+            if line is None:
                 if not beaten and self.cycle >= self.fill_at:
                     self.fill_beats -= 1
                     if self.fill_beats == 0:
@@ -148,7 +161,7 @@ class LoadModel:
                 return beaten
             if self.arrival.get(order, self.cycle + 1) > self.cycle:
                 return beaten
-            size, run_ends = burst.pieces[0]
+            size, run_ends = line.pieces[0]
             here = self.register + size
             if not beaten and (here >= self.width or run_ends):
                 beaten = True
@@ -156,15 +169,15 @@ class LoadModel:
                 self.register = 0
                 if size == 0 or (size < self.width and not run_ends):
                     self.register = size
-                    burst.pieces.pop(0)
+                    line.pieces.pop(0)
                 else:
-                    burst.pieces[0] = (size, run_ends)
+                    line.pieces[0] = (size, run_ends)
             elif not beaten:
                 self.register = here
-                burst.pieces.pop(0)
+                line.pieces.pop(0)
             else:
                 return beaten
-            if burst.pieces:
+            if line.pieces:
                 if beaten:
                     return beaten
                 continue
@@ -182,13 +195,13 @@ class StoreModel:
     """The store engine: a cycle is `request`, then `begin`, then `move`."""
 
     width: int
-    burst_bytes: int
-    outstanding: int
+    line_bytes: int
+    slots: int
     cycle: int = 0
     active: int = -1
-    bursts: deque[Burst] = field(default_factory=deque)
+    lines: deque[Line] = field(default_factory=deque)
     run_left: deque[int] = field(default_factory=deque)
-    gathered: deque[tuple[int, Burst, bool]] = field(default_factory=deque)
+    gathered: deque[tuple[int, Line, bool]] = field(default_factory=deque)
     open: deque[tuple[int, bool]] = field(default_factory=deque)
     accepted: list[int] = field(default_factory=list)
     begun: int = 0
@@ -197,7 +210,7 @@ class StoreModel:
     end: dict[int, int] = field(default_factory=dict)
 
     def begin(self, index: int, transfer: Transfer) -> None:
-        self.active, self.bursts = index, bursts_of(transfer, self.burst_bytes)
+        self.active, self.lines = index, lines_of(transfer, self.line_bytes)
         self.read_at = self.cycle + STORE_START_CYCLES
         self.run_left = deque([transfer.run_bytes] * len(transfer.runs()))
 
@@ -211,23 +224,23 @@ class StoreModel:
     def request(self) -> int | None:
         if not self.gathered or self.gathered[0][0] > self.cycle:
             return None
-        _, burst, last = self.gathered.popleft()
+        _, line, last = self.gathered.popleft()
         self.open.append((self.active, last))
         if last:
             self.active = -1
-        return burst.number
+        return line.number
 
     def has_slot(self) -> bool:
-        before = self.begun - self.outstanding
+        before = self.begun - self.slots
         is_free = before < 0 or (before < len(self.accepted) and self.accepted[before] < self.cycle)
         return is_free and self.cycle >= self.read_at
 
     def move(self) -> bool:
         """Read at most one beat; return whether one was read."""
         beaten, reads = False, False
-        while self.active >= 0 and self.bursts and self.has_slot():
-            burst = self.bursts[0]
-            size, run_ends = burst.pieces[0]
+        while self.active >= 0 and self.lines and self.has_slot():
+            line = self.lines[0]
+            size, run_ends = line.pieces[0]
             if beaten and (self.register < size or run_ends):
                 return reads
             if self.register < size:
@@ -237,42 +250,66 @@ class StoreModel:
                 reads = True
             beaten = True
             if self.register < size:
-                burst.pieces[0] = (size - self.register, run_ends)
+                line.pieces[0] = (size - self.register, run_ends)
                 self.register = 0
                 return reads
             self.register -= size
-            burst.pieces.pop(0)
+            line.pieces.pop(0)
             if run_ends:
                 self.run_left.popleft()
-            if not burst.pieces:
-                self.bursts.popleft()
+            if not line.pieces:
+                self.lines.popleft()
                 self.begun += 1
-                self.gathered.append((self.cycle + 1, burst, not self.bursts))
+                self.gathered.append((self.cycle + 1, line, not self.lines))
         return reads
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """Bytes of beats, bursts and lines of an engine, and how many lines may be open."""
+
+    width: int
+    burst: int
+    line: int
+    slots: int
+
+    @classmethod
+    def of(cls, shape: tuple[int, int, int]) -> Sizes:
+        """From beat, burst and `outstanding`: a line is the least power of two that holds a beat."""
+        width, burst, outstanding = shape
+        line = burst
+        while line < width:
+            line *= 2
+        return cls(width, burst, line, max(1, outstanding * burst // line))
+
+
 def random_transfer(
-    random: np.random.Generator, opcode: Opcode, width: int, burst: int, dram: int, sram: int, alone: bool
+    random: np.random.Generator,
+    opcode: Opcode,
+    sizes: Sizes,
+    dram: int,
+    sram: int,
+    alone: bool,
 ) -> Transfer:
     """Return a transfer inside memories of `dram` and `sram` bytes.
 
-    `alone`: its runs are so long or so far from each other that none lies wholly in a burst that the run
+    `alone`: its runs are so long or so far from each other that none lies wholly in a line that the run
     before it ends in.
     """
+    width, line = sizes.width, sizes.line
+    parts = [sizes.burst - 1, sizes.burst] if sizes.burst < line else []
     while True:
-        size = int(
-            random.choice([1, 2, 3, width - 1, width, width + 1, burst - 1, burst, burst + 1, 3 * burst])
-        )
-        size = max(1, size + int(random.integers(0, 3)))
+        choices = [1, 2, 3, width - 1, width, width + 1, line - 1, line, line + 1, 3 * line, *parts]
+        size = max(1, int(random.choice(choices)) + int(random.integers(0, 3)))
         counts = [int(random.choice([1, 1, 2, 3, 5])) for _ in range(3)]
-        near, steps = int(random.choice([1, 1, 2, burst])), [0, 0, 0]
+        near, steps = int(random.choice([1, 1, 2, line])), [0, 0, 0]
         for place in range(3):
             kind = int(random.integers(5))
             step = [
                 0,
                 size,
-                int(random.integers(1, 2 * burst)),
-                burst * near,
+                int(random.integers(1, 2 * line)),
+                line * near,
                 size + int(random.integers(9)),
             ][kind]
             steps[place] = step * int(random.choice([-1, 1]))
@@ -289,6 +326,6 @@ def random_transfer(
         )
         runs = transfer.runs()
         inside = all(0 <= d <= dram - size and 0 <= s <= sram - size for d, s in runs)
-        walked = any(one.walked for one in bursts_of(transfer, burst))
+        walked = any(one.walked for one in lines_of(transfer, line))
         if inside and not (alone and walked and opcode == Opcode.LOAD):
             return transfer

@@ -320,6 +320,8 @@ def _place(random: Random, matrix: Matrix, record: np.void) -> bool:
     """Choose addresses so that every access lies in memory; False if there are none."""
     get = {name: int(record[name]) for name in record.dtype.names}
     used = (get["blocks"] - 1) * matrix.columns + get["last_columns"]
+    if used == 1 and get["flags"] & FLAG_COLUMNS:
+        get["weight_pitch"] = record["weight_pitch"] = random.integers(1 << 32)
     depth = get["taps_y"] * get["taps_x"] * get["tap_bytes"]
     weights = (used - 1) * get["weight_pitch"] + depth if get["flags"] & FLAG_COLUMNS else used * depth
     rows = get["blocks"] * get["out_height"] * get["out_width"]

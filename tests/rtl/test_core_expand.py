@@ -22,7 +22,12 @@ from hanok.isa.faults import Fault
 from hanok.machine import Chip
 from hanok.simulator import emulate
 
-SHAPES: list[dict[str, int]] = [{}, {"expand_lanes": 1, "width": 7}, {"expand_lanes": 16, "outstanding": 1}]
+SHAPES: list[dict[str, int]] = [
+    {},
+    {"expand_lanes": 1, "width": 7},
+    {"expand_lanes": 16, "outstanding": 1},
+    {"rows": 4, "bank_bytes": 1024, "width": 100, "outstanding": 9},
+]
 
 
 def packing_chip(**sizes: int) -> Chip:

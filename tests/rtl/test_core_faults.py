@@ -73,6 +73,7 @@ BAD = [
     (Fault.NO_SUCH_VALUE, program(Opcode.CONV, last_columns=5)),
     (Fault.NO_SUCH_VALUE, program(Opcode.CONV, tap_bytes=SRAM + 1)),
     (Fault.NO_SUCH_VALUE, program(Opcode.CONV, flags=3)),
+    (Fault.NO_SUCH_VALUE, program(Opcode.CONV, flags=7)),
     (Fault.NO_SUCH_VALUE, program(Opcode.CHAIN, steps=9)),
     (Fault.NO_SUCH_VALUE, program(Opcode.CHAIN, kind_0=0)),
     (Fault.NO_SUCH_VALUE, program(Opcode.CHAIN, kind_1=1)),
@@ -90,6 +91,8 @@ BAD = [
     (Fault.NO_SUCH_UNIT, program(Opcode.LOAD, wait=1)),
     (Fault.NO_SUCH_UNIT, program(Opcode.CHAIN, post=8)),
     (Fault.NO_SUCH_FLAG, program(Opcode.TABLE, flags=1)),
+    (Fault.NO_SUCH_FLAG, program(Opcode.CONV, flags=8)),
+    (Fault.NO_SUCH_FLAG, program(Opcode.DEPTHWISE, flags=4)),
     (Fault.ILLEGAL_OPCODE, in_the_middle(b"\xee\0\0\0")),
     (Fault.CUT_SHORT, program(Opcode.LOAD)[:-4]),
     (Fault.NO_SUCH_ADDRESS, program(Opcode.LOAD, dram_address=1 << 20)),
@@ -140,6 +143,17 @@ AROUND = [
     (Fault.NO_SUCH_BYTE, ordered(Opcode.CONV, accumulator_row=254)),
     (Fault.NO_SUCH_BYTE, ordered(Opcode.CONV, blocks=70, x_limit=1)),
     (Fault.NO_SUCH_BYTE, ordered(Opcode.CONV, blocks=64, taps_x=16, x_limit=1)),
+    *(
+        (Fault.NO_SUCH_BYTE, ordered(Opcode.CONV, flags=4, x_limit=1, **changes))
+        for changes in (
+            *({"weight_pitch": pitch} for pitch in (SRAM, 2 * SRAM, 8 * SRAM, 1 << 20, TOP, 2 * TOP - 8)),
+            *({"weight_pitch": pitch, "last_columns": 1, "blocks": 2} for pitch in (SRAM // 4, 2 * SRAM)),
+            {"weight_pitch": TOP, "tap_bytes": 12},
+            {"weight_pitch": (SRAM - 1024) // 2, "tap_bytes": 12},
+            {"weight_pitch": 0, "weight_address": SRAM - 16, "tap_bytes": 17, "last_columns": 1},
+            {"weight_pitch": 4 * SRAM, "taps_x": 3, "last_columns": 2},
+        )
+    ),
     *(
         (Fault.NO_SUCH_VALUE, ordered(Opcode.CONV, **changes))
         for changes in (

@@ -32,7 +32,7 @@ def any_value(field: Field, opcode: Opcode, generator: np.random.Generator) -> A
     if field.name in ("wait", "post"):
         return int(generator.integers(0, 16))
     if field.name == "flags":
-        return int(generator.integers(0, 4)) & HAS_FLAGS.get(opcode, 0)
+        return int(generator.integers(0, 8)) & HAS_FLAGS.get(opcode, 0)
     if field.code == "<f4":
         return [
             float(value) for value in generator.choice([0.0, -0.0, 1.5, float("nan"), 1e-45], field.count)

@@ -27,7 +27,7 @@ from hanok.rtl.registers import Registers
 from hanok.rtl.simulate import Simulation
 
 CYCLES = 4
-MEMORY_BYTES, BURST_BYTES, ADDRESS_BITS = 2048, 32, 16
+MEMORY_BYTES, BURST_BYTES, LINE_BYTES, ADDRESS_BITS = 2048, 32, 64, 16
 
 
 class Peripherals(wiring.Component):
@@ -39,14 +39,14 @@ class Peripherals(wiring.Component):
                 "receive": In(1, init=1),
                 "transmit": Out(1, init=1),
                 "fetch": In(axi_read(ADDRESS_BITS, BURST_BYTES, 1)),
-                "load": In(axi_read(ADDRESS_BITS, BURST_BYTES, 3)),
-                "store": In(axi_write(ADDRESS_BITS, BURST_BYTES)),
+                "load": In(axi_read(ADDRESS_BITS, LINE_BYTES, 3)),
+                "store": In(axi_write(ADDRESS_BITS, LINE_BYTES)),
             }
         )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        m.submodules.memory = memory = SharedMemory(MEMORY_BYTES, BURST_BYTES, ADDRESS_BITS, 1, 3)
+        m.submodules.memory = memory = SharedMemory(MEMORY_BYTES, BURST_BYTES, LINE_BYTES, ADDRESS_BITS, 1, 3)
         m.submodules.loader = loader = Loader(MEMORY_BYTES, timeout_log2=10)
         m.submodules.receiver = receiver = UartReceiver(CYCLES)
         m.submodules.transmitter = transmitter = UartTransmitter(CYCLES)
@@ -156,8 +156,8 @@ def test_masters_share_the_memory(peripherals: Simulation) -> None:
     Board(UartLink(peripherals, CYCLES)).write_memory(0, bytes(MEMORY_BYTES))
     model = bytearray(MEMORY_BYTES)
     for _ in range(60):
-        line = int(rng.integers(0, MEMORY_BYTES // BURST_BYTES + 4)) * BURST_BYTES
-        data, mask = rng.integers(0, 256, BURST_BYTES, dtype=np.uint8), int(rng.integers(1, 1 << 32))
+        line = int(rng.integers(0, MEMORY_BYTES // LINE_BYTES + 4)) * LINE_BYTES
+        data, mask = rng.integers(0, 256, LINE_BYTES, dtype=np.uint8), int(rng.integers(1, 1 << 63))
         peripherals.set(
             store__awvalid=1, store__wvalid=1, store__awaddr=line, store__wstrb=mask, store__bready=1,
             store__wdata=int.from_bytes(data.tobytes(), "little"),
@@ -167,38 +167,43 @@ def test_masters_share_the_memory(peripherals: Simulation) -> None:
         assert peripherals.run_until("store__bvalid", 2)
         exists = line < MEMORY_BYTES
         assert peripherals.get("store__bresp") == (0 if exists else DECODE_ERROR)
-        for at in range(BURST_BYTES):
+        for at in range(LINE_BYTES):
             if exists and mask >> at & 1:
                 model[line + at] = data[at]
         _read_both(peripherals, rng, model, line)
 
 
 def _read_both(simulation: Simulation, rng: np.random.Generator, model: bytearray, line: int) -> None:
-    lines = {"fetch": line, "load": int(rng.integers(0, MEMORY_BYTES // BURST_BYTES)) * BURST_BYTES}
+    load, burst = (
+        int(rng.integers(0, MEMORY_BYTES // LINE_BYTES)),
+        int(rng.integers(LINE_BYTES // BURST_BYTES)),
+    )
+    places = {"fetch": line + burst * BURST_BYTES, "load": load * LINE_BYTES}
+    sizes = {"fetch": BURST_BYTES, "load": LINE_BYTES}
     number = int(rng.integers(8))
     simulation.set(load__arid=number, fetch__rready=0, load__rready=0)
-    simulation.set(**{f"{name}__{what}": value for name, at in lines.items() for what, value in
+    simulation.set(**{f"{name}__{what}": value for name, at in places.items() for what, value in
                       (("arvalid", 1), ("araddr", at))})  # fmt: skip
-    waiting, answered = set(lines), set()
+    waiting, answered = set(places), set()
     for _ in range(12):
         simulation.step()
         for name in list(waiting):
             if simulation.get(f"{name}__arready"):
                 waiting.remove(name)
                 simulation.set(**{f"{name}__arvalid": 0})
-        for name in set(lines) - answered:
+        for name in set(places) - answered:
             if simulation.get(f"{name}__rvalid"):
-                at = lines[name]
+                at = places[name]
                 exists = at < MEMORY_BYTES
                 assert simulation.get(f"{name}__rresp") == (0 if exists else DECODE_ERROR)
                 if exists:
-                    expected = int.from_bytes(model[at : at + BURST_BYTES], "little")
+                    expected = int.from_bytes(model[at : at + sizes[name]], "little")
                     assert simulation.get(f"{name}__rdata") == expected, name
                 answered.add(name)
                 simulation.set(**{f"{name}__rready": 1})
         if len(answered) == 2:
             break
-    assert answered == set(lines)
+    assert answered == set(places)
     assert simulation.get("load__rid") == number
     simulation.step(2)
     assert not simulation.get("load__rvalid")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from dma_model import Bytes, LoadModel, Transfer, random_transfer
+from dma_model import Bytes, LoadModel, Sizes, Transfer, random_transfer
 
 from hanok.errors import ChipError
 from hanok.isa.table import Opcode
@@ -21,6 +21,8 @@ from hanok.rtl.simulate import Simulation
 
 ADDRESS_BITS, DRAM_BYTES, SRAM_BYTES = 34, 1 << 14, 1 << 12
 SHAPES = [(8, 64, 16), (11, 32, 3), (4, 32, 1), (16, 32, 2), (32, 32, 16), (32, 64, 2)]
+WIDE_SHAPES = [(16, 8, 16), (11, 4, 9), (33, 8, 1)]
+"""Bytes of a beat and a burst, and bursts that may be open; the beats of wide ones are more than a burst."""
 
 
 class Memory:
@@ -29,18 +31,16 @@ class Memory:
     With `patience` below 1, address and data wait at random.
     """
 
-    def __init__(
-        self, seed: int, dram: Bytes, burst: int, latency: int, spread: int, patience: float
-    ) -> None:
-        self.random, self.dram, self.burst = np.random.default_rng(seed), dram, burst
+    def __init__(self, seed: int, latency: int, spread: int, patience: float) -> None:
+        self.random = np.random.default_rng(seed)
         self.latency, self.spread, self.patience = latency, spread, patience
-        self.waiting: list[tuple[int, int, int]] = []
+        self.waiting: list[tuple[int, int, tuple[int, int]]] = []
         self.takes = False
-        self.answer: tuple[int, int] | None = None
+        self.answer: tuple[int, tuple[int, int]] | None = None
         self.asked = 0
 
-    def before(self, cycle: int) -> tuple[bool, tuple[int, int] | None]:
-        """Whether an address is taken in this cycle, and the order and burst that are answered."""
+    def before(self, cycle: int) -> tuple[bool, tuple[int, tuple[int, int]] | None]:
+        """Whether an address is taken in this cycle, and the order and transfer that are answered."""
         self.takes = bool(self.random.random() < self.patience)
         due = [one for one in self.waiting if one[0] <= cycle]
         self.answer = None
@@ -50,16 +50,22 @@ class Memory:
             self.answer = one[1], one[2]
         return self.takes, self.answer
 
-    def after(self, cycle: int, address: int | None) -> None:
-        """Note the address on the bus."""
-        if address is not None and self.takes:
+    def after(self, cycle: int, block: tuple[int, int] | None) -> None:
+        """Note address and bytes of the transfer on the bus."""
+        if block is not None and self.takes:
             due = cycle + self.latency + int(self.random.integers(self.spread + 1))
-            self.waiting.append((due, self.asked, address // self.burst))
+            self.waiting.append((due, self.asked, block))
             self.asked += 1
 
-    def content(self, number: int) -> int:
-        at = number * self.burst
-        return int.from_bytes(self.dram[at : at + self.burst].tobytes(), "little")
+
+def data_of(dram: Bytes, line: int, addresses: list[int], sizes: list[int]) -> npt.NDArray[np.uint64]:
+    """The data bus in each cycle: beside the bytes of a transfer it has others than the memory's."""
+    rows = ~dram.reshape(-1, line)[np.array(addresses) // line]
+    for row, address, size in zip(rows, addresses, sizes, strict=True):
+        row[address % line : address % line + size] = dram[address : address + size]
+    padded = np.zeros((len(rows), -(-line // 8) * 8), np.uint8)
+    padded[:, :line] = rows
+    return padded.view(np.uint64)
 
 
 def expected_memory(program: list[Transfer], dram: Bytes) -> Bytes:
@@ -83,11 +89,13 @@ def trace_model(
         "arready": [],
         "rvalid": [],
         "slot": [],
-        "number": [],
+        "address": [],
+        "size": [],
         "ready": [],
         "taken": [],
+        "taken_size": [],
     }
-    queue: deque[tuple[int, int]] = deque()
+    queue: deque[tuple[int, tuple[int, int]]] = deque()
     not_before = gaps[0]
     while len(model.end) < len(program):
         cycle = model.cycle
@@ -103,14 +111,21 @@ def trace_model(
         if asked is not None:
             queue.append((cycle + LOAD_REQUEST_STAGES, asked))
         shown = queue[0][1] if queue and queue[0][0] <= cycle else None
-        memory.after(cycle, None if shown is None else shown * memory.burst)
+        memory.after(cycle, shown)
         if shown is not None and takes:
             queue.popleft()
-        bus["taken"].append(-1 if shown is None or not takes else shown * memory.burst)
-        bus["arready"].append(int(takes))
-        bus["rvalid"].append(int(answer is not None))
-        bus["slot"].append(answer[0] if answer else 0)
-        bus["number"].append(answer[1] if answer else 0)
+        taken = shown if shown is not None and takes else (-1, 0)
+        address, size = answer[1] if answer else (0, 0)
+        for name, value in (
+            ("taken", taken[0]),
+            ("taken_size", taken[1]),
+            ("arready", int(takes)),
+            ("rvalid", int(answer is not None)),
+            ("slot", answer[0] if answer else 0),
+            ("address", address),
+            ("size", size),
+        ):
+            bus[name].append(value)
         if model.move():
             beats.add(cycle)
         model.cycle += 1
@@ -123,17 +138,21 @@ def make_engine(shape: tuple[int, int, int]) -> Simulation:
     return Simulation(LoadEngine(dma, burst, ADDRESS_BITS, SRAM_BYTES))
 
 
-def check_addresses(found: dict[str, Any], ready: npt.NDArray[Any], taken: list[int], ring: int) -> None:
-    """What waits stays as it is; the bus takes the model's addresses in its cycles, slot after slot."""
+def check_addresses(
+    found: dict[str, Any], ready: npt.NDArray[Any], bus: dict[str, list[int]], ring: int
+) -> None:
+    """What waits stays as it is; the bus takes the model's transfers in its cycles, slot after slot."""
     valid = found["bus__arvalid"].astype(bool)
     waits = np.flatnonzero(valid & ~ready)[:-1]
     assert valid[waits + 1].all(), "valid stays until ready"
-    for name in ("bus__araddr", "bus__arid"):
+    for name in ("bus__araddr", "bus__arid", "bus__arsize"):
         assert (found[name][waits] == found[name][waits + 1]).all(), "what waits does not change"
     assert found["bus__rready"].all()
     cycles = np.flatnonzero(valid & ready)
-    assert cycles.tolist() == [cycle for cycle, address in enumerate(taken) if address >= 0]
-    assert found["bus__araddr"][cycles].tolist() == [address for address in taken if address >= 0]
+    taken = np.array(bus["taken"])
+    assert cycles.tolist() == np.flatnonzero(taken >= 0).tolist()
+    assert found["bus__araddr"][cycles].tolist() == taken[cycles].tolist()
+    assert (1 << found["bus__arsize"][cycles]).tolist() == np.array(bus["taken_size"])[cycles].tolist()
     assert found["bus__arid"][cycles].tolist() == [order % ring for order in range(len(cycles))]
 
 
@@ -141,16 +160,15 @@ def run_both(
     shape: tuple[int, int, int], seed: int, latency: int, spread: int, patience: float, alone: bool
 ) -> int:
     """Run a random program on model and engine; compare every cycle; return how many there were."""
-    width, burst, outstanding = shape
-    random = np.random.default_rng(seed)
+    sizes, random = Sizes.of(shape), np.random.default_rng(seed)
     dram = random.integers(0, 256, DRAM_BYTES, dtype=np.uint8)
     program = []
     for _ in range(16):
         opcode = Opcode.FILL if random.random() < 0.2 else Opcode.LOAD
-        program.append(random_transfer(random, opcode, width, burst, DRAM_BYTES, SRAM_BYTES, alone))
+        program.append(random_transfer(random, opcode, sizes, DRAM_BYTES, SRAM_BYTES, alone))
     gaps = [int(gap) for gap in random.choice([0, 0, 0, 5, 60], len(program))]
-    model = LoadModel(width, burst, outstanding, walks=not alone)
-    memory = Memory(seed, dram, burst, latency, spread, patience)
+    model = LoadModel(sizes.width, sizes.burst, sizes.line, sizes.slots, walks=not alone)
+    memory = Memory(seed, latency, spread, patience)
     starts, ends, beats, bus, cycles = trace_model(program, model, memory, gaps)
     cycles += 4
     core = make_engine(shape)
@@ -160,22 +178,22 @@ def run_both(
         start[cycle] = 1
         bits = transfer.record()
         record[cycle] = [bits >> 64 * word & (1 << 64) - 1 for word in range(8)]
-    ring = 1 << max(2, outstanding.bit_length())
+    ring = 1 << max(2, sizes.slots.bit_length())
     padded = {name: np.array(values + [0] * 4) for name, values in bus.items()}
-    rows = dram.reshape(-1, burst)[padded["number"]].copy()
     inputs = {
         "start": start,
         "record": record,
         "bus__arready": padded["arready"],
         "bus__rvalid": padded["rvalid"],
         "bus__rid": padded["slot"] % ring,
-        "bus__rdata": rows.view(np.uint64),
+        "bus__rdata": data_of(dram, sizes.line, padded["address"].tolist(), padded["size"].tolist()),
         "bus__rlast": padded["rvalid"],
     }
     outputs = ["ready", "done", "sram__en", "sram__address", "sram__data", "sram__mask"]
     outputs += ["address_fault", "bus_fault", "bus__rready", "bus__arvalid", "bus__araddr", "bus__arid"]
+    outputs += ["bus__arsize"]
     found = core.run(cycles, inputs, outputs)
-    check_addresses(found, padded["arready"].astype(bool), bus["taken"], ring)
+    check_addresses(found, padded["arready"].astype(bool), bus, ring)
     assert not found["address_fault"].any()
     assert not found["bus_fault"].any()
     assert found["ready"][: len(bus["ready"])].tolist() == bus["ready"]
@@ -192,14 +210,14 @@ def run_both(
     return cycles
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", SHAPES + WIDE_SHAPES)
 @pytest.mark.parametrize("alone", [True, False])
 def test_every_cycle_is_the_models_with_a_steady_memory(shape: tuple[int, int, int], alone: bool) -> None:
     for seed in range(3):
         run_both(shape, seed, latency=(1, 7, 40)[seed % 3], spread=0, patience=1.0, alone=alone)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", SHAPES + WIDE_SHAPES)
 @pytest.mark.parametrize("alone", [True, False])
 def test_every_cycle_is_the_models_with_answers_in_any_order(
     shape: tuple[int, int, int], alone: bool
@@ -247,9 +265,9 @@ def test_an_error_on_the_bus_is_said() -> None:
     ("dma", "burst", "field"),
     [
         (
-            Dma(bytes_per_cycle=64, outstanding=4),
+            Dma(bytes_per_cycle=129, outstanding=4),
             32,
-            "core.dma.bytes_per_cycle: 64; allowed in gates: at most",
+            "core.dma.bytes_per_cycle: 129; allowed in gates: at most 128",
         ),
         (Dma(bytes_per_cycle=8, outstanding=4), 256, "memory.standard: bursts of 256 bytes; allowed"),
     ],

@@ -21,7 +21,16 @@ def matrix_of(rows: int, columns: int, preload: int, extra: int) -> Matrix:
     )
 
 
-SHAPES = [(4, 4, 1, 0), (8, 8, 1, 1), (5, 6, 2, 0), (16, 8, 4, 2), (8, 16, 2, 0), (7, 5, 3, 1), (9, 4, 8, 4)]
+SHAPES = [
+    (4, 4, 1, 0),
+    (8, 8, 1, 1),
+    (5, 6, 2, 0),
+    (16, 8, 4, 2),
+    (8, 16, 2, 0),
+    (7, 5, 3, 1),
+    (9, 4, 8, 4),
+    (9, 4, 1, 1),
+]
 
 
 def check(matrix: Matrix, random: np.random.Generator, bench: Bench, records: list, gaps: int) -> None:
@@ -102,7 +111,7 @@ def test_the_next_instruction_may_begin_where_this_one_ends(shape: tuple[int, in
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("shape", [*SHAPES, (16, 16, 4, 0), (13, 17, 5, 3), (4, 12, 16, 8)])
+@pytest.mark.parametrize("shape", [*SHAPES, (16, 16, 4, 0), (13, 17, 5, 3), (4, 12, 16, 8), (21, 5, 2, 0)])
 def test_long_sequences(shape: tuple[int, int, int, int]) -> None:
     matrix, random = matrix_of(*shape), np.random.default_rng((*shape, 3))
     bench = Bench(matrix)

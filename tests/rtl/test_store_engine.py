@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dma_model import Bytes, StoreModel, Transfer, random_transfer
+from dma_model import Bytes, Sizes, StoreModel, Transfer, random_transfer
 
 from hanok.isa.table import Opcode
 from hanok.isa.timing import MEMORY_READ_CYCLES
@@ -16,13 +16,15 @@ from hanok.rtl.store import StoreEngine
 
 ADDRESS_BITS, DRAM_BYTES, SRAM_BYTES = 34, 1 << 14, 1 << 12
 SHAPES = [(8, 64, 16), (11, 32, 3), (4, 32, 1), (16, 32, 2), (32, 32, 16)]
+WIDE_SHAPES = [(16, 8, 16), (11, 4, 9), (33, 8, 1)]
+"""Bytes of a beat and a burst, and bursts that may be open; the beats of wide ones are more than a burst."""
 
 
 class Memory:
     """Write channels that wait at random, and check that what waits stays as it is."""
 
-    def __init__(self, seed: int, dram: Bytes, burst: int, delay: int, patience: float) -> None:
-        self.random, self.dram, self.burst = np.random.default_rng(seed), dram, burst
+    def __init__(self, seed: int, dram: Bytes, line: int, delay: int, patience: float) -> None:
+        self.random, self.dram, self.line = np.random.default_rng(seed), dram, line
         self.delay, self.patience = delay, patience
         self.addresses: list[int] = []
         self.contents: list[tuple[int, int]] = []
@@ -63,9 +65,9 @@ class Memory:
             self.due.append(cycle + 1 + int(self.random.integers(self.delay + 1)))
 
     def _write(self, address: int, content: int, strobes: int) -> None:
-        assert address % self.burst == 0
-        assert strobes, "a burst has bytes"
-        for byte in range(self.burst):
+        assert address % self.line == 0
+        assert strobes, "a line has bytes"
+        for byte in range(self.line):
             if strobes >> byte & 1:
                 self.dram[address + byte] = content >> 8 * byte & 255
 
@@ -73,18 +75,18 @@ class Memory:
 def run_both(shape: tuple[int, int, int], seed: int, delay: int, patience: float) -> None:
     """Run a random program on model and engine, side by side: the model is told of acceptances alone."""
     width, burst, outstanding = shape
-    random = np.random.default_rng(seed)
+    sizes, random = Sizes.of(shape), np.random.default_rng(seed)
     sram = random.integers(0, 256, SRAM_BYTES, dtype=np.uint8)
     dram = random.integers(0, 256, DRAM_BYTES, dtype=np.uint8)
     expected = dram.copy()
     program: list[Transfer] = [
-        random_transfer(random, Opcode.STORE, width, burst, DRAM_BYTES, SRAM_BYTES, False) for _ in range(16)
+        random_transfer(random, Opcode.STORE, sizes, DRAM_BYTES, SRAM_BYTES, False) for _ in range(16)
     ]
     for transfer in program:
         for there, here in transfer.runs():
             expected[there : there + transfer.run_bytes] = sram[here : here + transfer.run_bytes]
-    memory = Memory(seed, dram, burst, delay, patience)
-    model = StoreModel(width, burst, outstanding)
+    memory = Memory(seed, dram, sizes.line, delay, patience)
+    model = StoreModel(width, sizes.line, sizes.slots)
     core = Simulation(
         StoreEngine(Dma(bytes_per_cycle=width, outstanding=outstanding), burst, ADDRESS_BITS, SRAM_BYTES)
     )
@@ -124,13 +126,13 @@ def run_both(shape: tuple[int, int, int], seed: int, delay: int, patience: float
     np.testing.assert_array_equal(dram, expected)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", SHAPES + WIDE_SHAPES)
 def test_every_cycle_is_the_models_with_an_idle_bus(shape: tuple[int, int, int]) -> None:
     for seed in range(3):
         run_both(shape, seed, delay=0, patience=1.0)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", SHAPES + WIDE_SHAPES)
 def test_every_cycle_is_the_models_with_a_busy_bus(shape: tuple[int, int, int]) -> None:
     for seed in range(10, 14):
         run_both(shape, seed, delay=60, patience=(0.5, 0.2)[seed % 2])

@@ -199,7 +199,7 @@ class SteppedModel:
         behind = min(len(self.code), (number + 1) * self.burst_bytes - self.code_address)
         if behind > limit:
             return
-        request = self.memory.send(FETCH_PORT, number, 0, self.cycle + FETCH_REQUEST_STAGES)
+        request = self.memory.send(FETCH_PORT, [number], 0, self.cycle + FETCH_REQUEST_STAGES)
         self.fetches.append((behind - self.fetched, request))
         self.fetched = behind
 

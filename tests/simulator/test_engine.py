@@ -108,14 +108,13 @@ def test_one_store_by_hand() -> None:
 
 def test_runs_in_the_burst_at_hand_cost_the_requests_a_cycle_each() -> None:
     # 32 runs of 2 bytes: requests at 3 and 19, each with 15 more runs in its burst; the next LOAD is at 35.
+    # In a line of two bursts there are 31 more behind the request at 3.
     runs = transfer(run_bytes=2, count_1=32, dram_stride_1=2)
     code = program((Opcode.LOAD, runs), (Opcode.LOAD, transfer()))
-    timing = simulate(code, small_chip(standard="FLAT:64000"))
-    assert timing.dispatch[1] < timing.dispatch[0] + 32
-    assert timing.start[1] == timing.start[0] + 35
-    # Two requests in a cycle exist in no gates, and pass over such runs at once.
-    timing = simulate(code, small_chip(standard="FLAT:64000", bytes_per_cycle=64))
-    assert timing.start[1] == timing.dispatch[1] + 3
+    for width in (16, 64):
+        timing = simulate(code, small_chip(standard="FLAT:64000", bytes_per_cycle=width))
+        assert timing.dispatch[1] < timing.dispatch[0] + 32
+        assert timing.start[1] == timing.start[0] + 35
 
 
 def test_words_are_decoded_one_a_cycle() -> None:
@@ -155,7 +154,7 @@ def test_depthwise_macs_and_stream() -> None:
 
 def test_a_runs_end_in_another_burst_takes_a_store_a_cycle() -> None:
     # Bytes 24 to 39 lie in two bursts: a beat at 4, a step at 5, and requests at 5 and 6; the last is on the
-    # bus at 12 and answered at 13. With two requests in a cycle the end takes no step.
+    # bus at 12 and answered at 13. In a line of two bursts there is one request, at 5.
     code = program((Opcode.STORE, transfer(run_bytes=16, dram_address=4096 + 24)))
     timing = simulate(code, CHIP)
     assert (timing.end - timing.start).tolist() == [14]
@@ -179,7 +178,33 @@ def test_runs_in_one_burst_are_fetched_once() -> None:
     assert simulate(program((Opcode.LOAD, back_and_forth)), CHIP).load_bytes == 6 * 32
 
 
-def test_wide_engine_makes_several_requests_in_a_cycle() -> None:
+@pytest.mark.parametrize(
+    ("address", "size", "stride", "count", "loaded", "stored"),
+    [
+        (0, 128, 0, 1, 4, 4),
+        (96, 64, 0, 1, 1 + 1, 2),  # the last burst of a line, the first of the next
+        (32, 32, 0, 1, 1, 1),
+        (0, 64, 0, 1, 2, 2),
+        (32, 64, 0, 1, 4, 2),  # AXI brings no two bursts in the middle of four
+        (64, 160, 0, 1, 2 + 4, 2 + 3),
+        (0, 8, 64, 2, 4, 2),  # two runs in a line: all of it is read, two bursts are written
+        (0, 8, 128, 2, 1 + 1, 2),
+        (0, 8, -128, 2, 1 + 1, 2),
+    ],
+)
+def test_of_a_line_those_bursts_are_moved_that_are_wanted(
+    address: int, size: int, stride: int, count: int, loaded: int, stored: int
+) -> None:
+    # Lines of 128 bytes; 4096 is a multiple of that.
+    fields = transfer(dram_address=4096 + address, run_bytes=size, count_1=count, dram_stride_1=stride)
+    chip = small_chip(bytes_per_cycle=128)
+    timing = simulate(program((Opcode.LOAD, fields)), chip)
+    assert (timing.load_bytes, timing.transferred_bytes.tolist()) == (32 * loaded, [32 * loaded])
+    timing = simulate(program((Opcode.STORE, fields)), chip)
+    assert (timing.store_bytes, timing.dram.writes) == (32 * stored, stored)
+
+
+def test_wide_engine_asks_for_several_bursts_in_a_cycle() -> None:
     wide = small_chip(bytes_per_cycle=128, outstanding=64, standard="FLAT:1000000", channels=1)
     narrow = small_chip(bytes_per_cycle=32, outstanding=64, standard="FLAT:1000000", channels=1)
     code = program((Opcode.LOAD, transfer(run_bytes=1 << 16)))

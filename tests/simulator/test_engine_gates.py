@@ -36,6 +36,7 @@ CHIPS: tuple[dict[str, Any], ...] = (
     {"standard": "LPDDR5_6400", "queue_depth": 1, "semaphore_limit": 2, "outstanding": 3},
     {"standard": "HBM2_2000", "channels": 2, "clock_mhz": 333, "bytes_per_cycle": 7, "latency_cycles": 0},
     {"standard": "FLAT:64000", "queue_depth": 2, "semaphore_limit": 4, "bytes_per_cycle": 32},
+    {"standard": "LPDDR5_6400", "channels": 2, "outstanding": 12, "bytes_per_cycle": 100},
 )
 
 
@@ -120,8 +121,8 @@ class Recorded(SteppedModel):
         self.requests: dict[int, list[Request]] = {port: [] for port in range(3)}
         send = self.memory.send
 
-        def note(port: int, number: int, kind: int, on_bus: int) -> Request:
-            self.requests[port].append(send(port, number, kind, on_bus))
+        def note(port: int, numbers: list[int], kind: int, on_bus: int) -> Request:
+            self.requests[port].append(send(port, numbers, kind, on_bus))
             return self.requests[port][-1]
 
         self.memory.send = note  # type: ignore[method-assign]
@@ -157,7 +158,7 @@ def inputs_of(model: Recorded, ring: int) -> dict[str, Any]:
     first, last = model.code_address // burst, -1
     for request in model.requests[FETCH_PORT]:
         last = max(model.memory.read_answer(request), last + 1)
-        place = (request.number - first) * burst
+        place = (request.numbers[0] - first) * burst
         bursts[last + 1] = np.frombuffer(content[place : place + burst], np.uint64)
         found["fetched"][last + 1] = 1
     return {**found, "burst": bursts}
@@ -168,7 +169,7 @@ def check(design: Simulation, code: bytes, chip: Chip, address: int) -> bool:
     model = Recorded(code, chip, address)
     if not model.run():
         return False
-    inputs = inputs_of(model, 1 << max(2, chip.core.dma.outstanding.bit_length()))
+    inputs = inputs_of(model, 1 << max(2, model.load.slots.bit_length()))
     design.reset()
     design.set(code_address=address, code_bytes=len(code))
     found = design.run(model.total + 4, inputs, ["starts", "idle", "causes"])

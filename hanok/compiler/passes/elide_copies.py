@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from hanok.compiler.formula_layer import FormulaLayer
 from hanok.compiler.layers import (
     CopyLayer,
     ElementLayer,
-    FormulaLayer,
     Layer,
     MatrixLayer,
     ProductLayer,
@@ -64,6 +64,8 @@ def _can_use(layer: Layer, copy: CopyLayer, chip: Chip) -> bool:
     if any(view.shape != copy.source.shape or not view.is_dense for view in (*reads, *writes)):
         return False
     if isinstance(layer, MatrixLayer):
+        if layer.tail is not None and layer.source.storage is not storage:
+            return False
         whole_rows = layer.source.shape[3] % chip.core.matrix.rows == 0
         return layer.source.storage is not storage or whole_rows
     return isinstance(layer, (ElementLayer, WindowLayer, ResizeLayer, CopyLayer))
@@ -86,13 +88,19 @@ def _moved_to(copy: CopyLayer) -> Rename:
     return rename
 
 
+def _formula(layer: FormulaLayer, rename: Rename) -> FormulaLayer:
+    inputs = tuple(replace(operand, view=rename(operand.view)) for operand in layer.operands)
+    return replace(layer, operands=inputs, output=rename(layer.output))
+
+
 def _renamed(layer: Layer, rename: Rename) -> Layer:
     output = rename(layer.output)
     if isinstance(layer, MatrixLayer):
         epilogue, residual = layer.epilogue, layer.epilogue.residual
         if residual is not None:
             epilogue = replace(epilogue, residual=replace(residual, view=rename(residual.view)))
-        return replace(layer, source=rename(layer.source), output=output, epilogue=epilogue)
+        tail = None if layer.tail is None else replace(layer.tail, layer=_formula(layer.tail.layer, rename))
+        return replace(layer, source=rename(layer.source), output=output, epilogue=epilogue, tail=tail)
     if isinstance(layer, ElementLayer):
         operands = tuple(
             operand if operand.constant is not None else replace(operand, view=rename(operand.view))
@@ -100,8 +108,7 @@ def _renamed(layer: Layer, rename: Rename) -> Layer:
         )
         return replace(layer, operands=operands, output=output)
     if isinstance(layer, FormulaLayer):
-        inputs = tuple(replace(operand, view=rename(operand.view)) for operand in layer.operands)
-        return replace(layer, operands=inputs, output=output)
+        return _formula(layer, rename)
     if isinstance(layer, ProductLayer):
         return replace(layer, left=rename(layer.left), right=rename(layer.right), output=output)
     return replace(layer, source=rename(layer.source), output=output)

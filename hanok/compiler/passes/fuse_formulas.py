@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from hanok.compiler.emit_formula import live_values
-from hanok.compiler.pack_chains import ChainPacker
+from hanok.compiler.pack_chains import pack_formula
 from hanok.graph import DType, FormulaAttributes, Graph, Node, Operator
 from hanok.machine import Chip
 from hanok.numerics.formula import Formula, Line, Operand, Ref
@@ -97,14 +96,13 @@ def _append(source: Formula, line: Line, operands: list[Operand], target: Formul
 
 
 def _fits(graph: Graph, node: Node, chip: Chip) -> bool:
-    """Whether tiles of a bank each leave room to load the next operands while these are worked on."""
+    """Whether a tile of a bank for each operand and value, the result and a table has room."""
     attributes = node.attributes
     assert isinstance(attributes, FormulaAttributes), f"{node.name}: no formula"
     full = _full_shape(graph, node)
     rowwise = [_is_rowwise(graph.tensor(name).shape, full, attributes.axes) for name in node.inputs]
-    packer = ChainPacker(attributes.formula, rowwise, [attributes.result])
-    live = live_values(packer.pack(), packer.rowwise, attributes.result)
-    return 2 * (len(node.inputs) + 1) + max(map(sum, live)) + 1 <= chip.core.sram.banks
+    values = pack_formula(attributes.formula, rowwise, attributes.result).most_values
+    return len(node.inputs) + 1 + values + 1 <= chip.core.sram.banks
 
 
 def _is_rowwise(shape: tuple[int, ...], full: tuple[int, ...], axes: tuple[int, ...]) -> bool:

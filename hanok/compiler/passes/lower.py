@@ -6,17 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from hanok.compiler.layers import (
-    CopyLayer,
-    Epilogue,
-    Layer,
-    MatrixLayer,
-    Origin,
-    Residual,
-    StridedLayer,
-)
+from hanok.compiler.formula_layer import Origin, Tail
+from hanok.compiler.layers import CopyLayer, Epilogue, Layer, MatrixLayer, StridedLayer
 from hanok.compiler.layout import Layout, dense
 from hanok.compiler.passes import lower_formula, lower_matrix, lower_product, lower_vector
+from hanok.compiler.passes.fuse_residual import fuse_residual
 from hanok.compiler.passes.paired_views import paired_loops, runs, views_of
 from hanok.compiler.supported import reason_for_host
 from hanok.compiler.view import Storage, View
@@ -24,7 +18,6 @@ from hanok.errors import CompileError
 from hanok.graph import (
     ConcatAttributes,
     DType,
-    ElementwiseAttributes,
     Graph,
     LookupAttributes,
     Node,
@@ -52,20 +45,21 @@ def channels_last(rank: int) -> tuple[int, ...]:
 class Lowering:
     """Layouts of all tensors so far, and the layers of the present stage."""
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+    def __init__(self, graph: Graph, sram_banks: int) -> None:
+        self.graph, self.sram_banks = graph, sram_banks
         self.layouts: dict[str, Layout] = {}
         self.layers: list[Layer] = []
         self.pads: dict[str, Node] = {}
         self._moved: dict[tuple[Storage, tuple[int, ...], tuple[int, ...], int, tuple[int, ...]], Layout] = {}
-        self._makers: dict[str, MatrixLayer] = {}
-        self._axes: dict[MatrixLayer, tuple[tuple[int, ...], ...]] = {}
+        self.makers: dict[str, MatrixLayer] = {}
+        self.axes: dict[MatrixLayer, tuple[tuple[int, ...], ...]] = {}
+        self._reshaped_rows: dict[str, str] = {}
         self._readers = graph.consumers()
 
     def stage(self, nodes: tuple[Node, ...]) -> list[Layer]:
         """Lower the nodes of one NPU stage."""
         self.layers = []
-        self._makers = {}
+        self.makers = {}
         for node in nodes:
             self._lower(node)
         return self.layers
@@ -79,7 +73,7 @@ class Lowering:
             case Operator.LOOKUP:
                 self._lookup(node)
             case Operator.ADD:
-                if not self._fuse_residual(node):
+                if not fuse_residual(self, node):
                     lower_vector.elementwise(self, node)
             case Operator.SUB | Operator.MUL | Operator.DIV:
                 lower_vector.elementwise(self, node)
@@ -221,13 +215,35 @@ class Lowering:
     def add_matrix(self, node: Node, layer: MatrixLayer, axes: tuple[tuple[int, ...], ...]) -> None:
         """Append a matrix layer and remember it as a place for epilogues."""
         self.layers.append(layer)
-        self._makers[node.outputs[0]] = layer
-        self._axes[layer] = axes
+        self.makers[node.outputs[0]] = layer
+        self.axes[layer] = axes
+
+    def real_maker(self, name: str) -> tuple[MatrixLayer, tuple[tuple[int, ...], ...]] | None:
+        """The matrix layer that makes a float32 tensor for one reader alone, and its axes."""
+        maker, rows = self.makers.get(name), self._reshaped_rows.get(name)
+        if maker is None and rows is not None:
+            maker = self.makers.get(rows)
+        if maker is None or not maker.real or maker.tail is not None or not self.only_reader(name):
+            return None
+        if rows is None:
+            return maker, self.axes[maker]
+        rank = len(self.tensor(name).shape)
+        return maker, ((), tuple(range(rank - 1)), (), (rank - 1,))
+
+    def append_tail(
+        self, node: Node, absorbed: str, maker: MatrixLayer, tail: Tail, axes: tuple[tuple[int, ...], ...]
+    ) -> None:
+        """Let a matrix layer also make a formula, which `node` is, over tensors under `axes`."""
+        origin = replace(maker.origin, onnx_nodes=(*maker.origin.onnx_nodes, node.name))
+        origin = replace(origin, onnx_type=f"{origin.onnx_type}+{node.onnx_type}")
+        self.layers.remove(maker)
+        self.makers.pop(self._reshaped_rows.get(absorbed, absorbed))
+        self.add_matrix(node, replace(maker, origin=origin, output=tail.layer.output, tail=tail), axes)
 
     def _lookup(self, node: Node) -> None:
         source, attributes = node.inputs[0], node.attributes
         assert isinstance(attributes, LookupAttributes), f"{node.name}: no table"
-        maker = self._makers.get(source)
+        maker = self.makers.get(source)
         if maker is None or not self.only_reader(source) or maker.epilogue.table is not None:
             lower_vector.lookup(self, node, attributes.table)
             return
@@ -235,52 +251,17 @@ class Lowering:
             lower_vector.lookup(self, node, attributes.table)
             return
         epilogue = replace(maker.epilogue, table=attributes.table)
-        self._refit(node, source, maker, epilogue)
+        self.refit(node, source, maker, epilogue)
 
-    def _refit(self, node: Node, absorbed: str, maker: MatrixLayer, epilogue: Epilogue) -> None:
+    def refit(self, node: Node, absorbed: str, maker: MatrixLayer, epilogue: Epilogue) -> None:
         """Replace a layer by one that also does `node`; it moves to the end, where all operands exist."""
-        axes = self._axes[maker]
+        axes = self.axes[maker]
         output = self.target(node, axes)
         origin = replace(maker.origin, onnx_nodes=(*maker.origin.onnx_nodes, node.name))
         origin = replace(origin, onnx_type=f"{origin.onnx_type}+{node.onnx_type}")
         self.layers.remove(maker)
-        self._makers.pop(absorbed)
+        self.makers.pop(absorbed)
         self.add_matrix(node, replace(maker, origin=origin, output=output, epilogue=epilogue), axes)
-
-    def _fuse_residual(self, node: Node) -> bool:
-        """Try to make an addition part of the matrix layer that computes one of its operands."""
-        attributes = node.attributes
-        assert isinstance(attributes, ElementwiseAttributes), f"{node.name}: no clamp"
-        candidates = []
-        for index, name in enumerate(node.inputs):
-            maker = self._makers.get(name)
-            other = node.inputs[1 - index]
-            fits = (
-                maker is not None
-                and maker.epilogue.residual is None
-                and self.only_reader(name)
-                and other != name
-                and self.tensor(other).data is None
-                and self.tensor(other).shape == self.tensor(name).shape
-                and self.layout(other).image(self._axes[maker]) is not None
-            )
-            if maker is not None and fits:
-                candidates.append((self.layers.index(maker), index))
-        if not candidates:
-            return False
-        index = max(candidates)[1]
-        name, other = node.inputs[index], node.inputs[1 - index]
-        maker = self._makers[name]
-        view = self.layout(other).image(self._axes[maker])
-        assert view is not None, "checked above"
-        residual = self._residual(node, index, view, attributes.clamp)
-        self._refit(node, name, maker, replace(maker.epilogue, residual=residual))
-        return True
-
-    def _residual(self, node: Node, index: int, view: View, clamp: tuple[int, int]) -> Residual:
-        ratios, fixed = lower_vector.addition(self, node)
-        offset = lower_vector.unsigned_offset(self, node)
-        return Residual(view, ratios[index], ratios[1 - index], fixed, index == 0, offset, clamp)
 
     # Movement
 
@@ -367,6 +348,17 @@ class Lowering:
             layout = self.moved(source, order, self.origin(node)).reshaped(shape)
         assert layout is not None, "a dense layout in logical order can be reshaped"
         self.define(node.outputs[0], layout)
+        self._note_rows(node)
+
+    def _note_rows(self, node: Node) -> None:
+        """Remember a product whose rows a RESHAPE only counts in another way."""
+        source, shape = node.inputs[0], self.tensor(node.outputs[0]).shape
+        maker = self.makers.get(source)
+        if maker is None or not self.only_reader(source) or len(shape) < 2:
+            return
+        axes, before = self.axes[maker], self.tensor(source).shape
+        if axes[0] == axes[2] == () and axes[3] == (len(before) - 1,) and before[-1] == shape[-1]:
+            self._reshaped_rows[node.outputs[0]] = source
 
     def bound(self, name: str) -> Layout:
         """A dense layout of a tensor that the host or the user touches; gathered where it has gaps."""

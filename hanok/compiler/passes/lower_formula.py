@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hanok.compiler.layers import FormulaLayer, FormulaOperand, Output
+from hanok.compiler.formula_layer import FormulaLayer, FormulaOperand, Output, Tail
 from hanok.compiler.layout import Layout, merge_axes
 from hanok.compiler.view import View
 from hanok.graph import DType, FormulaAttributes, Node
@@ -19,12 +19,16 @@ Axes = list[tuple[int, tuple[int, ...]]]
 """(length, stride of every layout in elements) of loops, slowest first."""
 ONE = np.float32(1.0)
 _MOST_LOOPS = 4
+_MATRIX_BANKS = 4
+"""A matrix layer needs a bank for its activations, its scales, and two for weights that take turns."""
 
 
 def formula(lowering: Lowering, node: Node) -> None:
     """Lower one FORMULA."""
     attributes = node.attributes
     assert isinstance(attributes, FormulaAttributes), f"{node.name}: no formula"
+    if not attributes.axes and _join_matrix(lowering, node, attributes):
+        return
     full = np.broadcast_shapes(*(lowering.tensor(name).shape for name in node.inputs))
     layouts = _operands(lowering, node, full)
     lead = max(
@@ -34,8 +38,7 @@ def formula(lowering: Lowering, node: Node) -> None:
     output = lowering.define(node.outputs[0], lowering.fresh(node.outputs[0], order))
     axes = _axes(lowering, node, layouts, output, full, order)
     views = [_view(layout, axes, number) for number, layout in enumerate([*layouts, output])]
-    result, made = lowering.tensor(node.outputs[0]), views.pop()
-    zero = 0 if result.dtype is DType.FLOAT32 else lowering.quantization(node.outputs[0]).scalar_zero
+    made = views.pop()
     operands = [_operand(lowering, name, view) for name, view in zip(node.inputs, views, strict=True)]
     lengths = [1] * (_MOST_LOOPS - len(axes)) + [length for length, _ in axes]
     spread = _spread(len(axes))
@@ -49,9 +52,68 @@ def formula(lowering: Lowering, node: Node) -> None:
             (shape[0], shape[1], shape[2], shape[3]),
             attributes.formula,
             attributes.result,
-            Output(zero, *attributes.clamp),
+            _rounding(lowering, node, attributes),
         )
     )
+
+
+def _rounding(lowering: Lowering, node: Node, attributes: FormulaAttributes) -> Output:
+    result = lowering.tensor(node.outputs[0])
+    zero = 0 if result.dtype is DType.FLOAT32 else lowering.quantization(node.outputs[0]).scalar_zero
+    return Output(zero, *attributes.clamp)
+
+
+def _join_matrix(lowering: Lowering, node: Node, attributes: FormulaAttributes) -> bool:
+    """Try to make a formula on each tile of the matrix layer that makes one of its operands."""
+    shape = lowering.tensor(node.outputs[0]).shape
+    for hole, name in enumerate(node.inputs):
+        found = lowering.real_maker(name)
+        if found is None or lowering.tensor(name).shape != shape:
+            continue
+        maker, axes = found
+        views = [
+            maker.output if number == hole else _tail_view(lowering, other, shape, axes)
+            for number, other in enumerate(node.inputs)
+        ]
+        operands = [
+            _operand(lowering, other, view)
+            for other, view in zip(node.inputs, views, strict=True)
+            if view is not None
+        ]
+        storages = {id(operand.view.storage) for operand in operands}
+        if len(operands) < len(views) or len(storages) < len(operands):
+            continue
+        output = lowering.target(node, axes)
+        layer = FormulaLayer(
+            maker.origin,
+            tuple(operands),
+            output,
+            output.shape,
+            attributes.formula,
+            attributes.result,
+            _rounding(lowering, node, attributes),
+        )
+        tail = Tail(layer, hole)
+        if _MATRIX_BANKS + 1 + tail.banks(1, 1, 1 << 20) <= lowering.sram_banks:
+            lowering.append_tail(node, name, maker, tail, axes)
+            return True
+    return False
+
+
+def _tail_view(
+    lowering: Lowering, name: str, shape: tuple[int, ...], axes: tuple[tuple[int, ...], ...]
+) -> View | None:
+    """An operand under the axes of a matrix layer: of its shape, or one number a channel."""
+    own = lowering.tensor(name).shape
+    layout = lowering.operand_layout(name)
+    if own == shape:
+        return layout.image(axes)
+    channels = shape[axes[3][0]] if len(axes[3]) == 1 else 0
+    if axes[3] != (len(shape) - 1,) or layout.storage.size_bytes != channels * layout.element_bytes:
+        return None
+    if not layout.is_dense or own[-1:] != (channels,):
+        return None
+    return View.dense(layout.storage, (1, 1, 1, channels), layout.offset, layout.element_bytes)
 
 
 def _operands(lowering: Lowering, node: Node, full: tuple[int, ...]) -> list[Layout]:

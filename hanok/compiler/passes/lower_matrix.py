@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from hanok.compiler.layers import Epilogue, MatrixLayer, Output, Phase
+from hanok.compiler.formula_layer import Output
+from hanok.compiler.layers import Epilogue, MatrixLayer, Phase
 from hanok.compiler.view import View
 from hanok.graph import ConvAttributes, DType, MatMulAttributes, Node, Operator, PadAttributes
 

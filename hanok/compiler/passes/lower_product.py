@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hanok.compiler.layers import Output, ProductLayer
+from hanok.compiler.formula_layer import Output
+from hanok.compiler.layers import ProductLayer
 from hanok.compiler.layout import Layout
 from hanok.compiler.view import View
 from hanok.graph import DType, MatMulAttributes, Node

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from hanok.compiler.formula_layer import Output
 from hanok.compiler.layers import (
     ChainStep,
     ElementLayer,
     ElementOperand,
-    Output,
     ReduceLayer,
     ResizeLayer,
     SoftmaxLayer,

@@ -79,7 +79,7 @@ class _Port:
         self.signals, self.memory, self.speed = Signals(core, prefix), memory, speed
         self.random = random.Random(prefix)
         self.data_bytes = self.signals.bits(data) // 8
-        self.transfers = 0
+        self.moved_bytes = 0
 
     def may_go(self) -> int:
         return int(self.random.random() >= self.speed.stalls)
@@ -87,15 +87,15 @@ class _Port:
     def due(self, now: int) -> int:
         return now + self.speed.latency + self.random.randint(0, self.speed.spread)
 
-    def address(self, letters: str) -> int:
-        """Return the address of a transaction: one transfer of the whole bus, aligned."""
+    def address(self, letters: str) -> tuple[int, int]:
+        """Return address and bytes of a transaction: one aligned transfer of at most the bus."""
         get = self.signals.get
-        address = get(f"{letters}addr")
+        address, size = get(f"{letters}addr"), 1 << get(f"{letters}size")
         assert get(f"{letters}len") == 0, "a transaction is one transfer"
-        assert 1 << get(f"{letters}size") == self.data_bytes, "a transfer is as wide as the bus"
+        assert size <= self.data_bytes, "a transfer is no wider than the bus"
         assert get(f"{letters}burst") == 1, "bursts are INCR"
-        assert address % self.data_bytes == 0, "addresses are aligned"
-        return address
+        assert address % size == 0, "addresses are aligned"
+        return address, size
 
 
 class ReadPort(_Port):
@@ -104,25 +104,26 @@ class ReadPort(_Port):
     def __init__(self, core: Any, prefix: str, memory: bytearray, speed: Speed) -> None:
         super().__init__(core, prefix, memory, speed, "rdata")
         self._address = Channel(self.signals, "ar", _ADDRESS)
-        self._open: list[tuple[int, int, int]] = []
-        self._answer: tuple[int, int, int] | None = None
+        self._open: list[tuple[int, int, int, int]] = []
+        self._answer: tuple[int, int, int, int] | None = None
 
     def drive(self, now: int) -> None:
         if self._answer is None:
             self._answer = self._choose(now)
         self.signals.set(arready=self.may_go(), rvalid=int(self._answer is not None))
         if self._answer is not None:
-            _, number, address = self._answer
-            content = self.memory[address : address + self.data_bytes]
-            is_there = len(content) == self.data_bytes
+            _, number, address, size = self._answer
+            content = self.memory[address : address + size]
+            is_there = len(content) == size
+            lane = 8 * (address % self.data_bytes)
             self.signals.set(
                 rid=number,
-                rdata=int.from_bytes(content, "little") if is_there else 0,
+                rdata=int.from_bytes(content, "little") << lane if is_there else 0,
                 rresp=OKAY if is_there else DECODE_ERROR,
                 rlast=1,
             )
 
-    def _choose(self, now: int) -> tuple[int, int, int] | None:
+    def _choose(self, now: int) -> tuple[int, int, int, int] | None:
         """Take one of the answers that are due and the oldest of their ID."""
         seen: set[int] = set()
         ready = []
@@ -140,8 +141,9 @@ class ReadPort(_Port):
         if self._answer is not None and self.signals.get("rready"):
             self._answer = None
         if self._address.taken():
-            self.transfers += 1
-            self._open.append((self.due(now), self.signals.get("arid"), self.address("ar")))
+            address, size = self.address("ar")
+            self.moved_bytes += size
+            self._open.append((self.due(now), self.signals.get("arid"), address, size))
 
     @property
     def is_idle(self) -> bool:
@@ -149,10 +151,14 @@ class ReadPort(_Port):
 
 
 class WritePort(_Port):
-    """Write channels: address and data in any order, strobes, one answer for each write."""
+    """Write channels: address and data in any order, strobes, one answer for each write.
 
-    def __init__(self, core: Any, prefix: str, memory: bytearray, speed: Speed) -> None:
+    Of a write those bursts of the memory count as moved that have a strobe.
+    """
+
+    def __init__(self, core: Any, prefix: str, memory: bytearray, speed: Speed, burst_bytes: int) -> None:
         super().__init__(core, prefix, memory, speed, "wdata")
+        self._burst_bytes = burst_bytes
         self._address = Channel(self.signals, "aw", _ADDRESS)
         self._data = Channel(self.signals, "w", ("data", "strb", "last"))
         self._addresses: deque[tuple[int, int]] = deque()
@@ -169,7 +175,9 @@ class WritePort(_Port):
         if self.signals.written("bvalid") and self.signals.get("bready"):
             self._answers.popleft()
         if self._address.taken():
-            self._addresses.append((self.signals.get("awid"), self.address("aw")))
+            address, size = self.address("aw")
+            assert size == self.data_bytes, "a write is as wide as the bus"
+            self._addresses.append((self.signals.get("awid"), address))
         if self._data.taken():
             assert self.signals.get("wlast") == 1, "a transaction is one transfer"
             self._contents.append(self._strobed_bytes())
@@ -189,7 +197,7 @@ class WritePort(_Port):
         }
 
     def _write(self, now: int, number: int, address: int, content: dict[int, int]) -> None:
-        self.transfers += 1
+        self.moved_bytes += self._burst_bytes * len({place // self._burst_bytes for place in content})
         is_there = address + self.data_bytes <= len(self.memory)
         if is_there:
             for place, value in content.items():

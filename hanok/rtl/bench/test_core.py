@@ -34,7 +34,7 @@ class Bench:
         self.memory = bytearray((FOLDER / "memory.bin").read_bytes())
         self.fetch = ReadPort(core, "m_axi_fetch", self.memory, speed)
         self.load = ReadPort(core, "m_axi_load", self.memory, speed)
-        self.store = WritePort(core, "m_axi_store", self.memory, speed)
+        self.store = WritePort(core, "m_axi_store", self.memory, speed, self.fetch.data_bytes)
         self.host = Host(core, "s_axi_control")
         self._ports = (self.fetch, self.load, self.store)
         self._all = (*self._ports, self.host)
@@ -185,7 +185,7 @@ async def counters_count(core: Any) -> None:
         assert sum(causes) == cycles, f"causes of the {unit} unit"
         assert 0 < causes[0] < cycles, f"the {unit} unit is busy at times"
     for name, port in (("read", bench.load), ("written", bench.store), ("fetched", bench.fetch)):
-        assert await bench.counter(f"{name}_bytes") == port.transfers * port.data_bytes, name
+        assert await bench.counter(f"{name}_bytes") == port.moved_bytes, name
     assert await bench.counter("cycles") == cycles, "counters stand after the end"
 
 
