@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import prod
 
 import numpy as np
 from onnx import ModelProto, TensorProto, helper
@@ -11,6 +12,9 @@ from hanok.errors import ModelError, UnsupportedError
 from hanok.graph._working import Array, Operation, WorkingGraph
 
 RANDOM_SAMPLES = 4
+MOST_RANDOM_SAMPLES = 64
+ENOUGH_ROWS = 2048
+"""Rows that a transformer's products should see: random samples grow in number until there are so many."""
 INTEGER_LIMIT = 16
 """Random integers stay below this where nothing in the model tells their range."""
 Sample = dict[str, Array]
@@ -81,14 +85,23 @@ def given_samples(
     ]
 
 
-def random_samples(working: WorkingGraph, seed: int) -> list[Sample]:
-    """Seeded samples: normal floats, indices within their tables, masks that let everything through."""
+def random_samples(working: WorkingGraph, seed: int, count: int = RANDOM_SAMPLES) -> list[Sample]:
+    """Seeded samples: normal floats, indices within their tables, ascending positions, masks that let
+    everything through."""
     random = np.random.default_rng(seed)
     readers = working.consumers()
-    return [
-        {name: _random(working, readers, name, random) for name in working.inputs}
-        for _ in range(RANDOM_SAMPLES)
+    return [{name: _random(working, readers, name, random) for name in working.inputs} for _ in range(count)]
+
+
+def samples_for_rows(working: WorkingGraph) -> int:
+    """How many random samples give a transformer's products ENOUGH_ROWS: one token at a time needs more."""
+    rows = [
+        prod(working.shape(operation.inputs[0])[:-1])
+        for operation in working.operations
+        if operation.op_type in ("Gemm", "MatMul") and operation.inputs[1] in working.constants
     ]
+    wanted = -(-ENOUGH_ROWS // max(rows, default=ENOUGH_ROWS))
+    return min(max(wanted, RANDOM_SAMPLES), MOST_RANDOM_SAMPLES)
 
 
 def _check_names(working: WorkingGraph, names: Iterable[str], where: str) -> None:
@@ -146,8 +159,41 @@ def _random(
     if element_type == TensorProto.UINT8:
         return random.integers(0, 256, shape).astype(np.uint8)
     if np.issubdtype(wanted, np.integer):
-        return random.integers(*_integer_range(working, readers, name), shape).astype(wanted)
+        return _random_integers(working, readers, name, random).astype(wanted)
     return random.standard_normal(shape, dtype=np.float32).astype(wanted)
+
+
+def _random_integers(
+    working: WorkingGraph, readers: dict[str, list[Operation]], name: str, random: np.random.Generator
+) -> Array:
+    """Indices or masks; positions ascend along the last axis from a random start."""
+    shape = working.shape(name)
+    low, high = _integer_range(working, readers, name)
+    if not shape or not _is_position(readers, name):
+        return random.integers(low, high, shape)
+    length = shape[-1]
+    start = random.integers(low, max(high - length, low) + 1, (*shape[:-1], 1))
+    positions: Array = np.minimum(start + np.arange(length), max(high, length) - 1)
+    return positions
+
+
+def _is_position(readers: dict[str, list[Operation]], name: str) -> bool:
+    """Whether an input holds positions: by its name, or because angles are made of it."""
+    if "position" in name.lower() or name.lower().split("_")[0].split(".")[0] == "pos":
+        return True
+    seen: dict[str, None] = {}
+    waiting = [name]
+    while waiting:
+        value = waiting.pop()
+        if value in seen:
+            continue
+        seen[value] = None
+        for reader in readers.get(value, []):
+            if reader.op_type in ("Cos", "Sin"):
+                return True
+            if reader.op_type in (*_PASSES_ON, "Mul", "MatMul") and not reader.domain:
+                waiting += reader.outputs
+    return False
 
 
 def _integer_range(working: WorkingGraph, readers: dict[str, list[Operation]], name: str) -> tuple[int, int]:

@@ -63,22 +63,30 @@ def insert_quantisers(
 
 
 def _overrides(working: WorkingGraph) -> dict[str, list[dict[str, bool]]]:
-    """Symmetric tensors: per-tensor weights where ONNX has no form for one scale a channel (grouped
-    ConvTranspose), and activations that are multiplied with one another, whose zero points cost passes.
+    """Tensors that are quantised symmetrically: some activations, and per-tensor weights where ONNX has no
+    form for one scale a channel (grouped ConvTranspose)."""
+    weights = {
+        operation.inputs[1]
+        for operation in working.operations
+        if operation.op_type == "ConvTranspose" and operation.integer("group", 1) > 1
+    }
+    return {name: [{"symmetric": True}] for name in sorted(weights | symmetric_activations(working))}
 
-    Probabilities are not: they would lose half of their steps.
+
+def symmetric_activations(working: WorkingGraph) -> set[str]:
+    """Activations that are multiplied with one another, whose zero points cost passes.
+
+    Probabilities and exponentials are not among them: they would lose half of their steps.
     """
     producers = working.producers()
-    chosen: dict[str, list[dict[str, bool]]] = {}
+    chosen: set[str] = set()
     for operation in working.operations:
-        if operation.op_type == "ConvTranspose" and operation.integer("group", 1) > 1:
-            chosen[operation.inputs[1]] = [{"symmetric": True}]
         if operation.op_type != "MatMul" or any(name in working.constants for name in operation.inputs):
             continue
         for name in operation.inputs:
             maker = producers.get(name)
-            if maker is None or maker.op_type != "Softmax":
-                chosen[name] = [{"symmetric": True}]
+            if maker is None or maker.op_type not in ("Softmax", "Exp"):
+                chosen.add(name)
     return chosen
 
 

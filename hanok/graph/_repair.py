@@ -71,12 +71,12 @@ def repair_layers(
     layers = find_layers(graph)
     if not layers:
         return quantised, []
-    samples = _affordable(float_graph, layers, samples)
+    samples = affordable_samples(float_graph, layers, samples)
     targets = _layer_outputs(float_graph, layers, samples)
     repairs: list[LayerRepair] = []
     values = [dict(sample) for sample in samples]
     operations = {operation.name: operation for operation in float_graph.operations}
-    for layer, inputs, outputs in _walk(graph, layers, values):
+    for layer, inputs, outputs in walk_layers(graph, layers, values):
         same_input = _run_float(float_graph, operations[layer.name], inputs)
         reference = [target.pop(layer.name) for target in targets]
         repairs.append(_repair(graph, layer, outputs, same_input, reference))
@@ -107,7 +107,9 @@ def signal_to_noise_db(
     return _ratio_db(signal, noise)
 
 
-def _affordable(graph: WorkingGraph, layers: list[Layer], samples: Sequence[Sample]) -> Sequence[Sample]:
+def affordable_samples(
+    graph: WorkingGraph, layers: list[Layer], samples: Sequence[Sample]
+) -> Sequence[Sample]:
     names = {layer.name for layer in layers}
     elements = sum(
         int(np.prod(graph.shape(operation.outputs[0])))
@@ -138,7 +140,7 @@ def _run_float(graph: WorkingGraph, operation: Operation, inputs: list[Array]) -
     return [run_session(session, {name: value})[output] for value in inputs]
 
 
-def _walk(
+def walk_layers(
     graph: WorkingGraph, layers: list[Layer], values: list[dict[str, Array]]
 ) -> Iterator[tuple[Layer, list[Array], list[Array]]]:
     """Yield each layer with its input and raw output for every sample.

@@ -5,22 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-import numpy as np
 from onnx import ModelProto
 
-from hanok.graph._calibration import Sample, given_samples, random_samples, shapes_in_samples
-from hanok.graph._pieces import forget, last_readers, run_piece
+from hanok.graph._calibration import (
+    RANDOM_SAMPLES,
+    Sample,
+    given_samples,
+    random_samples,
+    samples_for_rows,
+    shapes_in_samples,
+)
+from hanok.graph._observe import observe_ranges
 from hanok.graph._plain_gemm import settle_gemms
 from hanok.graph._quantise_onnxruntime import insert_quantisers
-from hanok.graph._quantise_select import Range, is_transformer, keep_float
+from hanok.graph._quantise_select import is_transformer, keep_float
+from hanok.graph._quantise_transformer import GOAL_DB, TransformerForm, quantise_transformer
 from hanok.graph._repair import LayerRepair, float_outputs, repair_layers, signal_to_noise_db
 from hanok.graph._shapes import fix_input_shapes, infer_shapes
 from hanok.graph._working import DEQUANTIZE, QUANTIZE, Array, WorkingGraph, from_model
 from hanok.graph.simplify import simplify_float
 
 RANDOM_DATA_WARNING = "no calibration data: seeded random data used; quality figures mean nothing"
-PIECE_BYTES = 64 << 20
-"""Activations of one sample that are looked at together."""
 _QUANTISED_MARKS = frozenset(
     {QUANTIZE, DEQUANTIZE, "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"}
 )
@@ -39,6 +44,8 @@ class QuantisationRecord:
     snr_plain_db: float | None = None
     snr_repaired_db: float | None = None
     repair_used: bool = False
+    transformer: TransformerForm | None = None
+    """What was done to a transformer's activations; None for other models."""
     warnings: tuple[str, ...] = ()
 
 
@@ -63,6 +70,7 @@ def quantise_model(
     *,
     seed: int = 0,
     repair: bool = True,
+    goal_db: float = GOAL_DB,
     input_shapes: Mapping[str, Sequence[int]] | None = None,
 ) -> QuantisedModel:
     """Bring a float model to int8 QDQ form; a quantised one is returned as it is.
@@ -71,7 +79,8 @@ def quantise_model(
     sequence of single samples. Without it, seeded random data stands in, and the record warns of it.
     Weights get one scale for each output channel, symmetric; activations one scale and zero point.
     Free dimensions of the inputs become static: as `input_shapes` says, else as in the calibration data
-    (the first axis apart, if it may hold several samples), else 1.
+    (the first axis apart, if it may hold several samples), else 1. Of a transformer whose outputs are less
+    than `goal_db` over their error on these samples, the noisiest operands are multiplied in two parts.
     """
     if is_quantised(model):
         return QuantisedModel(model, QuantisationRecord(0, False, was_quantised=True))
@@ -79,17 +88,36 @@ def quantise_model(
         calibration = list(calibration)
     working = prepare_float(model, {**shapes_in_samples(model, calibration), **(input_shapes or {})})
     random_data = calibration is None
-    samples = random_samples(working, seed) if calibration is None else given_samples(working, calibration)
-    ranges = observe_ranges(working, samples)
-    kept_float = keep_float(working, ranges)
-    plain = insert_quantisers(working, ranges, kept_float, is_transformer(working))
+    transformer = is_transformer(working)
+    count = samples_for_rows(working) if transformer else RANDOM_SAMPLES
+    samples = (
+        random_samples(working, seed, count) if calibration is None else given_samples(working, calibration)
+    )
     record = QuantisationRecord(
         samples=len(samples),
         random_data=random_data,
-        kept_float=kept_float,
         warnings=(RANDOM_DATA_WARNING,) if random_data else (),
     )
+    if transformer:
+        return _transformed(quantise_transformer(working, samples, repair=repair, goal_db=goal_db), record)
+    ranges = observe_ranges(working, samples)
+    kept_float = keep_float(working, ranges)
+    record = replace(record, kept_float=kept_float)
+    plain = insert_quantisers(working, ranges, kept_float)
     return _repaired(working, plain, samples, record) if repair else QuantisedModel(plain, record)
+
+
+def _transformed(form: TransformerForm, record: QuantisationRecord) -> QuantisedModel:
+    done = replace(
+        record,
+        kept_float=form.kept_float,
+        repairs=form.repairs,
+        snr_plain_db=form.snr_plain_db,
+        snr_repaired_db=form.snr_repaired_db,
+        repair_used=bool(form.repairs),
+        transformer=form,
+    )
+    return QuantisedModel(form.model, done)
 
 
 def _repaired(
@@ -121,42 +149,3 @@ def prepare_float(model: ModelProto, input_shapes: Mapping[str, Sequence[int]] |
         taken[stem] = taken.get(stem, 0) + 1
         operation.name = stem if taken[stem] == 1 else f"{stem}.{taken[stem]}"
     return working
-
-
-def observe_ranges(working: WorkingGraph, samples: list[Sample]) -> dict[str, Range]:
-    """Smallest and largest value of every float activation over the samples."""
-    values = [dict(sample) for sample in samples]
-    ranges: dict[str, Range] = {}
-    _widen(ranges, values, working.inputs)
-    readers = last_readers(working.operations)
-    start = 0
-    for end in _piece_ends(working):
-        piece = working.operations[start:end]
-        made = [name for operation in piece for name in operation.outputs if name]
-        run_piece(working, piece, {}, values, made)
-        _widen(ranges, values, made)
-        forget(values, readers, end)
-        start = end
-    return ranges
-
-
-def _piece_ends(working: WorkingGraph) -> list[int]:
-    """Cuts that keep the outputs of each piece within PIECE_BYTES."""
-    ends, held = [], 0
-    for index, operation in enumerate(working.operations):
-        made = sum(4 * int(np.prod(working.shapes.get(name, ()))) for name in operation.outputs)
-        if held and held + made > PIECE_BYTES:
-            ends.append(index)
-            held = 0
-        held += made
-    return [*ends, len(working.operations)]
-
-
-def _widen(ranges: dict[str, Range], values: list[dict[str, Array]], names: list[str]) -> None:
-    for name in names:
-        for value in values:
-            if value[name].dtype != np.float32 or value[name].size == 0:
-                continue
-            low, high = float(value[name].min()), float(value[name].max())
-            old = ranges.get(name, (low, high))
-            ranges[name] = (float(np.minimum(old[0], low)), float(np.maximum(old[1], high)))

@@ -1,0 +1,82 @@
+"""Quantisation of transformers: operands of products become int8 after they were made easy to quantise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from operator import itemgetter
+
+from onnx import ModelProto
+
+from hanok.graph._calibration import Sample
+from hanok.graph._clip_ranges import clip_ranges
+from hanok.graph._even_rows import even_rows
+from hanok.graph._observe import observe_ranges
+from hanok.graph._quantise_onnxruntime import insert_quantisers
+from hanok.graph._quantise_select import PRODUCTS, keep_float
+from hanok.graph._repair import LayerRepair, float_outputs, repair_layers, signal_to_noise_db
+from hanok.graph._round_weights import round_weights
+from hanok.graph._smooth import SmoothedActivation, smooth_channels
+from hanok.graph._two_parts import SplitOperand, split_operands
+from hanok.graph._working import WorkingGraph
+
+GOAL_DB = 32.0
+"""Signal to noise on the calibration samples below which operands are put in two parts."""
+
+
+@dataclass(frozen=True)
+class TransformerForm:
+    """A transformer in QDQ form and what was done to it."""
+
+    model: ModelProto
+    kept_float: Mapping[str, str]
+    smoothed: tuple[SmoothedActivation, ...]
+    evened_rows: Mapping[str, float]
+    """Products whose activation is divided row by row, with the gain in dB."""
+    two_parts: tuple[SplitOperand, ...] = ()
+    repairs: tuple[LayerRepair, ...] = ()
+    snr_plain_db: float | None = None
+    snr_repaired_db: float | None = None
+
+
+def quantise_transformer(
+    working: WorkingGraph, samples: list[Sample], *, repair: bool, goal_db: float = GOAL_DB
+) -> TransformerForm:
+    """Smooth channels, even out rows, choose ranges; then round and repair weights, and split operands.
+
+    `working` keeps its function and changes its form. Ranges, rounding and repair that do not bring the
+    outputs nearer to the float model's on the samples are left out; operands are split until the outputs
+    reach `goal_db`. Without `repair`, weights are rounded to nearest and nothing is split.
+    """
+    wanted = float_outputs(working, samples)
+    kept_float = keep_float(working, observe_ranges(working, samples))
+    products = {operation.name for operation in working.operations if operation.op_type in PRODUCTS}
+    skipped = products & kept_float.keys()
+    smoothed = smooth_channels(working, samples, skipped)
+    evened = even_rows(working, samples, skipped)
+    ranges = observe_ranges(working, samples)
+    kept_float = keep_float(working, ranges)
+
+    def judged(model: ModelProto) -> tuple[float, ModelProto]:
+        return signal_to_noise_db(wanted, model, samples), model
+
+    chosen = clip_ranges(working, samples, ranges, kept_float)
+    forms = (judged(insert_quantisers(working, each, kept_float, True)) for each in (chosen, ranges))
+    plain_db, plain = max(forms, key=itemgetter(0))
+    form = TransformerForm(plain, kept_float, tuple(smoothed), evened)
+    if not repair:
+        return form
+    rounded_db, rounded = max(
+        (plain_db, plain), judged(round_weights(working, plain, samples)), key=itemgetter(0)
+    )
+    repaired, repairs = repair_layers(working, rounded, samples)
+    best_db, best = max((rounded_db, rounded), judged(repaired), key=itemgetter(0))
+    final, parts = split_operands(working, best, samples, wanted, ranges, goal_db)
+    return replace(
+        form,
+        model=final,
+        two_parts=tuple(parts),
+        repairs=tuple(repairs) if best is repaired else (),
+        snr_plain_db=plain_db,
+        snr_repaired_db=judged(final)[0] if parts else best_db,
+    )
