@@ -2,8 +2,8 @@
 
 Both take what a host has anyway (rows of the embedding, cosines and sines of positions, masks) and give what
 it keeps (logits of the last position, the new keys and values), so that nothing between them needs the host.
-What is constant is in the weights: the scale of the scores, the multipliers of residuals and logits, the order
-of interleaved rotary pairs.
+What is constant is in the weights: the scale of the scores, the multipliers of residuals and logits, the
+order of interleaved rotary pairs.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ class _GraphWriter:
         if rms:
             return self.apply("RMSNormalization", [x, gain], x.shape, name, axis=-1, epsilon=epsilon)
         shift = norm.shift if norm.shift is not None else np.zeros_like(norm.gain)
-        operands = [x, gain, self.constant(f"{name}.shift", shift)]
+        operands: list[_Value | str] = [x, gain, self.constant(f"{name}.shift", shift)]
         return self.apply("LayerNormalization", operands, x.shape, name, axis=-1, epsilon=epsilon)
 
 

@@ -161,12 +161,21 @@ def _check(decoder: Decoder, origin: str) -> None:
         raise ModelError(f"{origin}: {decoder.heads} heads of {decoder.head_size} elements are too many")
 
 
+def read_special_ids(folder: Path) -> tuple[int | None, tuple[int, ...]]:
+    """The begin token and the stop tokens that config.json and generation_config.json name."""
+    begin: tuple[int, ...] = ()
+    stops: tuple[int, ...] = ()
+    for path in (folder / "config.json", folder / "generation_config.json"):
+        if path.exists():
+            reader = _Reader(str(path), read_json(path))
+            begin += reader.ids("bos_token_id")
+            stops += reader.ids("eos_token_id")
+    return (begin[0] if begin else None), tuple(dict.fromkeys(stops))
+
+
 def _special_ids(reader: _Reader) -> dict[str, Any]:
-    begin, stops = reader.ids("bos_token_id"), reader.ids("eos_token_id")
-    generation = Path(reader.origin).parent / "generation_config.json"
-    if generation.exists():
-        stops += _Reader(str(generation), read_json(generation)).ids("eos_token_id")
-    return {"begin_id": begin[0] if begin else None, "stop_ids": tuple(dict.fromkeys(stops))}
+    begin, stops = read_special_ids(Path(reader.origin).parent)
+    return {"begin_id": begin, "stop_ids": stops}
 
 
 def _llama(reader: _Reader, kind: str = "llama") -> Decoder:

@@ -141,7 +141,7 @@ class Checkpoint:
         self._check_embedding()
 
     def embed(self, ids: Sequence[int], positions: Sequence[int]) -> Floats:
-        """What the first layer reads for each token, [tokens, width]; only these rows are read from the file."""
+        """What the first layer reads, [tokens, width]; only these rows are read from the file."""
         rows = self.weights.rows(self._embedding, ids) * np.float32(self.decoder.embedding_multiplier)
         if self.decoder.learned_positions:
             rows = rows + self.weights.rows(f"{self._root}{_POSITIONS}.weight", positions)

@@ -1,0 +1,271 @@
+"""Text from a language model on a chip: its programs, its tokens, and what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Literal, Protocol
+
+import numpy.typing as npt
+
+from hanok.flows._execution import Progress, quiet
+from hanok.flows._sampling import Sampler, Sampling
+from hanok.flows._text import TOKENIZER_NAME, TextStream, Tokenizer
+from hanok.flows._token_program import Compile, TokenProgram, Values
+from hanok.flows.arrays import InputError
+from hanok.flows.compile_and_run import RunResult, compile_model
+from hanok.machine import Chip
+
+Array = npt.NDArray[Any]
+Stop = Literal["stop token", "tokens", "context"]
+CALIBRATION_TEXTS = (
+    "오늘은 날씨가 맑아서 가족과 함께 한강 공원에 다녀왔습니다. 내일은 비가 온다고 합니다.",
+    "인공지능 반도체는 신경망의 곱셈과 덧셈을 적은 전력으로 빠르게 계산한다.",
+    "The house was built without a single nail, and its joints have held for three hundred years.",
+    "질문: 12와 30을 더하면 얼마인가요? 답: 42입니다. 1, 2, 3, 4, 5.",
+)
+"""What activations are measured on where the user gives no texts; the prompt comes to them."""
+
+
+class Machine(Protocol):
+    """A language model whose tokens programs of a chip make."""
+
+    context: int
+    vocabulary: int
+    programs: list[TokenProgram]
+
+    def begin(self, ids: Sequence[int]) -> Array:
+        """Read a prompt; return the logits of what comes next."""
+
+    def step(self, token: int) -> Array:
+        """Read one more token; return the logits of what comes next."""
+
+
+@dataclass(frozen=True)
+class ProgramFigures:
+    """How often a program ran, and the result of its first run; its cycles are the same each time."""
+
+    kind: str
+    length: int
+    """Tokens that it sees."""
+    runs: int
+    result: RunResult
+
+    @property
+    def milliseconds(self) -> float:
+        """Of all runs on the chip."""
+        return self.runs * self.result.record.latency_ms
+
+    @property
+    def energy_mj(self) -> float:
+        """Of all runs."""
+        return self.runs * self.result.energy
+
+
+@dataclass(frozen=True)
+class Generation:
+    """A text and its cost; times and energies are the chip's, without those of host operators."""
+
+    prompt: tuple[int, ...]
+    ids: tuple[int, ...]
+    stop: Stop
+    text: str
+    reading: tuple[ProgramFigures, ...]
+    """Programs that read the prompt."""
+    making: tuple[ProgramFigures, ...]
+    """Programs that made the tokens behind the first."""
+    wall_seconds: float
+
+    @property
+    def first_token_ms(self) -> float:
+        """From the prompt to the logits of the first token."""
+        return sum(program.milliseconds for program in self.reading)
+
+    @property
+    def steps(self) -> int:
+        """Tokens behind the first, each of them a run."""
+        return sum(program.runs for program in self.making)
+
+    @property
+    def tokens_per_second(self) -> float:
+        """What the chip makes behind the prompt; 0 where it made one token only."""
+        spent = sum(program.milliseconds for program in self.making)
+        return 1e3 * self.steps / spent if spent else 0.0
+
+    @property
+    def joules_per_token(self) -> float:
+        """Of a step behind the prompt, on average; 0 where there is none."""
+        return 1e-3 * sum(program.energy_mj for program in self.making) / self.steps if self.steps else 0.0
+
+
+class LanguageModel:
+    """A model on a chip; programs that were compiled for one prompt serve the next."""
+
+    def __init__(
+        self, machine: Machine, tokenizer: Tokenizer | None, begin_id: int | None, stop_ids: Sequence[int]
+    ) -> None:
+        self.machine = machine
+        self.tokenizer = tokenizer
+        self.begin_id = begin_id
+        self.stop_ids = frozenset(stop_ids)
+
+    def generate(
+        self,
+        prompt: str | Sequence[int],
+        tokens: int,
+        *,
+        sampling: Sampling | None = None,
+        stream: Callable[[str], None] = quiet,
+    ) -> Generation:
+        """Continue a prompt by at most `tokens` tokens; `stream` is given the text as it grows.
+
+        A prompt is text, or token ids; an empty one is the model's begin token, or id 0. Without a tokenizer
+        the text is the ids.
+        """
+        machine, begin = self.machine, perf_counter()
+        ids = self._prompt_ids(prompt)
+        sampler = Sampler(sampling or Sampling())
+        writer = _Writer(self.tokenizer, ids, stream)
+        start = self._runs()
+        logits = machine.begin(ids)
+        read = self._runs()
+        made: list[int] = []
+        stop: Stop | None = None
+        while stop is None:
+            made.append(sampler.choose(logits))
+            stop = self._stop(len(ids), made, tokens)
+            if stop != "stop token":
+                writer.add(made[-1])
+            if stop is None:
+                logits = machine.step(made[-1])
+        text = writer.finish()
+        reading = [_figures(program, read[key] - start.get(key, 0)) for key, program in self._by_key(read)]
+        end = self._runs()
+        making = [_figures(program, end[key] - read.get(key, 0)) for key, program in self._by_key(end)]
+        wall = perf_counter() - begin
+        return Generation(tuple(ids), tuple(made), stop, text, _ran(reading), _ran(making), wall)
+
+    def _stop(self, prompt: int, made: Sequence[int], tokens: int) -> Stop | None:
+        if made[-1] in self.stop_ids:
+            return "stop token"
+        if len(made) >= tokens:
+            return "tokens"
+        return "context" if prompt + len(made) > self.machine.context else None
+
+    def _prompt_ids(self, prompt: str | Sequence[int]) -> list[int]:
+        machine = self.machine
+        if isinstance(prompt, str) and prompt and self.tokenizer is None:
+            raise InputError(f"a prompt in words needs the model's {TOKENIZER_NAME} beside it")
+        words = isinstance(prompt, str) and bool(prompt) and self.tokenizer is not None
+        ids = self.tokenizer.encode(str(prompt)) if words and self.tokenizer else [*map(int, prompt or ())]
+        ids = ids or [self.begin_id or 0]
+        wrong = next((token for token in ids if not 0 <= token < machine.vocabulary), None)
+        if wrong is not None:
+            raise InputError(f"prompt: token {wrong}; allowed: 0..{machine.vocabulary - 1}")
+        if len(ids) > machine.context:
+            raise InputError(f"prompt: {len(ids)} tokens; allowed: at most {machine.context}, the context")
+        return ids
+
+    def _runs(self) -> dict[int, int]:
+        return {index: program.runs for index, program in enumerate(self.machine.programs)}
+
+    def _by_key(self, runs: dict[int, int]) -> Iterator[tuple[int, TokenProgram]]:
+        return ((key, self.machine.programs[key]) for key in runs)
+
+
+class _Writer:
+    """Streams the text of tokens, or their ids where there is no tokenizer, and keeps it."""
+
+    def __init__(
+        self, tokenizer: Tokenizer | None, prompt: Sequence[int], stream: Callable[[str], None]
+    ) -> None:
+        self._text = None if tokenizer is None else TextStream(tokenizer, prompt)
+        self._stream = stream
+        self._pieces: list[str] = []
+
+    def add(self, token: int) -> None:
+        """Give what a token completes."""
+        self._give(f"{token} " if self._text is None else self._text.add(token))
+
+    def finish(self) -> str:
+        """Give the rest; return the whole text."""
+        if self._text is not None:
+            self._give(self._text.finish())
+        return "".join(self._pieces)
+
+    def _give(self, piece: str) -> None:
+        if piece:
+            self._pieces.append(piece)
+            self._stream(piece)
+
+
+def _figures(program: TokenProgram, runs: int) -> ProgramFigures:
+    assert program.result is not None, "the program has run"
+    return ProgramFigures(program.kind, program.length, runs, program.result)
+
+
+def _ran(figures: list[ProgramFigures]) -> tuple[ProgramFigures, ...]:
+    return tuple(item for item in figures if item.runs)
+
+
+def open_language_model(
+    path: str | Path,
+    chip: Chip,
+    *,
+    expected: int = 0,
+    texts: Sequence[str] = (),
+    seed: int = 0,
+    no_host: bool = False,
+    check: bool = True,
+    progress: Progress = quiet,
+) -> LanguageModel:
+    """Open a model's folder, or an ONNX decoder with key and value inputs.
+
+    `texts` calibrate the activations' scales (CALIBRATION_TEXTS where there are none); `expected` tokens, the
+    prompt's among them, decide the cache of an ONNX decoder that leaves its length open. Programs are
+    compiled when a token first needs them; `check` compares the first run of each with ONNX Runtime.
+    """
+
+    def compile_program(kind: str, length: int, model: bytes, samples: list[Values]) -> TokenProgram:
+        program = compile_model(
+            model, chip, calibration=samples or None, no_host=no_host, seed=seed, progress=progress
+        )
+        program = replace(program, name=f"{Path(path).stem} {kind} {length}")
+        return TokenProgram(kind, length, program, check=check, progress=progress)
+
+    progress("reading the model")
+    source = Path(path)
+    if source.is_dir():
+        return _open_folder(source, texts or CALIBRATION_TEXTS, compile_program)
+    return _open_onnx(source, max(expected, 1), texts or CALIBRATION_TEXTS, seed, compile_program)
+
+
+def _open_folder(folder: Path, texts: Sequence[str], compile_program: Compile) -> LanguageModel:
+    from hanok.flows._language_folder import FolderMachine
+    from hanok.graph.language.names import open_checkpoint
+
+    checkpoint = open_checkpoint(folder)
+    decoder = checkpoint.decoder
+    tokenizer = Tokenizer(folder / TOKENIZER_NAME, decoder.vocabulary)
+    samples = [ids for ids in map(tokenizer.encode, texts) if ids]
+    if not samples:
+        raise InputError(f"{folder}: no calibration text has a token")
+    machine = FolderMachine(checkpoint, samples, compile=compile_program)
+    return LanguageModel(machine, tokenizer, decoder.begin_id, decoder.stop_ids)
+
+
+def _open_onnx(
+    path: Path, expected: int, texts: Sequence[str], seed: int, compile_program: Compile
+) -> LanguageModel:
+    from hanok.flows._language_onnx import OnnxMachine
+    from hanok.graph.language.config import read_special_ids
+
+    machine = OnnxMachine(path, expected, seed=seed, compile=compile_program)
+    tokenizer = None
+    if (path.parent / TOKENIZER_NAME).exists():
+        tokenizer = Tokenizer(path.parent / TOKENIZER_NAME, machine.vocabulary)
+        machine.calibrate_with([ids for ids in map(tokenizer.encode, texts) if ids])
+    begin_id, stop_ids = read_special_ids(path.parent)
+    return LanguageModel(machine, tokenizer, begin_id, stop_ids)
