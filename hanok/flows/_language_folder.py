@@ -25,7 +25,7 @@ from hanok.graph.language.build import (
 from hanok.graph.language.names import Checkpoint
 
 Array = npt.NDArray[Any]
-HIDDEN_SCORE = np.float32(-1e9)
+HIDDEN_SCORE = np.float32(-1e4)
 """What a mask adds to a score that must not count."""
 CALIBRATION_TOKENS = 64
 """Of each calibration text, at most."""
@@ -90,7 +90,7 @@ def _additive(seen: Array) -> Array:
 
 
 class FolderMachine:
-    """Reads a prompt with one program, makes each further token with another; compiles when it must."""
+    """Reads a prompt with one program, and makes each further token with another."""
 
     def __init__(self, checkpoint: Checkpoint, texts: Sequence[Sequence[int]], *, compile: Compile) -> None:
         self.checkpoint = checkpoint
@@ -102,6 +102,13 @@ class FolderMachine:
         self._texts = [list(ids[: min(CALIBRATION_TOKENS, self.context)]) for ids in texts]
         self._caches: list[Values] = []
         self._cache = self._feed.empty_cache()
+
+    def prepare(self, prompt: int, expected: int) -> None:
+        """Compile the program that reads a prompt, and those that continue it up to `expected` tokens."""
+        self._program("prefill", bucket_of(prompt, self.context))
+        last = min(expected - 1, self.context)
+        for length in sorted({bucket_of(seen, self.context) for seen in range(prompt + 1, last + 1)}):
+            self._program("decode", length)
 
     def begin(self, ids: Sequence[int]) -> Array:
         """Read a prompt; return the logits of what comes next."""

@@ -16,13 +16,13 @@ Array = npt.NDArray[Any]
 LONGEST_OPEN_CONTEXT = 4096
 """Tokens of a model that leaves the length of its cache open."""
 CALIBRATION_TOKENS = 16
-HIDDEN_SCORE = np.float32(-1e9)
+HIDDEN_SCORE = np.float32(-1e4)
 
 
 class OnnxMachine:
-    """Feeds one token at a time; `expected` tokens decide the cache's length where the model does not."""
+    """Feeds one token at a time; where the model leaves its cache's length open, a power of two holds it."""
 
-    def __init__(self, path: Path, expected: int, *, seed: int, compile: Compile) -> None:
+    def __init__(self, path: Path, *, seed: int, compile: Compile) -> None:
         from hanok.graph import load_model
         from hanok.graph.quantise import is_quantised
 
@@ -30,9 +30,7 @@ class OnnxMachine:
         self.ports = decoder_ports(model, str(path))
         self.vocabulary = self.ports.vocabulary
         self.places = self.ports.places
-        if self.places == FREE:
-            self.places = bucket_of(expected, LONGEST_OPEN_CONTEXT) - 1
-        self.context = self.places + 1
+        self.context = LONGEST_OPEN_CONTEXT if self.places == FREE else self.places + 1
         self.programs: list[TokenProgram] = []
         self._compile = compile
         self._model = model.SerializeToString()
@@ -46,6 +44,14 @@ class OnnxMachine:
         most = min(CALIBRATION_TOKENS, self.context)
         self._texts = [list(ids[:most]) for ids in texts]
 
+    def prepare(self, prompt: int, expected: int) -> None:
+        """Compile the program that holds `expected` tokens, as far as the model's cache does."""
+        if self.ports.places == FREE:
+            self.places = bucket_of(max(prompt, expected - 1, CALIBRATION_TOKENS), self.context) - 1
+        if not any(program.length == self.places + 1 for program in self.programs):
+            samples = [] if self._quantised else self._samples()
+            self.programs.append(self._compile("decode", self.places + 1, self._model, samples))
+
     def begin(self, ids: Sequence[int]) -> Array:
         """Read a prompt token by token; return the logits of what comes next."""
         self._cache = self._empty_cache()
@@ -55,10 +61,8 @@ class OnnxMachine:
 
     def step(self, token: int) -> Array:
         """Read one more token; return the logits of what comes next."""
-        if not self.programs:
-            samples = [] if self._quantised else self._samples()
-            self.programs.append(self._compile("decode", self.context, self._model, samples))
-        outputs = self.programs[0].run(self._inputs(token, self._cache))
+        program = next(program for program in self.programs if program.length == self.places + 1)
+        outputs = program.run(self._inputs(token, self._cache))
         self._cache.append(self._new_rows(outputs))
         return outputs[self.ports.logits.name].reshape(-1)
 

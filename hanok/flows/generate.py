@@ -11,11 +11,11 @@ from typing import Any, Literal, Protocol
 import numpy.typing as npt
 
 from hanok.flows._execution import Progress, quiet
-from hanok.flows._sampling import Sampler, Sampling
 from hanok.flows._text import TOKENIZER_NAME, TextStream, Tokenizer
 from hanok.flows._token_program import Compile, TokenProgram, Values
 from hanok.flows.arrays import InputError
 from hanok.flows.compile_and_run import RunResult, compile_model
+from hanok.flows.sampling import Sampler, Sampling
 from hanok.machine import Chip
 
 Array = npt.NDArray[Any]
@@ -26,7 +26,7 @@ CALIBRATION_TEXTS = (
     "The house was built without a single nail, and its joints have held for three hundred years.",
     "질문: 12와 30을 더하면 얼마인가요? 답: 42입니다. 1, 2, 3, 4, 5.",
 )
-"""What activations are measured on where the user gives no texts; the prompt comes to them."""
+"""What activations are measured on where the user gives no texts."""
 
 
 class Machine(Protocol):
@@ -35,6 +35,9 @@ class Machine(Protocol):
     context: int
     vocabulary: int
     programs: list[TokenProgram]
+
+    def prepare(self, prompt: int, expected: int) -> None:
+        """Compile what a prompt of so many tokens needs, up to `expected` tokens with its continuation."""
 
     def begin(self, ids: Sequence[int]) -> Array:
         """Read a prompt; return the logits of what comes next."""
@@ -111,6 +114,11 @@ class LanguageModel:
         self.begin_id = begin_id
         self.stop_ids = frozenset(stop_ids)
 
+    def prepare(self, prompt: str | Sequence[int], tokens: int) -> None:
+        """Compile the programs that `generate` with the same arguments needs."""
+        ids = self._prompt_ids(prompt)
+        self.machine.prepare(len(ids), len(ids) + tokens)
+
     def generate(
         self,
         prompt: str | Sequence[int],
@@ -128,6 +136,7 @@ class LanguageModel:
         ids = self._prompt_ids(prompt)
         sampler = Sampler(sampling or Sampling())
         writer = _Writer(self.tokenizer, ids, stream)
+        machine.prepare(len(ids), len(ids) + tokens)
         start = self._runs()
         logits = machine.begin(ids)
         read = self._runs()
@@ -214,7 +223,6 @@ def open_language_model(
     path: str | Path,
     chip: Chip,
     *,
-    expected: int = 0,
     texts: Sequence[str] = (),
     seed: int = 0,
     no_host: bool = False,
@@ -223,9 +231,8 @@ def open_language_model(
 ) -> LanguageModel:
     """Open a model's folder, or an ONNX decoder with key and value inputs.
 
-    `texts` calibrate the activations' scales (CALIBRATION_TEXTS where there are none); `expected` tokens, the
-    prompt's among them, decide the cache of an ONNX decoder that leaves its length open. Programs are
-    compiled when a token first needs them; `check` compares the first run of each with ONNX Runtime.
+    `texts` calibrate the activations' scales (CALIBRATION_TEXTS where there are none); `check` compares the
+    first run of each program with ONNX Runtime.
     """
 
     def compile_program(kind: str, length: int, model: bytes, samples: list[Values]) -> TokenProgram:
@@ -239,7 +246,7 @@ def open_language_model(
     source = Path(path)
     if source.is_dir():
         return _open_folder(source, texts or CALIBRATION_TEXTS, compile_program)
-    return _open_onnx(source, max(expected, 1), texts or CALIBRATION_TEXTS, seed, compile_program)
+    return _open_onnx(source, texts or CALIBRATION_TEXTS, seed, compile_program)
 
 
 def _open_folder(folder: Path, texts: Sequence[str], compile_program: Compile) -> LanguageModel:
@@ -256,13 +263,11 @@ def _open_folder(folder: Path, texts: Sequence[str], compile_program: Compile) -
     return LanguageModel(machine, tokenizer, decoder.begin_id, decoder.stop_ids)
 
 
-def _open_onnx(
-    path: Path, expected: int, texts: Sequence[str], seed: int, compile_program: Compile
-) -> LanguageModel:
+def _open_onnx(path: Path, texts: Sequence[str], seed: int, compile_program: Compile) -> LanguageModel:
     from hanok.flows._language_onnx import OnnxMachine
     from hanok.graph.language.config import read_special_ids
 
-    machine = OnnxMachine(path, expected, seed=seed, compile=compile_program)
+    machine = OnnxMachine(path, seed=seed, compile=compile_program)
     tokenizer = None
     if (path.parent / TOKENIZER_NAME).exists():
         tokenizer = Tokenizer(path.parent / TOKENIZER_NAME, machine.vocabulary)
