@@ -1,7 +1,7 @@
 """An independent float64 forward pass of every kind of decoder, written from the published definitions.
 
-It reads a whole sequence each time, has no cache, repeats key heads for their queries and turns rotary pairs by
-complex numbers; it shares no code with hanok.
+It reads a whole sequence each time, has no cache, repeats key heads for their queries and turns rotary pairs
+by complex numbers; it shares no code with hanok.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ def reference_logits(kind: str, config: dict[str, Any], tensors: dict[str, Float
     return _llama(kind, config, weights, ids)
 
 
-def greedy(kind: str, config: dict[str, Any], tensors: dict[str, Floats], ids: list[int], count: int) -> list[int]:
+def greedy(
+    kind: str, config: dict[str, Any], tensors: dict[str, Floats], ids: list[int], count: int
+) -> list[int]:
     """The most likely continuation, token by token."""
     sequence = list(ids)
     for _ in range(count):

@@ -113,7 +113,7 @@ class _Reader:
 
     def activation(self, *names: str, default: str) -> Activation:
         value = self.get(*names) or default
-        if value not in _ACTIVATIONS:
+        if not isinstance(value, str) or value not in _ACTIVATIONS:
             allowed = ", ".join(_ACTIVATIONS)
             raise UnsupportedError(f"{self.origin}: {names[0]} is {_shown(value)}; allowed: {allowed}")
         return _ACTIVATIONS[value]
@@ -136,7 +136,7 @@ def read_decoder(folder: Path) -> Decoder:
     path = folder / "config.json"
     reader = _Reader(str(path), read_json(path))
     kind = reader.get("model_type")
-    if kind not in _KINDS:
+    if not isinstance(kind, str) or kind not in _KINDS:
         raise UnsupportedError(f"{path}: model_type {_shown(kind)}; allowed: {', '.join(_KINDS)}")
     decoder = _KINDS[kind](reader)
     _check(decoder, str(path))
@@ -234,7 +234,7 @@ def _scaling(settings: _Reader) -> Scaling | None:
     kind = settings.get("rope_type", "type") or "default"
     if kind == "default":
         return None
-    if kind not in ("linear", "llama3"):
+    if not isinstance(kind, str) or kind not in ("linear", "llama3"):
         raise UnsupportedError(f"{settings.origin}: type {_shown(kind)}; allowed: default, linear, llama3")
     factor = settings.real("factor")
     if factor < 1:

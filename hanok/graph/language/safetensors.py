@@ -223,7 +223,7 @@ def _entry(path: Path, name: str, record: Any, start: int, size: int) -> Entry:
     if not isinstance(record, dict) or set(record) != {"dtype", "shape", "data_offsets"}:
         raise ModelError(f"{path}: tensor '{name}': allowed: an object of dtype, shape and data_offsets")
     dtype, shape, offsets = record["dtype"], record["shape"], record["data_offsets"]
-    if dtype not in _ITEM_BYTES:
+    if not isinstance(dtype, str) or dtype not in _ITEM_BYTES:
         raise ModelError(f"{path}: tensor '{name}': type {str(dtype)[:40]} is not known")
     if not _are_counts(shape) or not _are_counts(offsets) or len(offsets) != 2:
         raise ModelError(f"{path}: tensor '{name}': shape and data_offsets are lists of whole numbers from 0")
