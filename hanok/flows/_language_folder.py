@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hanok.flows._token_program import Cache, Compile, TokenProgram, Values, bucket_of
+from hanok.flows._token_program import Cache, TokenProgram, Values, bucket_of
 from hanok.graph.language.build import (
     COSINE,
     HIDDEN,
@@ -18,11 +18,10 @@ from hanok.graph.language.build import (
     SINE,
     WINDOW_MASK,
     cache_names,
-    decode_model,
     new_names,
-    prefill_model,
 )
 from hanok.graph.language.names import Checkpoint
+from hanok.graph.language.quantised import float_outputs, refuse_large
 
 Array = npt.NDArray[Any]
 HIDDEN_SCORE = np.float32(-1e4)
@@ -31,6 +30,22 @@ CALIBRATION_TOKENS = 64
 """Of each calibration text, at most."""
 CALIBRATION_STEPS = 4
 """Places of each calibration text at which a decode step is looked at."""
+
+
+@dataclass(frozen=True)
+class ProgramRequest:
+    """A model to compile: `rows` tokens behind `past` cached ones, and the samples to quantise it with."""
+
+    kind: str
+    checkpoint: Checkpoint
+    rows: int
+    past: int
+    samples: list[Values]
+
+    @property
+    def length(self) -> int:
+        """Tokens that it sees."""
+        return self.past + self.rows
 
 
 @dataclass(frozen=True)
@@ -92,7 +107,14 @@ def _additive(seen: Array) -> Array:
 class FolderMachine:
     """Reads a prompt with one program, and makes each further token with another."""
 
-    def __init__(self, checkpoint: Checkpoint, texts: Sequence[Sequence[int]], *, compile: Compile) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        texts: Sequence[Sequence[int]],
+        *,
+        compile: Callable[[ProgramRequest], TokenProgram],
+    ) -> None:
+        refuse_large(checkpoint.decoder)
         self.checkpoint = checkpoint
         self.context = checkpoint.decoder.context
         self.vocabulary = checkpoint.decoder.vocabulary
@@ -133,12 +155,11 @@ class FolderMachine:
             if (program.kind, program.length) == (kind, length):
                 return program
         if kind == "prefill":
-            model = prefill_model(self.checkpoint, length)
             samples = [self._feed.prefill(ids[:length], length) for ids in self._texts]
+            program = self._compile(ProgramRequest(kind, self.checkpoint, length, 0, samples))
         else:
-            model = decode_model(self.checkpoint, length - 1)
             samples = self._decode_samples(length - 1)
-        program = self._compile(kind, length, model.SerializeToString(), samples)
+            program = self._compile(ProgramRequest(kind, self.checkpoint, 1, length - 1, samples))
         self.programs.append(program)
         return program
 
@@ -156,14 +177,14 @@ class FolderMachine:
 
     def _float_caches(self) -> list[Values]:
         """Keys and values of every calibration text, by the float model in ONNX Runtime."""
-        from hanok.graph.oracle import reference_session, run_session
-
         if not self._caches:
             length = max(len(ids) for ids in self._texts)
-            session = reference_session(prefill_model(self.checkpoint, length))
-            for ids in self._texts:
-                outputs = run_session(session, self._feed.prefill(ids, length))
-                self._caches.append(self._feed.new_rows(outputs, len(ids)))
+            feeds = [self._feed.prefill(ids, length) for ids in self._texts]
+            outputs = float_outputs(self.checkpoint, length, feeds)
+            self._caches = [
+                self._feed.new_rows(values, len(ids))
+                for values, ids in zip(outputs, self._texts, strict=True)
+            ]
         return self._caches
 
 

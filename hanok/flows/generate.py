@@ -6,17 +6,21 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy.typing as npt
 
 from hanok.flows._execution import Progress, quiet
 from hanok.flows._text import TOKENIZER_NAME, TextStream, Tokenizer
-from hanok.flows._token_program import Compile, TokenProgram, Values
+from hanok.flows._token_program import TokenProgram, Values
 from hanok.flows.arrays import InputError
 from hanok.flows.compile_and_run import RunResult, compile_model
 from hanok.flows.sampling import Sampler, Sampling
+from hanok.isa import Program
 from hanok.machine import Chip
+
+if TYPE_CHECKING:
+    from hanok.flows._language_folder import ProgramRequest
 
 Array = npt.NDArray[Any]
 Stop = Literal["stop token", "tokens", "context"]
@@ -235,39 +239,83 @@ def open_language_model(
     first run of each program with ONNX Runtime.
     """
 
-    def compile_program(kind: str, length: int, model: bytes, samples: list[Values]) -> TokenProgram:
-        program = compile_model(
-            model, chip, calibration=samples or None, no_host=no_host, seed=seed, progress=progress
-        )
-        program = replace(program, name=f"{Path(path).stem} {kind} {length}")
-        return TokenProgram(kind, length, program, check=check, progress=progress)
-
     progress("reading the model")
-    source = Path(path)
-    if source.is_dir():
-        return _open_folder(source, texts or CALIBRATION_TEXTS, compile_program)
-    return _open_onnx(source, texts or CALIBRATION_TEXTS, seed, compile_program)
+    compiler = _Compiler(Path(path), chip, seed, no_host, check, progress)
+    if compiler.path.is_dir():
+        return _open_folder(compiler, texts or CALIBRATION_TEXTS)
+    return _open_onnx(compiler, texts or CALIBRATION_TEXTS)
 
 
-def _open_folder(folder: Path, texts: Sequence[str], compile_program: Compile) -> LanguageModel:
+@dataclass(frozen=True)
+class _Compiler:
+    """How the programs of one language model are made."""
+
+    path: Path
+    chip: Chip
+    seed: int
+    no_host: bool
+    check: bool
+    progress: Progress
+
+    def compile(self, kind: str, length: int, model: bytes, samples: list[Values]) -> TokenProgram:
+        """Compile an ONNX model; samples quantise it where it is float."""
+        program = compile_model(
+            model,
+            self.chip,
+            calibration=samples or None,
+            no_host=self.no_host,
+            seed=self.seed,
+            progress=self.progress,
+        )
+        return self._token_program(kind, length, program)
+
+    def compile_decoder(self, request: ProgramRequest) -> TokenProgram:
+        """Quantise and compile a decoder from its folder."""
+        from hanok.graph.language.quantised import quantised_decoder
+
+        self.progress("quantising")
+        decoder = quantised_decoder(
+            request.checkpoint, request.rows, request.past, request.samples, seed=self.seed
+        )
+        content = decoder.model.SerializeToString(deterministic=True)
+        program = compile_model(content, self.chip, no_host=self.no_host, progress=self.progress)
+        found = [
+            record.snr_repaired_db if record.repair_used else record.snr_plain_db
+            for record in decoder.records
+        ]
+        notes = {
+            "quantised by": "ONNX Runtime's static quantiser through hanok",
+            "calibration": f"{len(request.samples)} samples",
+            "signal to noise": f"at least {min(value or 0.0 for value in found):.1f} dB in each part",
+        }
+        return self._token_program(request.kind, request.length, replace(program, metadata=notes))
+
+    def _token_program(self, kind: str, length: int, program: Program) -> TokenProgram:
+        named = replace(program, name=f"{self.path.stem} {kind} {length}")
+        return TokenProgram(kind, length, named, check=self.check, progress=self.progress)
+
+
+def _open_folder(compiler: _Compiler, texts: Sequence[str]) -> LanguageModel:
     from hanok.flows._language_folder import FolderMachine
     from hanok.graph.language.names import open_checkpoint
 
+    folder = compiler.path
     checkpoint = open_checkpoint(folder)
     decoder = checkpoint.decoder
     tokenizer = Tokenizer(folder / TOKENIZER_NAME, decoder.vocabulary)
     samples = [ids for ids in map(tokenizer.encode, texts) if ids]
     if not samples:
         raise InputError(f"{folder}: no calibration text has a token")
-    machine = FolderMachine(checkpoint, samples, compile=compile_program)
+    machine = FolderMachine(checkpoint, samples, compile=compiler.compile_decoder)
     return LanguageModel(machine, tokenizer, decoder.begin_id, decoder.stop_ids)
 
 
-def _open_onnx(path: Path, texts: Sequence[str], seed: int, compile_program: Compile) -> LanguageModel:
+def _open_onnx(compiler: _Compiler, texts: Sequence[str]) -> LanguageModel:
     from hanok.flows._language_onnx import OnnxMachine
     from hanok.graph.language.config import read_special_ids
 
-    machine = OnnxMachine(path, seed=seed, compile=compile_program)
+    path = compiler.path
+    machine = OnnxMachine(path, seed=compiler.seed, compile=compiler.compile)
     tokenizer = None
     if (path.parent / TOKENIZER_NAME).exists():
         tokenizer = Tokenizer(path.parent / TOKENIZER_NAME, machine.vocabulary)

@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
-from language_folders import CONFIGS, KINDS, VOCABULARY, make_tensors, write_folder, write_safetensors
+from language_folders import CONFIGS, KINDS, VOCABULARY, write_folder, write_safetensors
 from language_reference import greedy, reference_logits
 
 from hanok.errors import HanokError, ModelError, UnsupportedError
-from hanok.flows._language_folder import FolderMachine
+from hanok.flows._language_folder import Feed, FolderMachine, ProgramRequest
 from hanok.flows.generate import LanguageModel
+from hanok.graph.language.build import part_model
 from hanok.graph.language.config import read_decoder
 from hanok.graph.language.names import open_checkpoint
+from hanok.graph.language.quantised import float_outputs, quantised_decoder
 from hanok.graph.oracle import reference_session, run_session
 
 PROMPT = [3, 77, 140, 5, 9, 250, 33, 8, 100]
@@ -25,9 +28,9 @@ TOLERANCE = 1e-4
 class FloatProgram:
     """Stands for a compiled program: the float model itself, in ONNX Runtime."""
 
-    def __init__(self, kind: str, length: int, model: bytes, _samples: list[Any]) -> None:
-        self.kind, self.length, self.runs = kind, length, 0
-        self.session = reference_session(model)
+    def __init__(self, request: ProgramRequest) -> None:
+        self.kind, self.length, self.runs = request.kind, request.length, 0
+        self.session = reference_session(part_model(request.checkpoint, request.rows, request.past))
         self.result: Any = self
 
     def run(self, values: dict[str, Any]) -> dict[str, Any]:
@@ -199,11 +202,39 @@ def test_weights_that_do_not_fit_the_configuration(
 
 def test_a_model_that_one_onnx_message_cannot_hold(tmp_path: Path) -> None:
     write_folder(tmp_path, "llama")
-    tensors = make_tensors("llama", CONFIGS["llama"], 0)
-    write_safetensors(tmp_path / "model.safetensors", tensors)
     _config(tmp_path, {**CONFIGS["llama"], "intermediate_size": 1 << 24})
-    with pytest.raises(UnsupportedError, match="bytes in float32; allowed: at most 2000000000"):
-        float_machine(tmp_path).prepare(4, 5)
+    with pytest.raises(UnsupportedError, match="allowed: at most 2000000000 each"):
+        float_machine(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["llama", "gptj"])
+@pytest.mark.parametrize(("rows", "past"), [(16, 0), (1, 15)])
+def test_quantised_parts_are_one_model(tmp_path: Path, kind: str, rows: int, past: int) -> None:
+    """Cut after every layer, a decoder has the same inputs and outputs, and is as near to the float model."""
+    write_folder(tmp_path, kind, seed=16)
+    checkpoint = open_checkpoint(tmp_path)
+    whole = part_model(checkpoint, rows, past)
+    random = np.random.default_rng(2)
+    feed, samples = Feed(checkpoint), []
+    for _ in range(4):
+        ids = random.integers(0, VOCABULARY, 16).tolist()
+        cache = feed.empty_cache()
+        if past:
+            cache.append(feed.new_rows(float_outputs(checkpoint, 16, [feed.prefill(ids, 16)])[0], 16))
+            cache.filled = 12
+        samples.append(feed.decode(ids[12], cache.view(past), 12, past) if past else feed.prefill(ids, 16))
+    one = quantised_decoder(checkpoint, rows, past, samples)
+    cut = quantised_decoder(checkpoint, rows, past, samples, part_bytes=1)
+    assert (len(one.records), len(cut.records)) == (1, 3)
+    for model in (one.model, cut.model):
+        onnx.checker.check_model(model, full_check=True)
+        for borders in ("input", "output"):
+            wanted = {value.name: value.type for value in getattr(whole.graph, borders)}
+            assert {value.name: value.type for value in getattr(model.graph, borders)} == wanted
+    wanted = run_session(reference_session(whole), samples[0])["logits"]
+    for model in (one.model, cut.model):
+        error = run_session(reference_session(model), samples[0])["logits"] - wanted
+        assert 20 * np.log10(wanted.std() / error.std()) > 18
 
 
 def test_stop_tokens_of_both_files(tmp_path: Path) -> None:

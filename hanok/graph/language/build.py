@@ -1,6 +1,6 @@
-"""The ONNX models of a decoder: one that reads a whole prompt, and one that makes the next token.
+"""A decoder as an ONNX model: to read a whole prompt, or to make the next token behind a cache.
 
-Both take what a host has anyway (rows of the embedding, cosines and sines of positions, masks) and give what
+It takes what a host has anyway (rows of the embedding, cosines and sines of positions, masks) and gives what
 it keeps (logits of the last position, the new keys and values), so that nothing between them needs the host.
 What is constant is in the weights: the scale of the scores, the multipliers of residuals and logits, the
 order of interleaved rotary pairs.
@@ -15,15 +15,10 @@ import numpy as np
 import numpy.typing as npt
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
-from hanok.errors import UnsupportedError
-from hanok.graph.language.config import Decoder
 from hanok.graph.language.names import Checkpoint, Linear, Norm
 
 OPSET = 23
 IR_VERSION = 11
-LARGEST_MODEL_BYTES = 2_000_000_000
-"""What one ONNX message holds, with a margin for its nodes."""
-
 HIDDEN = "hidden"
 COSINE = "cosine"
 SINE = "sine"
@@ -45,36 +40,26 @@ def new_names(layer: int) -> tuple[str, str]:
     return f"present.{layer}.key", f"present.{layer}.value"
 
 
-def prefill_model(checkpoint: Checkpoint, length: int) -> ModelProto:
-    """Read `length` tokens at once.
+@dataclass(frozen=True)
+class Part:
+    """Layers first..last - 1 of a decoder, and the head behind them where `head` is true."""
 
-    Inputs hidden [1, length, width], cosine and sine [1, length, 1, pairs], mask [1, 1, 1, length, length] to
-    be added to the scores; outputs logits [1, 1, vocabulary] of the last token, and of every layer keys and
-    values [1, key heads, length, head size].
+    first: int
+    last: int
+    head: bool
+
+
+def part_model(checkpoint: Checkpoint, rows: int, past: int, part: Part | None = None) -> ModelProto:
+    """A float model that reads `rows` tokens behind `past` cached ones; all of it where no part is named.
+
+    Inputs: hidden [1, rows, width]; cosine and sine [1, rows, 1, pairs]; mask [1, 1, 1, rows, past + rows],
+    added to the scores, whose last columns are the tokens themselves; for each layer two caches
+    [1, key heads, past, head size]. Outputs: logits [1, 1, vocabulary] of the last token; for each layer the
+    new keys and values [1, key heads, rows, head size]. A part reads and gives what its neighbours call
+    alike, so that the parts of a model can be joined by name.
     """
-    return _DecoderWriter(checkpoint, length, 0).model()
-
-
-def decode_model(checkpoint: Checkpoint, cache: int) -> ModelProto:
-    """Read one token behind a cache of `cache` tokens, as `prefill_model` does with length 1.
-
-    The mask [1, 1, 1, 1, cache + 1] hides the places of the cache that are not filled; its last column is the
-    token itself. Caches are inputs [1, key heads, cache, head size].
-    """
-    return _DecoderWriter(checkpoint, 1, cache).model()
-
-
-def refuse_large(decoder: Decoder) -> None:
-    """An ONNX model's weights, here in float32, are one message of at most 2 GB."""
-    heads = decoder.heads + 2 * decoder.key_heads
-    layer = decoder.width * decoder.head_size * (heads + decoder.heads)
-    layer += decoder.width * decoder.inner * (3 if decoder.gated else 2)
-    size = 4 * (decoder.layers * layer + decoder.vocabulary * decoder.width)
-    if size > LARGEST_MODEL_BYTES:
-        raise UnsupportedError(
-            f"the decoder's weights are {size} bytes in float32; allowed: at most {LARGEST_MODEL_BYTES}, "
-            "which is what one ONNX model holds"
-        )
+    whole = Part(0, checkpoint.decoder.layers, True)
+    return _DecoderWriter(checkpoint, rows, past).model(part or whole)
 
 
 @dataclass(frozen=True)
@@ -180,26 +165,24 @@ class _DecoderWriter(_GraphWriter):
         self.rows = rows
         self.past = past
 
-    def model(self) -> ModelProto:
-        """The whole model."""
+    def model(self, part: Part) -> ModelProto:
+        """The layers of a part, and the head if it has it."""
         decoder, rows = self.decoder, self.rows
-        refuse_large(decoder)
-        x = self.input(HIDDEN, 1, rows, decoder.width)
-        if decoder.rotary is not None:
+        x = self.input(_between(part.first), 1, rows, decoder.width)
+        layers = range(part.first, part.last)
+        if decoder.rotary is not None and layers:
             pairs = decoder.rotary.size // 2
             self.angles = [self.input(name, 1, rows, 1, pairs) for name in (COSINE, SINE)]
         self.masks = {
             windowed: self.input(WINDOW_MASK if windowed else MASK, 1, 1, 1, rows, self.past + rows)
-            for windowed in sorted({self._is_windowed(layer) for layer in range(decoder.layers)})
+            for windowed in sorted({self._is_windowed(layer) for layer in layers})
         }
-        for layer in range(decoder.layers):
+        for layer in layers:
             x = self._layer(x, layer)
-        last = x if rows == 1 else self.slice(x, "last", 1, rows - 1, rows)
-        last = self._norm(last, self.checkpoint.final_norm(), "final_norm")
-        self.outputs.insert(
-            0, helper.make_tensor_value_info(LOGITS, TensorProto.FLOAT, (1, 1, decoder.vocabulary))
-        )
-        self.linear(last, self.checkpoint.head(), LOGITS)
+        if part.head:
+            self._head(x)
+        else:
+            self.outputs.append(helper.make_tensor_value_info(x.name, TensorProto.FLOAT, x.shape))
         name = f"{decoder.kind}.decode" if self.past else f"{decoder.kind}.prefill"
         graph = helper.make_graph(self.nodes, name, self.inputs, self.outputs, list(self.constants.values()))
         return helper.make_model(
@@ -208,6 +191,12 @@ class _DecoderWriter(_GraphWriter):
             ir_version=IR_VERSION,
             producer_name="hanok",
         )
+
+    def _head(self, x: _Value) -> None:
+        last = x if self.rows == 1 else self.slice(x, "last", 1, self.rows - 1, self.rows)
+        last = self._norm(last, self.checkpoint.final_norm(), "final_norm")
+        logits = self.linear(last, self.checkpoint.head(), LOGITS)
+        self.outputs.insert(0, helper.make_tensor_value_info(LOGITS, TensorProto.FLOAT, logits.shape))
 
     def _is_windowed(self, layer: int) -> bool:
         windows = self.decoder.windows
@@ -222,10 +211,10 @@ class _DecoderWriter(_GraphWriter):
         attended = self._attention(ready, layer)
         if decoder.parallel:
             both = self.joined("Add", attended, self._inner(ready, layer), f"{stem}.parts")
-            return self.joined("Add", x, both, f"{stem}.sum")
+            return self.joined("Add", x, both, _between(layer + 1))
         x = self.joined("Add", x, attended, f"{stem}.attended")
         ready = self._norm(x, self.checkpoint.norm(layer, "inner_norm"), f"{stem}.inner_norm")
-        return self.joined("Add", x, self._inner(ready, layer), f"{stem}.sum")
+        return self.joined("Add", x, self._inner(ready, layer), _between(layer + 1))
 
     def _result(self, x: _Value, linear: Linear, layer: int, part: str) -> _Value:
         """The last product of a part, as much of it as is added: by its weights, or the gain behind it."""
@@ -366,6 +355,11 @@ class _DecoderWriter(_GraphWriter):
         if rotary.size < size:
             turned.append(self.slice(x, f"{stem}.unturned", 3, rotary.size, size))
         return self.apply("Concat", turned, x.shape, f"{stem}.turned", axis=3)
+
+
+def _between(layer: int) -> str:
+    """What a layer reads: the tokens' embedding, or what the layer before it gives."""
+    return HIDDEN if layer == 0 else f"layer.{layer - 1}.sum"
 
 
 def _side_by_side(parts: Sequence[Linear]) -> Linear:
