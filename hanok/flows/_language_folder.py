@@ -21,7 +21,7 @@ from hanok.graph.language.build import (
     new_names,
 )
 from hanok.graph.language.names import Checkpoint
-from hanok.graph.language.quantised import float_outputs, refuse_large
+from hanok.graph.language.quantised import float_caches, refuse_large
 
 Array = npt.NDArray[Any]
 HIDDEN_SCORE = np.float32(-1e4)
@@ -180,7 +180,7 @@ class FolderMachine:
         if not self._caches:
             length = max(len(ids) for ids in self._texts)
             feeds = [self._feed.prefill(ids, length) for ids in self._texts]
-            outputs = float_outputs(self.checkpoint, length, feeds)
+            outputs = float_caches(self.checkpoint, length, feeds)
             self._caches = [
                 self._feed.new_rows(values, len(ids))
                 for values, ids in zip(outputs, self._texts, strict=True)

@@ -279,15 +279,14 @@ class _Compiler:
         )
         content = decoder.model.SerializeToString(deterministic=True)
         program = compile_model(content, self.chip, no_host=self.no_host, progress=self.progress)
-        found = [
-            record.snr_repaired_db if record.repair_used else record.snr_plain_db
-            for record in decoder.records
-        ]
         notes = {
             "quantised by": "ONNX Runtime's static quantiser through hanok",
             "calibration": f"{len(request.samples)} samples",
-            "signal to noise": f"at least {min(value or 0.0 for value in found):.1f} dB in each part",
         }
+        for record in decoder.records:
+            found = record.snr_repaired_db if record.repair_used else record.snr_plain_db
+            if found is not None:
+                notes["signal to noise"] = f"{found:.1f} dB"
         return self._token_program(request.kind, request.length, replace(program, metadata=notes))
 
     def _token_program(self, kind: str, length: int, program: Program) -> TokenProgram:

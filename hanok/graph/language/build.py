@@ -25,6 +25,8 @@ SINE = "sine"
 MASK = "mask"
 WINDOW_MASK = "window_mask"
 LOGITS = "logits"
+FINAL = "final_norm"
+"""What the head reads."""
 
 Array = npt.NDArray[np.float32] | npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
@@ -42,11 +44,16 @@ def new_names(layer: int) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class Part:
-    """Layers first..last - 1 of a decoder, and the head behind them where `head` is true."""
+    """Layers first..last - 1 of a decoder, what follows them where `norm` is true, and a piece of the head.
+
+    The head's piece is its columns start..end - 1; a whole head makes the logits, a piece `logits.START`.
+    """
 
     first: int
     last: int
-    head: bool
+    norm: bool = False
+    start: int = 0
+    end: int = 0
 
 
 def part_model(checkpoint: Checkpoint, rows: int, past: int, part: Part | None = None) -> ModelProto:
@@ -58,7 +65,8 @@ def part_model(checkpoint: Checkpoint, rows: int, past: int, part: Part | None =
     new keys and values [1, key heads, rows, head size]. A part reads and gives what its neighbours call
     alike, so that the parts of a model can be joined by name.
     """
-    whole = Part(0, checkpoint.decoder.layers, True)
+    decoder = checkpoint.decoder
+    whole = Part(0, decoder.layers, True, 0, decoder.vocabulary)
     return _DecoderWriter(checkpoint, rows, past).model(part or whole)
 
 
@@ -166,9 +174,11 @@ class _DecoderWriter(_GraphWriter):
         self.past = past
 
     def model(self, part: Part) -> ModelProto:
-        """The layers of a part, and the head if it has it."""
+        """The layers of a part, the normalisation behind them, and its piece of the head."""
         decoder, rows = self.decoder, self.rows
-        x = self.input(_between(part.first), 1, rows, decoder.width)
+        only_head = part.first == decoder.layers and not part.norm
+        shape = (1, 1, decoder.width) if only_head else (1, rows, decoder.width)
+        x = self.input(FINAL if only_head else _between(part.first), *shape)
         layers = range(part.first, part.last)
         if decoder.rotary is not None and layers:
             pairs = decoder.rotary.size // 2
@@ -179,10 +189,14 @@ class _DecoderWriter(_GraphWriter):
         }
         for layer in layers:
             x = self._layer(x, layer)
-        if part.head:
-            self._head(x)
-        else:
-            self.outputs.append(helper.make_tensor_value_info(x.name, TensorProto.FLOAT, x.shape))
+        if part.norm:
+            last = x if rows == 1 else self.slice(x, "last", 1, rows - 1, rows)
+            x = self._norm(last, self.checkpoint.final_norm(), FINAL)
+        if part.end:
+            whole = part.end - part.start == decoder.vocabulary
+            head = self.checkpoint.head(part.start, part.end)
+            x = self.linear(x, head, LOGITS if whole else f"{LOGITS}.{part.start}")
+        self.outputs.append(helper.make_tensor_value_info(x.name, TensorProto.FLOAT, x.shape))
         name = f"{decoder.kind}.decode" if self.past else f"{decoder.kind}.prefill"
         graph = helper.make_graph(self.nodes, name, self.inputs, self.outputs, list(self.constants.values()))
         return helper.make_model(
@@ -191,12 +205,6 @@ class _DecoderWriter(_GraphWriter):
             ir_version=IR_VERSION,
             producer_name="hanok",
         )
-
-    def _head(self, x: _Value) -> None:
-        last = x if self.rows == 1 else self.slice(x, "last", 1, self.rows - 1, self.rows)
-        last = self._norm(last, self.checkpoint.final_norm(), "final_norm")
-        logits = self.linear(last, self.checkpoint.head(), LOGITS)
-        self.outputs.insert(0, helper.make_tensor_value_info(LOGITS, TensorProto.FLOAT, logits.shape))
 
     def _is_windowed(self, layer: int) -> bool:
         windows = self.decoder.windows

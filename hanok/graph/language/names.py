@@ -147,8 +147,8 @@ class Checkpoint:
             rows = rows + self.weights.rows(f"{self._root}{_POSITIONS}.weight", positions)
         return rows
 
-    def head(self) -> Linear:
-        """From the last layer's width to logits; the embedding's transpose where there is no head."""
+    def head(self, start: int, end: int) -> Linear:
+        """From the last layer's width to logits start..end - 1; rows of the embedding where they are tied."""
         decoder = self.decoder
         name = f"{_HEAD}.weight"
         if name not in self.weights and not decoder.tied:
@@ -159,7 +159,8 @@ class Checkpoint:
         name = self._embedding if decoder.tied else name
         self._expect(name, (decoder.vocabulary, decoder.width))
         bias = None if decoder.tied else self._optional(f"{_HEAD}.bias", (decoder.vocabulary,))
-        return Linear(self.weights.read(name).T, bias).scaled(decoder.logits_multiplier)
+        matrix = self.weights.rows(name, range(start, end)).T
+        return Linear(matrix, None if bias is None else bias[start:end]).scaled(decoder.logits_multiplier)
 
     def final_norm(self) -> Norm:
         """The normalisation before the head."""
