@@ -243,7 +243,7 @@ def open_language_model(
     compiler = _Compiler(Path(path), chip, seed, no_host, check, progress)
     if compiler.path.is_dir():
         return _open_folder(compiler, texts or CALIBRATION_TEXTS)
-    return _open_onnx(compiler, texts or CALIBRATION_TEXTS)
+    return _open_onnx(compiler, texts)
 
 
 @dataclass(frozen=True)
@@ -318,6 +318,8 @@ def _open_onnx(compiler: _Compiler, texts: Sequence[str]) -> LanguageModel:
     tokenizer = None
     if (path.parent / TOKENIZER_NAME).exists():
         tokenizer = Tokenizer(path.parent / TOKENIZER_NAME, machine.vocabulary)
-        machine.calibrate_with([ids for ids in map(tokenizer.encode, texts) if ids])
+        machine.calibrate_with([ids for ids in map(tokenizer.encode, texts or CALIBRATION_TEXTS) if ids])
+    elif texts:
+        raise InputError(f"{path}: texts to calibrate with need the model's {TOKENIZER_NAME} beside it")
     begin_id, stop_ids = read_special_ids(path.parent)
     return LanguageModel(machine, tokenizer, begin_id, stop_ids)

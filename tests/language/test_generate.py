@@ -270,6 +270,9 @@ def test_onnx_decoders_on_the_command_line(tmp_path: Path) -> None:
     assert "16 tokens (context)" in result.output
     assert "run on the host" in result.output
     _refused(run(path, "--prompt", "x"), "a prompt in words needs the model's tokenizer.json")
+    (tmp_path / "texts.txt").write_text("글\n", "utf-8")
+    refused = run(path, "--tokens", 3, "--calibrate", tmp_path / "texts.txt")
+    _refused(refused, "texts to calibrate with need the model's tokenizer.json")
     onnx.save(onnx_decoder(places=15, mask=False), path)
     _refused(run(path, "--tokens", 3), "has no mask input")
     model = onnx_decoder(places=15)
