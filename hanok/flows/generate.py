@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -141,9 +141,9 @@ class LanguageModel:
         sampler = Sampler(sampling or Sampling())
         writer = _Writer(self.tokenizer, ids, stream)
         machine.prepare(len(ids), len(ids) + tokens)
-        start = self._runs()
+        start = [program.runs for program in machine.programs]
         logits = machine.begin(ids)
-        read = self._runs()
+        read = [program.runs for program in machine.programs]
         made: list[int] = []
         stop: Stop | None = None
         while stop is None:
@@ -153,12 +153,16 @@ class LanguageModel:
                 writer.add(made[-1])
             if stop is None:
                 logits = machine.step(made[-1])
-        text = writer.finish()
-        reading = [_figures(program, read[key] - start.get(key, 0)) for key, program in self._by_key(read)]
-        end = self._runs()
-        making = [_figures(program, end[key] - read.get(key, 0)) for key, program in self._by_key(end)]
-        wall = perf_counter() - begin
-        return Generation(tuple(ids), tuple(made), stop, text, _ran(reading), _ran(making), wall)
+        end = [program.runs for program in machine.programs]
+        return Generation(
+            prompt=tuple(ids),
+            ids=tuple(made),
+            stop=stop,
+            text=writer.finish(),
+            reading=_figures(machine.programs, start, read),
+            making=_figures(machine.programs, read, end),
+            wall_seconds=perf_counter() - begin,
+        )
 
     def _stop(self, prompt: int, made: Sequence[int], tokens: int) -> Stop | None:
         if made[-1] in self.stop_ids:
@@ -169,10 +173,14 @@ class LanguageModel:
 
     def _prompt_ids(self, prompt: str | Sequence[int]) -> list[int]:
         machine = self.machine
-        if isinstance(prompt, str) and prompt and self.tokenizer is None:
+        if not isinstance(prompt, str):
+            ids = list(prompt)
+        elif not prompt:
+            ids = []
+        elif self.tokenizer is None:
             raise InputError(f"a prompt in words needs the model's {TOKENIZER_NAME} beside it")
-        words = isinstance(prompt, str) and bool(prompt) and self.tokenizer is not None
-        ids = self.tokenizer.encode(str(prompt)) if words and self.tokenizer else [*map(int, prompt or ())]
+        else:
+            ids = self.tokenizer.encode(prompt)
         ids = ids or [self.begin_id or 0]
         wrong = next((token for token in ids if not 0 <= token < machine.vocabulary), None)
         if wrong is not None:
@@ -180,12 +188,6 @@ class LanguageModel:
         if len(ids) > machine.context:
             raise InputError(f"prompt: {len(ids)} tokens; allowed: at most {machine.context}, the context")
         return ids
-
-    def _runs(self) -> dict[int, int]:
-        return {index: program.runs for index, program in enumerate(self.machine.programs)}
-
-    def _by_key(self, runs: dict[int, int]) -> Iterator[tuple[int, TokenProgram]]:
-        return ((key, self.machine.programs[key]) for key in runs)
 
 
 class _Writer:
@@ -214,13 +216,15 @@ class _Writer:
             self._stream(piece)
 
 
-def _figures(program: TokenProgram, runs: int) -> ProgramFigures:
-    assert program.result is not None, "the program has run"
-    return ProgramFigures(program.kind, program.length, runs, program.result)
-
-
-def _ran(figures: list[ProgramFigures]) -> tuple[ProgramFigures, ...]:
-    return tuple(item for item in figures if item.runs)
+def _figures(
+    programs: Sequence[TokenProgram], before: Sequence[int], after: Sequence[int]
+) -> tuple[ProgramFigures, ...]:
+    """The programs that ran between two counts of their runs."""
+    return tuple(
+        ProgramFigures(program.kind, program.length, last - first, program.result)
+        for program, first, last in zip(programs, before, after, strict=True)
+        if last > first and program.result is not None
+    )
 
 
 def open_language_model(
@@ -238,7 +242,6 @@ def open_language_model(
     `texts` calibrate the activations' scales (CALIBRATION_TEXTS where there are none); `check` compares the
     first run of each program with ONNX Runtime.
     """
-
     progress("reading the model")
     compiler = _Compiler(Path(path), chip, seed, no_host, check, progress)
     if compiler.path.is_dir():
