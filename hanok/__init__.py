@@ -6,9 +6,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hanok.api import Chip, CompiledModel, HanokError, Result, compile, load
+    from hanok.api import Chip, CompiledModel, HanokError, Result, compile, language_model, load
 
-__all__ = ["Chip", "CompiledModel", "HanokError", "Result", "compile", "load"]
+__all__ = ["Chip", "CompiledModel", "HanokError", "Result", "compile", "language_model", "load"]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,9 @@ from hanok.isa import Program
 from hanok.machine import Chip
 from hanok.report import OutputError, to_html, to_json, to_trace, write_whole
 from hanok.report.listing import listing
+
+if TYPE_CHECKING:
+    from hanok.flows.generate import LanguageModel
 
 Array = npt.NDArray[Any]
 
@@ -118,4 +121,23 @@ def load(path: str | Path) -> CompiledModel:
     return CompiledModel(load_verified(path))
 
 
-__all__ = ["Chip", "CompiledModel", "HanokError", "Result", "compile", "load"]
+def language_model(
+    path: str | Path,
+    chip: Chip | str | Path = "edge",
+    *,
+    texts: Sequence[str] = (),
+    no_host: bool = False,
+    check: bool = True,
+    seed: int = 0,
+) -> LanguageModel:
+    """Open a language model's folder, or an ONNX decoder, for a chip; its `generate` writes text.
+
+    `texts` calibrate it; see docs/language-models.md.
+    """
+    from hanok.flows.generate import open_language_model
+
+    target = chip if isinstance(chip, Chip) else Chip.load(chip)
+    return open_language_model(path, target, texts=texts, no_host=no_host, check=check, seed=seed)
+
+
+__all__ = ["Chip", "CompiledModel", "HanokError", "Result", "compile", "language_model", "load"]

@@ -8,6 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hanok.cli.language import (
+    DEFAULT_TOKENS,
+    PromptOption,
+    TemperatureOption,
+    TextRequest,
+    TokensOption,
+    TopPOption,
+    run_language,
+)
 from hanok.cli.options import (
     DEFAULT_CHIP,
     PROGRAM_SUFFIX,
@@ -32,7 +41,10 @@ if TYPE_CHECKING:
 
 def run(
     model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="An .onnx model or a compiled .hanok program.")
+        Path,
+        typer.Argument(
+            metavar="MODEL", help="An .onnx model, a compiled .hanok program, or a language model's folder."
+        ),
     ],
     chip: Annotated[
         str,
@@ -78,13 +90,39 @@ def run(
         ),
     ] = None,
     layers: Annotated[int, typer.Option("--layers", min=0, help="How many layers the table shows.")] = 12,
+    prompt: PromptOption = None,
+    tokens: TokensOption = None,
+    temperature: TemperatureOption = 0.0,
+    top_p: TopPOption = 1.0,
 ) -> None:
-    """Run MODEL on a chip: the outputs, the cycles, the energy, and why."""
+    """Run MODEL on a chip: the outputs, the cycles, the energy, and why.
+
+    Given a language model's folder, or --prompt or --tokens with an ONNX decoder, it writes text.
+    """
     from hanok.report import check_writable
 
     for path in (html, trace, json, save):
         if path is not None:
             check_writable(path)
+    if model.is_dir() or prompt is not None or tokens is not None:
+        for option, given in (("--input", inputs), ("--save-outputs", save), ("--bit-errors", bit_errors)):
+            if given is not None:
+                raise HanokError(f"{model}: {option} has no meaning where text is written; leave it out")
+        request = TextRequest(
+            prompt=prompt or "",
+            tokens=tokens or DEFAULT_TOKENS,
+            temperature=temperature,
+            top_p=top_p,
+            seed=seed,
+            calibrate=calibrate,
+            no_host=no_host,
+            check=not no_check,
+            html=html,
+            trace=trace,
+            json=json,
+        )
+        run_language(model, load_chip(chip or DEFAULT_CHIP, dram, ecc), request)
+        return
     with progress_line() as progress:
         begin = perf_counter()
         program = program_of(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
@@ -15,7 +15,7 @@ from hanok.flows._accounting import TimedStage
 from hanok.flows._tensors import dram_image, read_tensor, write_tensor
 from hanok.flows.results import HostOperator
 from hanok.graph.oracle import reference_session, run_session
-from hanok.isa import Binding, HostStage, NpuStage, Program, decode
+from hanok.isa import Binding, Decoded, HostStage, NpuStage, Program, decode
 from hanok.simulator import emulate, simulate
 
 Array = npt.NDArray[Any]
@@ -41,8 +41,14 @@ class Execution:
         self._bindings: dict[str, list[Binding]] = {}
         for binding in program.bindings:
             self._bindings.setdefault(binding.name, []).append(binding)
+        self._decoded: dict[int, Decoded] = {}
+        self._sessions: dict[int, Any] = {}
         for constant in program.constant_outputs:
             self._write(constant.name, np.asarray(constant.value))
+        self.load(inputs)
+
+    def load(self, inputs: Mapping[str, Array]) -> None:
+        """Put the inputs where the program reads them; a run may write over those of the run before."""
         for name, value in inputs.items():
             self._write(name, value)
 
@@ -68,7 +74,8 @@ class Execution:
     def run_npu(self, stage: NpuStage, count_cycles: bool) -> None:
         """Run a stage of the NPU: its values, and with `count_cycles` its time."""
         chip = self.program.chip
-        decoded = decode(stage.code)
+        decoded = self._decoded.get(stage.code_address) or decode(stage.code)
+        self._decoded[stage.code_address] = decoded
         self.progress("computing values")
         content = self.image.copy() if count_cycles and chip.core.dma.expand_lanes else None
         with self.clock("emulate"):
@@ -84,7 +91,8 @@ class Execution:
     def _run_host(self, stage: HostStage, number: int) -> None:
         self.progress("running host operators")
         with self.clock("host"):
-            session = reference_session(stage.model)
+            session = self._sessions.get(number) or reference_session(stage.model)
+            self._sessions[number] = session
             values = {name: self._read(name) for name in stage.inputs}
             begin = perf_counter()
             results = run_session(session, values, list(stage.outputs))

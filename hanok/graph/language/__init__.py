@@ -1,0 +1,1 @@
+"""Language models from their own files: configuration, weights, and the ONNX models that they become."""

@@ -1,0 +1,380 @@
+"""A decoder as an ONNX model: to read a whole prompt, or to make the next token behind a cache.
+
+It takes what a host has anyway (rows of the embedding, cosines and sines of positions, masks) and gives what
+it keeps (logits of the last position, the new keys and values), so that nothing between them needs the host.
+What is constant is in the weights: the scale of the scores, the multipliers of residuals and logits, the
+order of interleaved rotary pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
+
+from hanok.graph.language.names import Checkpoint, Linear, Norm
+
+OPSET = 23
+IR_VERSION = 11
+HIDDEN = "hidden"
+COSINE = "cosine"
+SINE = "sine"
+MASK = "mask"
+WINDOW_MASK = "window_mask"
+LOGITS = "logits"
+FINAL = "final_norm"
+"""What the head reads."""
+
+Array = npt.NDArray[np.float32] | npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+
+
+def cache_names(layer: int) -> tuple[str, str]:
+    """Inputs of the decode step: the keys and values of the tokens before."""
+    return f"past_key_values.{layer}.key", f"past_key_values.{layer}.value"
+
+
+def new_names(layer: int) -> tuple[str, str]:
+    """Outputs: the keys and values of the tokens that were read."""
+    return f"present.{layer}.key", f"present.{layer}.value"
+
+
+@dataclass(frozen=True)
+class Part:
+    """Layers first..last - 1 of a decoder, what follows them where `norm` is true, and a piece of the head.
+
+    The head's piece is its columns start..end - 1; a whole head makes the logits, a piece `logits.START`.
+    """
+
+    first: int
+    last: int
+    norm: bool = False
+    start: int = 0
+    end: int = 0
+
+
+def part_model(checkpoint: Checkpoint, rows: int, past: int, part: Part | None = None) -> ModelProto:
+    """A float model that reads `rows` tokens behind `past` cached ones; all of it where no part is named.
+
+    Inputs: hidden [1, rows, width]; cosine and sine [1, rows, 1, pairs]; mask [1, 1, 1, rows, past + rows],
+    added to the scores, whose last columns are the tokens themselves; for each layer two caches
+    [1, key heads, past, head size]. Outputs: logits [1, 1, vocabulary] of the last token; for each layer the
+    new keys and values [1, key heads, rows, head size]. A part reads and gives what its neighbours call
+    alike, so that the parts of a model can be joined by name.
+    """
+    decoder = checkpoint.decoder
+    whole = Part(0, decoder.layers, True, 0, decoder.vocabulary)
+    return _DecoderWriter(checkpoint, rows, past).model(part or whole)
+
+
+@dataclass(frozen=True)
+class _Value:
+    name: str
+    shape: tuple[int, ...]
+
+
+class _GraphWriter:
+    """Appends float nodes with known shapes."""
+
+    def __init__(self) -> None:
+        self.nodes: list[NodeProto] = []
+        self.constants: dict[str, TensorProto] = {}
+        self.inputs: list[ValueInfoProto] = []
+        self.outputs: list[ValueInfoProto] = []
+
+    def input(self, name: str, *shape: int) -> _Value:
+        """Declare an input of the model."""
+        self.inputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
+        return _Value(name, shape)
+
+    def output(self, value: _Value, name: str) -> None:
+        """Give a value to the user under `name`."""
+        self.nodes.append(helper.make_node("Identity", [value.name], [name], f"{name}/output"))
+        self.outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, value.shape))
+
+    def constant(self, name: str, content: Array) -> str:
+        """Add a constant once."""
+        if name not in self.constants:
+            self.constants[name] = numpy_helper.from_array(np.ascontiguousarray(content), name)
+        return name
+
+    def value(self, name: str, content: Floats) -> _Value:
+        """A constant as an operand that broadcasts."""
+        return _Value(self.constant(name, content), content.shape)
+
+    def apply(
+        self,
+        op_type: str,
+        inputs: Sequence[_Value | str],
+        shape: Sequence[int],
+        name: str,
+        **attributes: object,
+    ) -> _Value:
+        """Append a node whose only output is called like itself."""
+        names = [item if isinstance(item, str) else item.name for item in inputs]
+        self.nodes.append(helper.make_node(op_type, names, [name], name, **attributes))
+        return _Value(name, tuple(shape))
+
+    def reshape(self, x: _Value, name: str, *shape: int) -> _Value:
+        """The same elements under another shape."""
+        target = self.constant("shape." + "x".join(map(str, shape)), np.array(shape, np.int64))
+        return self.apply("Reshape", [x, target], shape, name)
+
+    def transpose(self, x: _Value, name: str, *order: int) -> _Value:
+        """Axes in another order."""
+        return self.apply("Transpose", [x], [x.shape[axis] for axis in order], name, perm=list(order))
+
+    def slice(self, x: _Value, name: str, axis: int, start: int, end: int) -> _Value:
+        """Elements start..end of one axis."""
+        shape = list(x.shape)
+        shape[axis] = end - start
+        bounds = [self.constant(f"index.{v}", np.array([v], np.int64)) for v in (start, end, axis)]
+        return self.apply("Slice", [x, *bounds], shape, name)
+
+    def joined(self, op_type: str, a: _Value, b: _Value, name: str) -> _Value:
+        """An operation of two operands that broadcast."""
+        return self.apply(op_type, [a, b], np.broadcast_shapes(a.shape, b.shape), name)
+
+    def product(self, a: _Value, b: _Value, name: str) -> _Value:
+        """MatMul of two activations."""
+        batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        return self.apply("MatMul", [a, b], (*batch, a.shape[-2], b.shape[-1]), name)
+
+    def linear(self, x: _Value, linear: Linear, name: str) -> _Value:
+        """A product with weights, and a bias where there is one."""
+        shape = (*x.shape[:-1], linear.matrix.shape[1])
+        weight = self.constant(f"{name}.weight", linear.matrix)
+        if linear.bias is None:
+            return self.apply("MatMul", [x, weight], shape, name)
+        bias = self.constant(f"{name}.bias", linear.bias)
+        product = self.apply("MatMul", [x, weight], shape, f"{name}.product")
+        return self.apply("Add", [product, bias], shape, name)
+
+    def normalise(self, x: _Value, norm: Norm, epsilon: float, name: str, *, rms: bool) -> _Value:
+        """RMSNormalization or LayerNormalization of the last axis."""
+        gain = self.constant(f"{name}.gain", norm.gain)
+        if rms:
+            return self.apply("RMSNormalization", [x, gain], x.shape, name, axis=-1, epsilon=epsilon)
+        shift = norm.shift if norm.shift is not None else np.zeros_like(norm.gain)
+        operands: list[_Value | str] = [x, gain, self.constant(f"{name}.shift", shift)]
+        return self.apply("LayerNormalization", operands, x.shape, name, axis=-1, epsilon=epsilon)
+
+
+class _DecoderWriter(_GraphWriter):
+    """Writes a decoder that reads `rows` tokens behind `past` cached ones."""
+
+    def __init__(self, checkpoint: Checkpoint, rows: int, past: int) -> None:
+        super().__init__()
+        self.checkpoint = checkpoint
+        self.decoder = checkpoint.decoder
+        self.rows = rows
+        self.past = past
+
+    def model(self, part: Part) -> ModelProto:
+        """The layers of a part, the normalisation behind them, and its piece of the head."""
+        decoder, rows = self.decoder, self.rows
+        only_head = part.first == decoder.layers and not part.norm
+        shape = (1, 1, decoder.width) if only_head else (1, rows, decoder.width)
+        x = self.input(FINAL if only_head else _between(part.first), *shape)
+        layers = range(part.first, part.last)
+        if decoder.rotary is not None and layers:
+            pairs = decoder.rotary.size // 2
+            self.angles = [self.input(name, 1, rows, 1, pairs) for name in (COSINE, SINE)]
+        self.masks = {
+            windowed: self.input(WINDOW_MASK if windowed else MASK, 1, 1, 1, rows, self.past + rows)
+            for windowed in sorted({self._is_windowed(layer) for layer in layers})
+        }
+        for layer in layers:
+            x = self._layer(x, layer)
+        if part.norm:
+            last = x if rows == 1 else self.slice(x, "last", 1, rows - 1, rows)
+            x = self._norm(last, self.checkpoint.final_norm(), FINAL)
+        if part.end:
+            whole = part.end - part.start == decoder.vocabulary
+            head = self.checkpoint.head(part.start, part.end)
+            x = self.linear(x, head, LOGITS if whole else f"{LOGITS}.{part.start}")
+        self.outputs.append(helper.make_tensor_value_info(x.name, TensorProto.FLOAT, x.shape))
+        name = f"{decoder.kind}.decode" if self.past else f"{decoder.kind}.prefill"
+        graph = helper.make_graph(self.nodes, name, self.inputs, self.outputs, list(self.constants.values()))
+        return helper.make_model(
+            graph,
+            opset_imports=[helper.make_opsetid("", OPSET)],
+            ir_version=IR_VERSION,
+            producer_name="hanok",
+        )
+
+    def _is_windowed(self, layer: int) -> bool:
+        windows = self.decoder.windows
+        return bool(windows) and windows[layer] > 0
+
+    def _norm(self, x: _Value, norm: Norm, name: str) -> _Value:
+        return self.normalise(x, norm, self.decoder.epsilon, name, rms=self.decoder.norm == "rms")
+
+    def _layer(self, x: _Value, layer: int) -> _Value:
+        decoder, stem = self.decoder, f"layer.{layer}"
+        ready = self._norm(x, self.checkpoint.norm(layer, "input_norm"), f"{stem}.input_norm")
+        attended = self._attention(ready, layer)
+        if decoder.parallel:
+            both = self.joined("Add", attended, self._inner(ready, layer), f"{stem}.parts")
+            return self.joined("Add", x, both, _between(layer + 1))
+        x = self.joined("Add", x, attended, f"{stem}.attended")
+        ready = self._norm(x, self.checkpoint.norm(layer, "inner_norm"), f"{stem}.inner_norm")
+        return self.joined("Add", x, self._inner(ready, layer), _between(layer + 1))
+
+    def _result(self, x: _Value, linear: Linear, layer: int, part: str) -> _Value:
+        """The last product of a part, as much of it as is added: by its weights, or the gain behind it."""
+        factor = self.decoder.residual_multiplier
+        if not self.decoder.post_norm:
+            return self.linear(x, linear.scaled(factor), f"layer.{layer}.{part}")
+        y = self.linear(x, linear, f"layer.{layer}.{part}")
+        role = "post_attention_norm" if part == "output" else "post_inner_norm"
+        norm = self.checkpoint.norm(layer, role)
+        return self._norm(y, Norm(norm.gain * np.float32(factor), norm.shift), f"layer.{layer}.{role}")
+
+    def _inner(self, x: _Value, layer: int) -> _Value:
+        decoder, stem = self.decoder, f"layer.{layer}"
+        up = self.checkpoint.linear(layer, "up", decoder.width, decoder.inner)
+        if decoder.gated:
+            gate = self.checkpoint.linear(layer, "gate", decoder.width, decoder.inner)
+            both = self.linear(x, _side_by_side([gate, up]), f"{stem}.gate_up")
+            halves = [
+                self.slice(both, f"{stem}.{part}", 2, start, start + decoder.inner)
+                for part, start in (("gate", 0), ("up", decoder.inner))
+            ]
+            y = self.joined("Mul", self._activation(halves[0], stem), halves[1], f"{stem}.gated")
+        else:
+            y = self._activation(self.linear(x, up, f"{stem}.up"), stem)
+        down = self.checkpoint.linear(layer, "down", decoder.inner, decoder.width)
+        return self._result(y, down, layer, "down")
+
+    def _activation(self, x: _Value, stem: str) -> _Value:
+        name = f"{stem}.active"
+        match self.decoder.activation:
+            case "silu":
+                return self.joined("Mul", x, self.apply("Sigmoid", [x], x.shape, f"{stem}.sigmoid"), name)
+            case "gelu":
+                return self.apply("Gelu", [x], x.shape, name)
+            case "gelu_tanh":
+                return self.apply("Gelu", [x], x.shape, name, approximate="tanh")
+            case "relu":
+                return self.apply("Relu", [x], x.shape, name)
+
+    def _attention(self, x: _Value, layer: int) -> _Value:
+        decoder, stem, rows = self.decoder, f"layer.{layer}", self.rows
+        heads, key_heads, size = decoder.heads, decoder.key_heads, decoder.head_size
+        packed = self.linear(x, self._attention_inputs(layer), f"{stem}.query_key_value")
+        turned = heads + key_heads
+        both = self.slice(packed, f"{stem}.query_key", 2, 0, turned * size)
+        both = self.reshape(both, f"{stem}.query_key_heads", 1, rows, turned, size)
+        both = self._turned(self._query_key_norm(both, layer), stem)
+        both = self.transpose(both, f"{stem}.heads", 0, 2, 1, 3)
+        query = self.slice(both, f"{stem}.query", 1, 0, heads)
+        query = self.reshape(query, f"{stem}.query_groups", 1, key_heads, decoder.group * rows, size)
+        key = self.slice(both, f"{stem}.key", 1, heads, turned)
+        value = self.slice(packed, f"{stem}.value", 2, turned * size, (turned + key_heads) * size)
+        value = self.reshape(value, f"{stem}.value_rows", 1, rows, key_heads, size)
+        value = self.transpose(value, f"{stem}.value_heads", 0, 2, 1, 3)
+        for made, name in zip((key, value), new_names(layer), strict=True):
+            self.output(made, name)
+        mixed = self._mixed(query, key, value, layer)
+        mixed = self.reshape(mixed, f"{stem}.mixed_heads", 1, heads, rows, size)
+        mixed = self.transpose(mixed, f"{stem}.mixed_rows", 0, 2, 1, 3)
+        mixed = self.reshape(mixed, f"{stem}.mixed_flat", 1, rows, heads * size)
+        output = self.checkpoint.linear(layer, "output", heads * size, decoder.width)
+        return self._result(mixed, output, layer, "output")
+
+    def _mixed(self, query: _Value, key: _Value, value: _Value, layer: int) -> _Value:
+        """Softmax of the scores times the values; heads that share keys are rows of one product."""
+        decoder, stem, rows = self.decoder, f"layer.{layer}", self.rows
+        length = self.past + rows
+        if self.past:
+            shape = (1, decoder.key_heads, self.past, decoder.head_size)
+            caches = [self.input(name, *shape) for name in cache_names(layer)]
+            full = (1, decoder.key_heads, length, decoder.head_size)
+            key = self.apply("Concat", [caches[0], key], full, f"{stem}.keys", axis=2)
+            value = self.apply("Concat", [caches[1], value], full, f"{stem}.values", axis=2)
+        scores = self.product(query, self.transpose(key, f"{stem}.keys_across", 0, 1, 3, 2), f"{stem}.scores")
+        groups = (1, decoder.key_heads, decoder.group, rows, length)
+        scores = self.reshape(scores, f"{stem}.scores_grouped", *groups)
+        scores = self.joined("Add", scores, self.masks[self._is_windowed(layer)], f"{stem}.masked")
+        chances = self.apply("Softmax", [scores], groups, f"{stem}.chances", axis=-1)
+        chances = self.reshape(
+            chances, f"{stem}.chances_flat", 1, decoder.key_heads, decoder.group * rows, length
+        )
+        return self.product(chances, value, f"{stem}.mixed")
+
+    def _attention_inputs(self, layer: int) -> Linear:
+        """Queries, keys and values side by side; scores get their scale through the queries."""
+        decoder = self.decoder
+        query, key, value = self.checkpoint.attention_inputs(layer)
+        if not decoder.query_key_norm:
+            query = query.scaled(self._score_scale(layer))
+        return _side_by_side([*(self._halved(part) for part in (query, key)), value])
+
+    def _score_scale(self, layer: int) -> float:
+        return self.decoder.attention_scale / (layer + 1 if self.decoder.scale_by_layer else 1)
+
+    def _halved(self, linear: Linear) -> Linear:
+        """Interleaved rotary pairs brought to two halves; queries and keys alike, so that scores stay."""
+        rotary, size = self.decoder.rotary, self.decoder.head_size
+        if rotary is None or not rotary.interleaved:
+            return linear
+        turned = np.arange(rotary.size)
+        order = np.concatenate([turned[0::2], turned[1::2], np.arange(rotary.size, size)])
+        columns = (np.arange(0, linear.matrix.shape[1], size)[:, None] + order).reshape(-1)
+        return Linear(linear.matrix[:, columns], None if linear.bias is None else linear.bias[columns])
+
+    def _query_key_norm(self, both: _Value, layer: int) -> _Value:
+        decoder = self.decoder
+        if not decoder.query_key_norm:
+            return both
+        query, key = (self.checkpoint.norm(layer, part).gain for part in ("query_norm", "key_norm"))
+        gains = np.concatenate(
+            [
+                np.tile(query * np.float32(self._score_scale(layer)), (decoder.heads, 1)),
+                np.tile(key, (decoder.key_heads, 1)),
+            ]
+        )
+        stem = f"layer.{layer}.query_key_norm"
+        even = Norm(np.ones(decoder.head_size, np.float32), None)
+        rows = self.normalise(both, even, decoder.epsilon, stem, rms=True)
+        return self.joined("Mul", rows, self.value(f"{stem}.gains", gains), f"{stem}.scaled")
+
+    def _turned(self, x: _Value, stem: str) -> _Value:
+        """Rotary embedding of the halves of each head's front; the rest stays."""
+        rotary = self.decoder.rotary
+        if rotary is None:
+            return x
+        half, size = rotary.size // 2, self.decoder.head_size
+        first = self.slice(x, f"{stem}.first", 3, 0, half)
+        second = self.slice(x, f"{stem}.second", 3, half, rotary.size)
+        cosine, sine = self.angles
+        parts = [
+            self.joined("Mul", a, b, f"{stem}.turn.{index}")
+            for index, (a, b) in enumerate([(first, cosine), (second, sine), (second, cosine), (first, sine)])
+        ]
+        turned = [
+            self.joined("Sub", parts[0], parts[1], f"{stem}.turned.0"),
+            self.joined("Add", parts[2], parts[3], f"{stem}.turned.1"),
+        ]
+        if rotary.size < size:
+            turned.append(self.slice(x, f"{stem}.unturned", 3, rotary.size, size))
+        return self.apply("Concat", turned, x.shape, f"{stem}.turned", axis=3)
+
+
+def _between(layer: int) -> str:
+    """What a layer reads: the tokens' embedding, or what the layer before it gives."""
+    return HIDDEN if layer == 0 else f"layer.{layer - 1}.sum"
+
+
+def _side_by_side(parts: Sequence[Linear]) -> Linear:
+    matrix = np.concatenate([part.matrix for part in parts], 1)
+    if all(part.bias is None for part in parts):
+        return Linear(matrix, None)
+    biases: list[Floats] = [
+        np.zeros(part.matrix.shape[1], np.float32) if part.bias is None else part.bias for part in parts
+    ]
+    return Linear(matrix, np.concatenate(biases))
