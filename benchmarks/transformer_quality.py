@@ -18,7 +18,7 @@ from hanok.graph._observe import observe_ranges
 from hanok.graph._quantise_onnxruntime import insert_quantisers
 from hanok.graph._quantise_select import is_transformer, keep_float
 from hanok.graph._quantise_transformer import GOAL_DB
-from hanok.graph._repair import float_outputs, signal_to_noise_db
+from hanok.graph._repair import float_outputs, signal_to_noise_by_output, signal_to_noise_db
 from hanok.graph.load import load_model
 from hanok.graph.oracle import reference_session, run_session
 from hanok.graph.quantise import is_quantised, prepare_float, quantise_model
@@ -39,8 +39,9 @@ def main() -> None:
     given = arguments.models
     paths = [path for item in given for path in (sorted(item.glob("*.onnx")) if item.is_dir() else [item])]
     print(
-        f"{'model':42s} {'plain':>8s} {'hanok':>8s}  {'same largest value of a row':30s} "
-        f"{'smoothed':>9s} {'rows':>5s} {'parts':>6s} {'CPU':>6s}"
+        f"{'':42s} {'all outputs, dB':>11s} {'worst output':>13s}\n"
+        f"{'model':42s} {'plain':>5s} {'hanok':>5s} {'plain':>7s} {'hanok':>5s}  "
+        f"{'largest of a row the same':26s} {'smoothed':>9s} {'rows':>5s} {'parts':>6s} {'CPU':>6s}"
     )
     for path in paths:
         compare(path, arguments.goal)
@@ -62,13 +63,15 @@ def compare(path: Path, goal_db: float) -> None:
     count = max(FEWEST_SAMPLES, -(-POSITIONS // rows) if tokens else 0)
     test = random_samples(working, TEST_SEED, count)
     wanted = float_outputs(working, test)
-    before, after = (signal_to_noise_db(wanted, each, test) for each in (plain, done.model))
+    ratios = [signal_to_noise_by_output(wanted, each, test) for each in (plain, done.model)]
+    whole = [signal_to_noise_db(wanted, each, test) for each in (plain, done.model)]
     agreement = [same_choice(wanted, each, test, first) for each in (plain, done.model)]
     form = done.record.transformer
     assert form is not None, "a transformer has its record"
     choices = f"{agreement[0]:.1%} -> {agreement[1]:.1%} of {rows * count}"
     print(
-        f"{path.parent.name + '/' + path.stem:42s} {before:5.1f} dB {after:5.1f} dB  {choices:30s} "
+        f"{path.parent.name + '/' + path.stem:42s} {whole[0]:5.1f} {whole[1]:5.1f} "
+        f"{min(ratios[0].values()):7.1f} {min(ratios[1].values()):5.1f}  {choices:26s} "
         f"{len(form.smoothed):9d} {len(form.evened_rows):5d} {len(form.two_parts):6d} {seconds:4.0f} s",
         flush=True,
     )

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from hanok.graph._calibration import Sample
-from hanok.graph._operands import FloatArray, Rows, visit_rows, weighted_products
+from hanok.graph._operands import FloatArray, Rows, keeps_rows, visit_rows, weighted_products
 from hanok.graph._steps import rounded
 from hanok.graph._working import Operation, WorkingGraph
 
@@ -29,13 +29,12 @@ def even_rows(
     """Rewrite the products where it pays; return them with what their activation gained, in dB."""
     passed = frozenset(skipped)
     consumers = working.consumers()
-    mixes = {
-        operation.name: reader
+    found = {
+        operation.outputs[0]: _mix_behind(working, operation, consumers)
         for operation in working.operations
-        if operation.op_type == "Softmax" and operation.name not in passed
-        for reader in consumers.get(operation.outputs[0], [])
-        if reader.name not in passed and _is_mix(working, operation, consumers)
+        if operation.op_type == "Softmax"
     }
+    mixes = {name: mix for name, mix in found.items() if mix is not None and mix.name not in passed}
     products = [product.operation for product in weighted_products(working, passed)]
     gains: dict[str, float] = {}
     possible: dict[str, float] = {}
@@ -43,13 +42,13 @@ def even_rows(
     def judge(name: str, rows: Rows) -> None:
         possible[name] = _gain_db(rows.chosen)
 
-    visit_rows(working, samples, {reader.inputs[0] for reader in [*mixes.values(), *products]}, judge)
+    visit_rows(working, samples, {*mixes, *(operation.inputs[0] for operation in products)}, judge)
     operations: list[Operation] = []
     for operation in working.operations:
-        reader = mixes.get(operation.name) if operation.op_type == "Softmax" else None
-        if reader is not None and (gain := possible[operation.outputs[0]]) >= GAIN_DB:
-            gains[reader.name] = gain
-            operations += _exponentials(working, operation, reader)
+        mix = mixes.get(operation.outputs[0]) if operation.op_type == "Softmax" else None
+        if mix is not None and (gain := possible[operation.outputs[0]]) >= GAIN_DB:
+            gains[mix.name] = gain
+            operations += _exponentials(working, operation, mix)
         else:
             operations.append(operation)
     working.operations = operations
@@ -75,33 +74,44 @@ def _gain_db(rows: FloatArray) -> float:
     return float(10 * np.log10(plain.mean() / by_row.mean())) if by_row.mean() > 0 else 0.0
 
 
-def _is_mix(working: WorkingGraph, softmax: Operation, consumers: dict[str, list[Operation]]) -> bool:
-    """Whether probabilities of rows serve one product of activations alone, as its first operand."""
+def _mix_behind(
+    working: WorkingGraph, softmax: Operation, consumers: dict[str, list[Operation]]
+) -> Operation | None:
+    """The product of activations that alone reads the probabilities of rows, as its first operand."""
     name = softmax.outputs[0]
-    readers = consumers.get(name, [])
-    rank = len(working.shape(name))
-    alone = (
-        len(readers) == 1 and name not in working.outputs and softmax.integer("axis", -1) in (-1, rank - 1)
-    )
-    return alone and readers[0].op_type == "MatMul" and readers[0].inputs[0] == name != readers[0].inputs[1]
+    if softmax.integer("axis", -1) not in (-1, len(working.shape(name)) - 1):
+        return None
+    while True:
+        readers = consumers.get(name, [])
+        if len(readers) != 1 or name in working.outputs:
+            return None
+        (reader,) = readers
+        if not keeps_rows(working, reader):
+            is_mix = reader.op_type == "MatMul" and reader.inputs[0] == name != reader.inputs[1]
+            return reader if is_mix and not reader.domain else None
+        name = reader.outputs[0]
 
 
 def _exponentials(working: WorkingGraph, softmax: Operation, product: Operation) -> list[Operation]:
     """The Softmax without its division, which moves behind the product."""
-    x, name = softmax.inputs[0], softmax.name
-    largest = _row_value(working, x, "largest")
-    distance, exponential = _alike(working, x, "distance"), _alike(working, x, "exponential")
+    x, result, name = softmax.inputs[0], softmax.outputs[0], softmax.name
+    largest, distance = _row_value(working, x, "largest"), _alike(working, x, "distance")
     total, share = _row_value(working, x, "total"), _row_value(working, x, "share")
     axes = working.add_constant("last_axis", np.array([-1], np.int64))
-    product.inputs[0] = exponential
-    _behind(working, product, share)
-    return [
+    operations = [
         _row_largest(working, x, largest, name),
         Operation.make("Sub", [x, largest], [distance], f"{name}/distance"),
-        Operation.make("Exp", [distance], [exponential], name),
-        Operation.make("ReduceSum", [exponential, axes], [total], f"{name}/total", keepdims=1),
+        Operation.make("Exp", [distance], [result], name),
+        Operation.make("ReduceSum", [result, axes], [total], f"{name}/total", keepdims=1),
         Operation.make("Reciprocal", [total], [share], f"{name}/share"),
     ]
+    if product.inputs[0] != result:
+        counted = _row_value(working, product.inputs[0], "share")
+        shape = working.add_constant("rows", np.array(working.shape(counted), np.int64))
+        operations.append(Operation.make("Reshape", [share, shape], [counted], f"{name}/counted"))
+        share = counted
+    _behind(working, product, share)
+    return operations
 
 
 def _divide_rows(working: WorkingGraph, product: Operation) -> None:

@@ -72,6 +72,14 @@ def weighted_products(working: WorkingGraph, skipped: Iterable[str] = ()) -> lis
     return found
 
 
+def keeps_rows(working: WorkingGraph, operation: Operation) -> bool:
+    """Whether an operation only counts rows (of the last axis) otherwise."""
+    if operation.domain or operation.op_type not in ("Reshape", "Squeeze", "Unsqueeze", "Flatten"):
+        return False
+    shapes = working.shape(operation.inputs[0]), working.shape(operation.outputs[0])
+    return all(shapes) and shapes[0][-1] == shapes[1][-1]
+
+
 def visit_values(
     working: WorkingGraph,
     samples: Sequence[Sample],

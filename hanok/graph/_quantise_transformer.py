@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from operator import itemgetter
 
 from onnx import ModelProto
@@ -14,14 +15,14 @@ from hanok.graph._even_rows import even_rows
 from hanok.graph._observe import observe_ranges
 from hanok.graph._quantise_onnxruntime import insert_quantisers
 from hanok.graph._quantise_select import PRODUCTS, keep_float
-from hanok.graph._repair import LayerRepair, float_outputs, repair_layers, signal_to_noise_db
+from hanok.graph._repair import LayerRepair, float_outputs, repair_layers, signal_to_noise_by_output
 from hanok.graph._round_weights import round_weights
 from hanok.graph._smooth import SmoothedActivation, smooth_channels
 from hanok.graph._two_parts import SplitOperand, split_operands
-from hanok.graph._working import WorkingGraph
+from hanok.graph._working import Array, WorkingGraph
 
 GOAL_DB = 32.0
-"""Signal to noise on the calibration samples below which operands are put in two parts."""
+"""Signal to noise of the worst output on the calibration samples below which operands are split."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class TransformerForm:
     two_parts: tuple[SplitOperand, ...] = ()
     repairs: tuple[LayerRepair, ...] = ()
     snr_plain_db: float | None = None
+    """Of the worst output; an output may be a copy of an input, which says nothing of the others."""
     snr_repaired_db: float | None = None
 
 
@@ -45,8 +47,8 @@ def quantise_transformer(
     """Smooth channels, even out rows, choose ranges; then round and repair weights, and split operands.
 
     `working` keeps its function and changes its form. Ranges, rounding and repair that do not bring the
-    outputs nearer to the float model's on the samples are left out; operands are split until the outputs
-    reach `goal_db`. Without `repair`, weights are rounded to nearest and nothing is split.
+    worst output nearer to the float model's on the samples are left out; operands are split until it reaches
+    `goal_db`. Without `repair`, weights are rounded to nearest and nothing is split.
     """
     wanted = float_outputs(working, samples)
     kept_float = keep_float(working, observe_ranges(working, samples))
@@ -58,7 +60,7 @@ def quantise_transformer(
     kept_float = keep_float(working, ranges)
 
     def judged(model: ModelProto) -> tuple[float, ModelProto]:
-        return signal_to_noise_db(wanted, model, samples), model
+        return min(signal_to_noise_by_output(wanted, model, samples).values(), default=inf), model
 
     chosen = clip_ranges(working, samples, ranges, kept_float)
     forms = (judged(insert_quantisers(working, each, kept_float, True)) for each in (chosen, ranges))
@@ -71,7 +73,8 @@ def quantise_transformer(
     )
     repaired, repairs = repair_layers(working, rounded, samples)
     best_db, best = max((rounded_db, rounded), judged(repaired), key=itemgetter(0))
-    final, parts = split_operands(working, best, samples, wanted, ranges, goal_db)
+    worst = _worst_output(wanted, best, samples)
+    final, parts = split_operands(working, best, samples, worst, ranges, goal_db)
     return replace(
         form,
         model=final,
@@ -80,3 +83,12 @@ def quantise_transformer(
         snr_plain_db=plain_db,
         snr_repaired_db=judged(final)[0] if parts else best_db,
     )
+
+
+def _worst_output(
+    wanted: Sequence[dict[str, Array]], model: ModelProto, samples: Sequence[Sample]
+) -> list[dict[str, Array]]:
+    """The float values of the output with the most noise under its signal."""
+    ratios = signal_to_noise_by_output(wanted, model, samples)
+    worst = min(ratios, key=ratios.__getitem__, default="")
+    return [{name: value for name, value in outputs.items() if name == worst} for outputs in wanted]

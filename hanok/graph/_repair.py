@@ -93,8 +93,26 @@ def signal_to_noise_db(
     wanted: Sequence[dict[str, Array]], quantised: ModelProto, samples: Sequence[Sample]
 ) -> float:
     """Power of the float model's float outputs over that of the quantised model's error, in dB."""
+    powers = _powers(wanted, quantised, samples)
+    return _ratio_db(sum(signal for signal, _ in powers.values()), sum(noise for _, noise in powers.values()))
+
+
+def signal_to_noise_by_output(
+    wanted: Sequence[dict[str, Array]], quantised: ModelProto, samples: Sequence[Sample]
+) -> dict[str, float]:
+    """The same for each float output by itself; one without any error is at infinity."""
+    powers = _powers(wanted, quantised, samples)
+    return {
+        name: _ratio_db(signal, noise) if noise > 0 else np.inf for name, (signal, noise) in powers.items()
+    }
+
+
+def _powers(
+    wanted: Sequence[dict[str, Array]], quantised: ModelProto, samples: Sequence[Sample]
+) -> dict[str, tuple[float, float]]:
+    """Sum of squares of each float output's finite values, and of its errors there."""
     session = reference_session(quantised)
-    signal = noise = 0.0
+    powers: dict[str, tuple[float, float]] = {}
     for outputs, sample in zip(wanted, samples, strict=True):
         found = run_session(session, sample)
         for name, value in outputs.items():
@@ -102,9 +120,11 @@ def signal_to_noise_db(
                 continue
             exact = value.astype(np.float64)
             fits = np.isfinite(exact)
+            signal, noise = powers.get(name, (0.0, 0.0))
             signal += float(np.square(exact[fits]).sum())
             noise += float(np.square(exact[fits] - found[name][fits]).sum())
-    return _ratio_db(signal, noise)
+            powers[name] = (signal, noise)
+    return powers
 
 
 def affordable_samples(
@@ -304,4 +324,5 @@ def _squares(moments: _Moments, slope: FloatArray, offset: FloatArray) -> FloatA
 
 def _ratio_db(signal: float, noise: float) -> float:
     tiny = np.finfo(np.float64).tiny
-    return float(10 * np.log10(max(signal, tiny) / max(noise, tiny)))
+    with np.errstate(over="ignore"):
+        return float(10 * np.log10(max(signal, tiny) / max(noise, tiny)))

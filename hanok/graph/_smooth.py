@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hanok.graph._calibration import Sample
-from hanok.graph._operands import FloatArray, Rows, WeightedProduct, visit_rows, weighted_products
+from hanok.graph._operands import FloatArray, Rows, WeightedProduct, keeps_rows, visit_rows, weighted_products
 from hanok.graph._steps import rounded, rounded_columns
 from hanok.graph._working import Array, Operation, WorkingGraph
 
@@ -81,16 +81,9 @@ def _smooth(
 def _root(working: WorkingGraph, name: str) -> str:
     """The tensor before Reshapes that keep the rows of the last axis."""
     producers = working.producers()
-    while name in producers and _keeps_rows(working, producers[name]):
+    while name in producers and keeps_rows(working, producers[name]):
         name = producers[name].inputs[0]
     return name
-
-
-def _keeps_rows(working: WorkingGraph, operation: Operation) -> bool:
-    if operation.domain or operation.op_type not in ("Reshape", "Squeeze", "Unsqueeze", "Flatten"):
-        return False
-    shapes = working.shape(operation.inputs[0]), working.shape(operation.outputs[0])
-    return all(shapes) and shapes[0][-1] == shapes[1][-1]
 
 
 def _best_factors(rows: Rows, products: Sequence[WeightedProduct]) -> tuple[float, float, FloatArray]:
@@ -173,7 +166,7 @@ class _Absorption:
         """What reads the activation, Reshapes of its rows passed over; -1 for the world outside."""
         found: set[int] = {-1} if name in self.working.outputs else set()
         for reader in self.consumers.get(name, []):
-            if _keeps_rows(self.working, reader):
+            if keeps_rows(self.working, reader):
                 found |= self.readers_behind(reader.outputs[0])
             else:
                 found.add(id(reader))
@@ -208,7 +201,7 @@ class _Absorption:
                 return self.absorb(maker.inputs[0])
             case "Gemm" | "MatMul":
                 return self._absorb_weights(maker)
-        return _keeps_rows(self.working, maker) and self.absorb(maker.inputs[0])
+        return keeps_rows(self.working, maker) and self.absorb(maker.inputs[0])
 
     def _divide(self, operation: Operation, position: int, *, turned: bool = False) -> bool:
         """Divide a constant whose last axis (the one before where `turned`) is the channels, or one value."""

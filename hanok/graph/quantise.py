@@ -79,8 +79,8 @@ def quantise_model(
     sequence of single samples. Without it, seeded random data stands in, and the record warns of it.
     Weights get one scale for each output channel, symmetric; activations one scale and zero point.
     Free dimensions of the inputs become static: as `input_shapes` says, else as in the calibration data
-    (the first axis apart, if it may hold several samples), else 1. Of a transformer whose outputs are less
-    than `goal_db` over their error on these samples, the noisiest operands are multiplied in two parts.
+    (the first axis apart, if it may hold several samples), else 1. Of a transformer whose worst output
+    is less than `goal_db` over its error on these samples, the noisiest operands are multiplied in two parts.
     """
     if is_quantised(model):
         return QuantisedModel(model, QuantisationRecord(0, False, was_quantised=True))
