@@ -1,10 +1,12 @@
 """Language models of published shapes with made-up weights on a chip: tokens a second, energy, memory, time.
 
-`python benchmarks/language_models.py [--chip edge] [--layers N] [--prompt 100] [--tokens 4] [NAME ...]`
+`python benchmarks/language_models.py [--chip edge] [--layers N] [--vocabulary N] [--prompt 100] [--tokens 4]
+[NAME ...]`
 
 Weights are seeded random numbers, written to a temporary folder as a checkpoint in BF16 of the model's own
 shape, tensor by tensor; cycles and energy do not depend on their values. With `--layers N` only the first N
-layers are made. The text is noise.
+layers are made, with `--vocabulary N` a smaller head: the difference between one and two layers is what each
+further one costs. The text is noise.
 """
 
 from __future__ import annotations
@@ -98,16 +100,17 @@ def write_checkpoint(folder: Path, config: dict[str, object]) -> int:
     return end // 2
 
 
-def measure(name: str, chip: Chip, layers: int, prompt: int, tokens: int) -> None:
+def measure(name: str, chip: Chip, options: argparse.Namespace) -> None:
     """Print one row."""
     config: dict[str, object] = {**SHARED, **SHAPES[name]}
-    if layers:
-        config["num_hidden_layers"] = layers
+    prompt, tokens = options.prompt, options.tokens
+    config["num_hidden_layers"] = options.layers or config["num_hidden_layers"]
+    config["vocab_size"] = options.vocabulary or config["vocab_size"]
     with TemporaryDirectory() as path:
         count = write_checkpoint(Path(path), config)
         texts = ["".join(chr(256 + (7 * k + 31 * n) % 256) for k in range(16)) for n in range(2)]
         model = open_language_model(path, chip, texts=texts, check=False)
-        ids = np.random.default_rng(1).integers(0, 110592, prompt).tolist()
+        ids = np.random.default_rng(1).integers(0, int(str(config["vocab_size"])), prompt).tolist()
         begin = time.perf_counter()
         model.prepare(ids, tokens)
         prepared = time.perf_counter() - begin
@@ -135,11 +138,12 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(SHAPES))
     parser.add_argument("--chip", default="edge")
     parser.add_argument("--layers", type=int, default=0)
+    parser.add_argument("--vocabulary", type=int, default=0)
     parser.add_argument("--prompt", type=int, default=100)
     parser.add_argument("--tokens", type=int, default=4)
     options = parser.parse_args()
     for name in options.names or SHAPES:
-        measure(name, Chip.load(options.chip), options.layers, options.prompt, options.tokens)
+        measure(name, Chip.load(options.chip), options)
 
 
 if __name__ == "__main__":

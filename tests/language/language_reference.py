@@ -86,7 +86,9 @@ def _gpt2(config: dict[str, Any], w: dict[str, Floats], ids: list[int]) -> Float
         ready = _layer_norm(x, w[f"{p}ln_1.weight"], w[f"{p}ln_1.bias"], epsilon)
         joined = ready @ w[f"{p}attn.c_attn.weight"] + w[f"{p}attn.c_attn.bias"]
         query, key, value = (part.reshape(tokens, heads, -1) for part in np.split(joined, 3, axis=1))
-        mixed = _attend(query, key, value, (width // heads) ** -0.5)
+        scale = (width // heads) ** -0.5 if config.get("scale_attn_weights", True) else 1.0
+        scale /= layer + 1 if config.get("scale_attn_by_inverse_layer_idx") else 1
+        mixed = _attend(query, key, value, scale)
         x = x + mixed @ w[f"{p}attn.c_proj.weight"] + w[f"{p}attn.c_proj.bias"]
         ready = _layer_norm(x, w[f"{p}ln_2.weight"], w[f"{p}ln_2.bias"], epsilon)
         inner = _FUNCTIONS[config["activation_function"]](
@@ -207,7 +209,9 @@ def _llama(kind: str, config: dict[str, Any], w: dict[str, Floats], ids: list[in
             key = _rms_norm(key, w[f"{p}self_attn.k_norm.weight"], epsilon)
         query, key = _turn_halves(query, config), _turn_halves(key, config)
         key, value = (np.repeat(part, heads // keys, axis=1) for part in (key, value))
-        slides = config.get("use_sliding_window") and layer >= config["max_window_layers"]
+        slides = config.get("use_sliding_window") and layer >= config.get("max_window_layers", 0)
+        if "layer_types" in config:
+            slides = config["layer_types"][layer] == "sliding_attention"
         mixed = _attend(query, key, value, scale, config["sliding_window"] if slides else 0)
         mixed = linear(mixed, f"{p}{names['attention']}{names['out']}")
         if config.get("use_post_norm"):

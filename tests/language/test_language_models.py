@@ -80,6 +80,9 @@ _VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "tied exaone": ("exaone", {"tie_word_embeddings": True}),
     "whole heads turned": ("gptj", {"rotary_dim": 8}),
     "exact GELU": ("gpt2", {"activation_function": "gelu"}),
+    "windows by layer": ("qwen2", {"layer_types": ["sliding_attention", "full_attention"]}),
+    "scores by layer": ("gpt2", {"scale_attn_by_inverse_layer_idx": True}),
+    "scores as they are": ("gpt2", {"scale_attn_weights": False}),
     "relu": ("gpt2", {"activation_function": "relu"}),
     "no multipliers": ("hyperclovax", {"use_post_norm": False, "residual_multiplier": 1.0}),
 }
