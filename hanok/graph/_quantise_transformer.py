@@ -14,7 +14,7 @@ from hanok.graph._clip_ranges import clip_ranges
 from hanok.graph._even_rows import even_rows
 from hanok.graph._observe import observe_ranges
 from hanok.graph._quantise_onnxruntime import insert_quantisers
-from hanok.graph._quantise_select import PRODUCTS, keep_float
+from hanok.graph._quantise_select import PRODUCTS, Range, keep_float
 from hanok.graph._repair import LayerRepair, float_outputs, repair_layers, signal_to_noise_by_output
 from hanok.graph._round_weights import round_weights
 from hanok.graph._smooth import SmoothedActivation, smooth_channels
@@ -58,21 +58,32 @@ def quantise_transformer(
     evened = even_rows(working, samples, skipped)
     ranges = observe_ranges(working, samples)
     kept_float = keep_float(working, ranges)
+    chosen = clip_ranges(working, samples, ranges, kept_float)
+    plain = max(
+        (insert_quantisers(working, each, kept_float, True) for each in (chosen, ranges)),
+        key=lambda model: _worst_db(wanted, model, samples),
+    )
+    form = TransformerForm(plain, kept_float, tuple(smoothed), evened)
+    return _refined(working, form, samples, wanted, ranges, goal_db) if repair else form
+
+
+def _refined(
+    working: WorkingGraph,
+    form: TransformerForm,
+    samples: Sequence[Sample],
+    wanted: Sequence[dict[str, Array]],
+    ranges: Mapping[str, Range],
+    goal_db: float,
+) -> TransformerForm:
+    """Weights rounded again and repaired, as far as that helps, and operands split."""
 
     def judged(model: ModelProto) -> tuple[float, ModelProto]:
-        return min(signal_to_noise_by_output(wanted, model, samples).values(), default=inf), model
+        return _worst_db(wanted, model, samples), model
 
-    chosen = clip_ranges(working, samples, ranges, kept_float)
-    forms = (judged(insert_quantisers(working, each, kept_float, True)) for each in (chosen, ranges))
-    plain_db, plain = max(forms, key=itemgetter(0))
-    form = TransformerForm(plain, kept_float, tuple(smoothed), evened)
-    if not repair:
-        return form
-    rounded_db, rounded = max(
-        (plain_db, plain), judged(round_weights(working, plain, samples)), key=itemgetter(0)
-    )
-    repaired, repairs = repair_layers(working, rounded, samples)
-    best_db, best = max((rounded_db, rounded), judged(repaired), key=itemgetter(0))
+    plain = judged(form.model)
+    rounded = max(plain, judged(round_weights(working, form.model, samples)), key=itemgetter(0))
+    repaired, repairs = repair_layers(working, rounded[1], samples)
+    best_db, best = max(rounded, judged(repaired), key=itemgetter(0))
     worst = _worst_output(wanted, best, samples)
     final, parts = split_operands(working, best, samples, worst, ranges, goal_db)
     return replace(
@@ -80,9 +91,14 @@ def quantise_transformer(
         model=final,
         two_parts=tuple(parts),
         repairs=tuple(repairs) if best is repaired else (),
-        snr_plain_db=plain_db,
+        snr_plain_db=plain[0],
         snr_repaired_db=judged(final)[0] if parts else best_db,
     )
+
+
+def _worst_db(wanted: Sequence[dict[str, Array]], model: ModelProto, samples: Sequence[Sample]) -> float:
+    """Signal to noise of the output that has least."""
+    return min(signal_to_noise_by_output(wanted, model, samples).values(), default=inf)
 
 
 def _worst_output(
