@@ -112,8 +112,11 @@ def _quantisation_notes(record: Any, seed: int) -> dict[str, str]:
     )
     if record.snr_plain_db is not None and isfinite(record.snr_plain_db):
         notes["signal to noise"] = f"{record.snr_plain_db:.1f} dB as quantised"
-        if record.repair_used:
+        parts = record.transformer.two_parts if record.transformer is not None else ()
+        if record.repair_used or parts:
             notes["signal to noise"] += f", {record.snr_repaired_db:.1f} dB after weight repair"
+        if parts:
+            notes["signal to noise"] += f" and with {len(parts)} operands in two parts"
     if record.kept_float:
         notes["kept in float"] = ", ".join(f"{name} ({reason})" for name, reason in record.kept_float.items())
     return notes
