@@ -168,6 +168,15 @@ CONSTRAINTS: dict[Operator, tuple[Constraint, ...]] = {
 }
 
 
+HOST_REASONS = {
+    "Gather": "Gather by indices that are no constants: the load engine has no indirect addresses",
+    "GatherND": "GatherND by indices that are no constants: the load engine has no indirect addresses",
+    "Cast": "Cast of integers or truth values, which the host has",
+    "And": "logic of truth values that the host has",
+}
+"""Why the host keeps operators that users ask about."""
+
+
 def constraints_in_order(*groups: tuple[Constraint, ...]) -> list[Constraint]:
     """Every constraint of the groups once, in order of first appearance."""
     return list(dict.fromkeys(constraint for group in groups for constraint in group))
@@ -176,7 +185,7 @@ def constraints_in_order(*groups: tuple[Constraint, ...]) -> list[Constraint]:
 def reason_for_host(graph: Graph, node: Node) -> str | None:
     """Why `node` must run on the host, or None if the NPU runs it."""
     if node.operator is Operator.HOST:
-        return f"{node.onnx_type} has no int8 form on the NPU"
+        return HOST_REASONS.get(node.onnx_type, f"{node.onnx_type} has no form on the NPU")
     constraints = CONSTRAINTS.get(node.operator)
     if constraints is None:
         return f"{node.onnx_type or node.operator.value} is a border between float and int8"

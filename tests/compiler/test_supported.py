@@ -116,7 +116,7 @@ def test_what_obeys_runs_on_the_npu() -> None:
 
 def test_other_operators_are_named() -> None:
     graph, node = _graph(Operator.HOST, Attributes(), X, Y)
-    assert reason_for_host(graph, replace(node, onnx_type="NonZero")) == "NonZero has no int8 form on the NPU"
+    assert reason_for_host(graph, replace(node, onnx_type="NonZero")) == "NonZero has no form on the NPU"
     graph, node = _graph(Operator.QUANTIZE, Attributes(), X, Y)
     assert reason_for_host(graph, node) == "QuantizeLinear is a border between float and int8"
 
