@@ -167,7 +167,7 @@ class Columns:
             return selected
         blocks = self._block_diagonal(job, selected)
         taps_y, taps_x, width, count = blocks.shape
-        if not self.merged(job):
+        if not self.merged(job) or taps_x == self.pixels == 1:
             return blocks
         step = phase.stride[1]
         span = taps_x + (self.pixels - 1) * step
