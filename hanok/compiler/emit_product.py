@@ -22,7 +22,8 @@ from hanok.units import ceil_div
 
 EXACT_SUM = 1 << 24
 """float32 holds every integer up to here."""
-_LARGEST_TERM = 128 * 128
+_LARGEST_TERM = 128 * 256
+"""Of a zero point times a number less the other zero point."""
 
 
 @dataclass(frozen=True)

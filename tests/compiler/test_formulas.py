@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from compiled import chip, run_program
-from models_float import FUNCTIONS, LONG_PRODUCT, PRODUCTS
+from models_float import FUNCTIONS, LONG_PRODUCT, PRODUCTS, Build, product_of
 
 from hanok.compiler.pack_chains import ChainPacker
 from hanok.compiler.passes.fuse_formulas import fuse_formulas
@@ -21,16 +21,21 @@ ORDERS = ("program", "eager:store,vector,matrix,load", "eager:load,matrix,vector
 ON_HOST = {"islands": ["LpNormalization"]}
 
 
+Feeds = dict[str, np.ndarray]
+
+
 def feeds_of(graph: Graph, seed: int) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
     return {name: rng.standard_normal(graph.tensor(name).shape).astype(np.float32) for name in graph.inputs}
 
 
-def compare(name: str, build, chip_name: str, seed: int, **how: str | bool) -> None:
+def compare(
+    name: str, build: Build, chip_name: str, seed: int, given: Feeds | None = None, **how: str | bool
+) -> None:
     model, target = build(), chip(chip_name)
     graph = import_graph(model)
     program = compile_graph(graph, target)
-    feeds = feeds_of(graph, seed)
+    feeds = given or feeds_of(graph, seed)
     found = run_program(program, feeds, **how)
     reference = run_reference(graph, feeds, lanes=target.core.vector.lanes)
     theirs = run_onnxruntime(model, feeds)
@@ -69,6 +74,18 @@ def test_product_of_activations(name: str) -> None:
 def test_sums_that_float32_does_not_hold_are_exact() -> None:
     for chip_name in ("nano", "edge"):
         compare("long", LONG_PRODUCT, chip_name, 0)
+
+
+def test_biases_beyond_what_float32_holds_are_exact() -> None:
+    """Nearly every number of the right operand lies 255 steps from its zero point."""
+    rng = np.random.default_rng(0)
+    build = product_of((1, 3, 1001), (1, 1001, 5), (-127, 127))
+    feeds = {
+        "x0": rng.standard_normal((1, 3, 1001)).astype(np.float32),
+        "x1": np.where(rng.integers(0, 90, (1, 1001, 5)) == 0, -0.03, -20).astype(np.float32),
+    }
+    for chip_name in ("nano", "edge"):
+        compare("far", build, chip_name, 0, feeds)
 
 
 def test_products_and_what_follows_them_are_one_layer() -> None:
