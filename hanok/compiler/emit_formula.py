@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from hanok.compiler.chain import Chain, Stream, plain_window
-from hanok.compiler.cuts import cut_fixed
 from hanok.compiler.emit_vector import VectorEmitter, fit, load_table
 from hanok.compiler.formula_layer import REAL_BYTES, FormulaLayer, Output, Tail
 from hanok.compiler.pack_chains import Held, PackedChain
@@ -58,21 +57,17 @@ class FormulaEmitter(VectorEmitter):
         """Emit one formula layer."""
         self.begin(layer)
         views = [self.view(number) for number in range(len(layer.operands))]
-        images, rows, columns, channels = layer.shape
+        _, rows, columns, channels = layer.shape
         height, width, depth = self._tile_size(views)
         groups = ceil_div(rows * columns * channels, self.lanes) * len(self.chains)
         height = pipelined(self.mover.chip, rows, height, groups, (*views, layer.output))
         cache: dict[int, tuple[Region, int, Tile]] = {}
-        for image in range(images):
-            for y0, y1 in cut_fixed(rows, height):
-                for x0, x1 in cut_fixed(columns, width):
-                    for c0, c1 in cut_fixed(channels, depth):
-                        region = Region(image, y0, y1, x0, x1)
-                        tiles = [
-                            self.broadcast_tile(number, view, region, c0, c1 - c0, cache)
-                            for number, view in enumerate(views)
-                        ]
-                        self.tile(views, tiles, region, c0, c1 - c0)
+        for region, channel, count in self.tiles_of(layer.shape, (height, width, depth)):
+            tiles = [
+                self.broadcast_tile(number, view, region, channel, count, cache)
+                for number, view in enumerate(views)
+            ]
+            self.tile(views, tiles, region, channel, count)
 
     def begin(self, layer: FormulaLayer) -> None:
         """Pack the formula's chains, and load its table if it has one alone."""

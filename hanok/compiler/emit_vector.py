@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from hanok.compiler.chain import Chain, Stream, Window, plain_window
 from hanok.compiler.cuts import cut_fixed
@@ -61,11 +61,23 @@ class VectorEmitter:
     def _banks(self, *sizes: int) -> int:
         return sum(ceil_div(size, self.bank_bytes) for size in sizes)
 
+    @staticmethod
+    def tiles_of(
+        shape: tuple[int, int, int, int], tile: tuple[int, int, int]
+    ) -> Iterator[tuple[Region, int, int]]:
+        """Tiles of [N][H][W][C]: a region, its first channel, and how many channels."""
+        images, rows, columns, channels = shape
+        for image in range(images):
+            for y0, y1 in cut_fixed(rows, tile[0]):
+                for x0, x1 in cut_fixed(columns, tile[1]):
+                    for c0, c1 in cut_fixed(channels, tile[2]):
+                        yield Region(image, y0, y1, x0, x1), c0, c1 - c0
+
     # Pooling
 
     def window(self, layer: WindowLayer) -> None:
         """Emit a pooling layer."""
-        images, rows, columns, channels = layer.output.shape
+        _, rows, columns, channels = layer.output.shape
         resident_in, resident_out = layer.source.storage.resident, layer.output.storage.resident
 
         def needed(tile: tuple[int, ...]) -> int:
@@ -79,11 +91,8 @@ class VectorEmitter:
         groups = rows * columns * ceil_div(channels, self.lanes) * layer.kernel[0] * layer.kernel[1]
         height = pipelined(self.mover.chip, rows, height, groups, (layer.source, layer.output))
         factor = self._factor(layer)
-        for image in range(images):
-            for y0, y1 in cut_fixed(rows, height):
-                for x0, x1 in cut_fixed(columns, width):
-                    for c0, c1 in cut_fixed(channels, depth):
-                        self._window_tile(layer, Region(image, y0, y1, x0, x1), c0, c1 - c0, factor)
+        for region, channel, count in self.tiles_of(layer.output.shape, (height, width, depth)):
+            self._window_tile(layer, region, channel, count, factor)
 
     def _window_sizes(self, layer: WindowLayer, height: int, width: int) -> tuple[int, int]:
         y = (height - 1) * layer.strides[0] + (layer.kernel[0] - 1) * layer.dilation[0] + 1
@@ -214,7 +223,7 @@ class VectorEmitter:
         """Emit an element-wise layer."""
         if layer.table is not None:
             load_table(self.mover, layer.table.astype("<f4").tobytes(), self.constants, layer.origin.name)
-        images, rows, columns, channels = layer.output.shape
+        _, rows, columns, channels = layer.output.shape
         views = [self._operand_view(operand) for operand in layer.operands]
 
         def needed(tile: tuple[int, ...]) -> int:
@@ -229,12 +238,8 @@ class VectorEmitter:
         groups = ceil_div(rows * columns * channels, self.lanes)
         height = pipelined(self.mover.chip, rows, height, groups, (*views, layer.output))
         cache: dict[int, tuple[Region, int, Tile]] = {}
-        for image in range(images):
-            for y0, y1 in cut_fixed(rows, height):
-                for x0, x1 in cut_fixed(columns, width):
-                    for c0, c1 in cut_fixed(channels, depth):
-                        region = Region(image, y0, y1, x0, x1)
-                        self._element_tile(layer, views, region, c0, c1 - c0, cache)
+        for region, channel, count in self.tiles_of(layer.output.shape, (height, width, depth)):
+            self._element_tile(layer, views, region, channel, count, cache)
 
     def _operand_view(self, operand: ElementOperand) -> View:
         if operand.constant is None:
