@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from math import prod
 
 import numpy as np
@@ -181,39 +181,35 @@ def _is_position(readers: dict[str, list[Operation]], name: str) -> bool:
     """Whether an input holds positions: by its name, or because angles are made of it."""
     if "position" in name.lower() or name.lower().split("_")[0].split(".")[0] == "pos":
         return True
-    seen: dict[str, None] = {}
-    waiting = [name]
+    passes = (*_PASSES_ON, "Mul", "MatMul")
+    return any(reader.op_type in ("Cos", "Sin") for _, reader in _readers_behind(readers, name, passes))
+
+
+def _readers_behind(
+    readers: dict[str, list[Operation]], name: str, passes: Container[str]
+) -> Iterator[tuple[str, Operation]]:
+    """Every value that operations of the kinds `passes` make of `name`, with each of its readers."""
+    seen, waiting = set(), [name]
     while waiting:
         value = waiting.pop()
         if value in seen:
             continue
-        seen[value] = None
+        seen.add(value)
         for reader in readers.get(value, []):
-            if reader.op_type in ("Cos", "Sin"):
-                return True
-            if reader.op_type in (*_PASSES_ON, "Mul", "MatMul") and not reader.domain:
+            yield value, reader
+            if reader.op_type in passes and not reader.domain:
                 waiting += reader.outputs
-    return False
 
 
 def _integer_range(working: WorkingGraph, readers: dict[str, list[Operation]], name: str) -> tuple[int, int]:
     """What an integer input may hold: indices of the smallest table that it selects from, or a mask."""
     limits: list[int] = []
     is_mask = False
-    seen: dict[str, None] = {}
-    waiting = [name]
-    while waiting:
-        value = waiting.pop()
-        if value in seen:
-            continue
-        seen[value] = None
-        for reader in readers.get(value, []):
-            if reader.op_type == "Gather" and reader.input(1) == value:
-                limits.append(working.shape(reader.inputs[0])[reader.integer("axis")])
-            elif reader.op_type == "Cast" and reader.integer("to") == TensorProto.BOOL:
-                is_mask = True
-            elif reader.op_type in _PASSES_ON and not reader.domain:
-                waiting += reader.outputs
+    for value, reader in _readers_behind(readers, name, _PASSES_ON):
+        if reader.op_type == "Gather" and reader.input(1) == value:
+            limits.append(working.shape(reader.inputs[0])[reader.integer("axis")])
+        elif reader.op_type == "Cast" and reader.integer("to") == TensorProto.BOOL:
+            is_mask = True
     if limits:
         return 0, max(1, min(limits))
     return (1, 2) if is_mask else (0, INTEGER_LIMIT)
