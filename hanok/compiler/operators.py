@@ -141,8 +141,9 @@ PARTS = (
     "## In their parts\n"
     "\n"
     "Attention and RotaryEmbedding become products, slices, sums and softmax; heads that share keys and "
-    "values stay a broadcast. LSTM and GRU (constant weights, default activations, whole sequences of at "
-    "most 4096 steps) are written out step by step, CumSum as sums of 2, 4, 8 ... neighbours.\n"
+    "values stay a broadcast. GroupNormalization becomes means, roots and products. LSTM and GRU (constant "
+    "weights, default activations, whole sequences of at most 4096 steps) are written out step by step, "
+    "CumSum as sums of 2, 4, 8 ... neighbours.\n"
 )
 
 HOST = (

@@ -11,6 +11,7 @@ from hanok.graph._affine import affine_to_quantized_convolution, fold_affine
 from hanok.graph._borders import normalise_borders
 from hanok.graph._convert import convert
 from hanok.graph._expand_attention import expand_attention
+from hanok.graph._expand_normalization import expand_normalization
 from hanok.graph._expand_recurrent import expand_recurrent
 from hanok.graph._folding import fold_constants
 from hanok.graph._fuse_float import matmul_and_add_to_gemm, merge_layout, remove_nan_guards
@@ -40,6 +41,7 @@ def _import(model: ModelProto, input_shapes: Mapping[str, Sequence[int]] | None)
     expand_quantized_operators(working)
     fold_constants(working)
     expand_attention(working)
+    expand_normalization(working)
     expand_recurrent(working)
     remove_nan_guards(working)
     matmul_and_add_to_gemm(working)

@@ -8,6 +8,7 @@ from onnx import ModelProto
 
 from hanok.graph._affine import fold_affine, normalization_to_convolution
 from hanok.graph._expand_attention import expand_attention
+from hanok.graph._expand_normalization import expand_normalization
 from hanok.graph._expand_recurrent import expand_recurrent
 from hanok.graph._folding import fold_constants
 from hanok.graph._fuse_float import (
@@ -35,6 +36,7 @@ def simplify_float(
     fix_input_shapes(working, model, input_shapes)
     fold_constants(working)
     expand_attention(working)
+    expand_normalization(working)
     expand_recurrent(working)
     share_heads(working)
     fuse_float(working)

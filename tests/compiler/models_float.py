@@ -230,6 +230,9 @@ FUNCTIONS: dict[str, Build] = {
     "Div": single("Div", (4, 21), constants=[_reals(21)]),
     "Elementwise of four axes": single("Mul", (2, 3, 4, 5), (3, 1, 5)),
     "Gelu of a tangent": single("Gelu", (3, 30), approximate="tanh"),
+    "GroupNormalization": single(
+        "GroupNormalization", (2, 6, 5, 7), constants=[_reals(6), _reals(6)], num_groups=3
+    ),
     "HardSwish": single("HardSwish", (3, 20)),
     "InstanceNormalization": single("InstanceNormalization", (2, 3, 5, 7), constants=[_reals(3), _reals(3)]),
     "LayerNormalization": single("LayerNormalization", (2, 7, 48), constants=[_reals(48), _reals(48)]),
