@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -270,35 +270,32 @@ def _windows(reader: _Reader, layers: int, kind: str) -> tuple[int, ...]:
 
 
 def _gpt2(reader: _Reader) -> Decoder:
-    width, heads = reader.count("n_embd", "hidden_size"), reader.count("n_head", "num_attention_heads")
-    size = _head_size(reader, width, heads)
-    return Decoder(
-        kind="gpt2",
-        layers=reader.count("n_layer", "num_hidden_layers", most=MOST_LAYERS),
-        width=width,
-        heads=heads,
-        key_heads=heads,
-        head_size=size,
-        inner=reader.count("n_inner", default=4 * width),
-        vocabulary=reader.count("vocab_size"),
-        context=reader.count("n_positions", "n_ctx", default=1024),
-        norm="layer",
-        epsilon=reader.real("layer_norm_epsilon", default=1e-5),
-        activation=reader.activation("activation_function", default="gelu_new"),
-        gated=False,
+    decoder = _gpt(reader, "gpt2", reader.count("n_positions", "n_ctx", default=1024))
+    return replace(
+        decoder,
         learned_positions=True,
         tied=reader.flag("tie_word_embeddings", default=True),
-        attention_scale=size**-0.5 if reader.flag("scale_attn_weights", default=True) else 1.0,
+        attention_scale=decoder.attention_scale if reader.flag("scale_attn_weights", default=True) else 1.0,
         scale_by_layer=reader.flag("scale_attn_by_inverse_layer_idx"),
-        **_special_ids(reader),
     )
 
 
 def _gptj(reader: _Reader) -> Decoder:
+    decoder = _gpt(reader, "gptj", reader.count("n_positions", default=2048))
+    return replace(
+        decoder,
+        rotary=Rotary(reader.count("rotary_dim", default=decoder.head_size), 10000.0, interleaved=True),
+        parallel=True,
+        tied=reader.flag("tie_word_embeddings"),
+    )
+
+
+def _gpt(reader: _Reader, kind: str, context: int) -> Decoder:
+    """What GPT-2 and GPT-J share."""
     width, heads = reader.count("n_embd", "hidden_size"), reader.count("n_head", "num_attention_heads")
     size = _head_size(reader, width, heads)
     return Decoder(
-        kind="gptj",
+        kind=kind,
         layers=reader.count("n_layer", "num_hidden_layers", most=MOST_LAYERS),
         width=width,
         heads=heads,
@@ -306,14 +303,11 @@ def _gptj(reader: _Reader) -> Decoder:
         head_size=size,
         inner=reader.count("n_inner", default=4 * width),
         vocabulary=reader.count("vocab_size"),
-        context=reader.count("n_positions", default=2048),
+        context=context,
         norm="layer",
         epsilon=reader.real("layer_norm_epsilon", default=1e-5),
         activation=reader.activation("activation_function", default="gelu_new"),
         gated=False,
-        rotary=Rotary(reader.count("rotary_dim", default=size), 10000.0, interleaved=True),
-        parallel=True,
-        tied=reader.flag("tie_word_embeddings"),
         attention_scale=size**-0.5,
         **_special_ids(reader),
     )
