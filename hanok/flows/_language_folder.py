@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hanok.flows._token_program import Cache, TokenProgram, Values, bucket_of
+from hanok.flows._repeated_program import Values
+from hanok.flows._token_program import Cache, TokenProgram, bucket_of
 from hanok.graph.language.build import (
     COSINE,
     HIDDEN,

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hanok.flows._token_program import Cache, Compile, TokenProgram, Values, bucket_of
+from hanok.flows._repeated_program import Values
+from hanok.flows._token_program import Cache, Compile, TokenProgram, bucket_of
 from hanok.graph.language.interface import FREE, Port, decoder_ports
 
 Array = npt.NDArray[Any]

@@ -1,4 +1,4 @@
-"""A program that runs once for every token: its DRAM stays, and its cycles are counted the first time."""
+"""Programs that run once for every token, and the caches of keys and values that they read."""
 
 from __future__ import annotations
 
@@ -8,15 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hanok.flows._check import check_outputs
-from hanok.flows._execution import Execution, Progress
-from hanok.flows._record import make_record, make_traces
-from hanok.flows.compile_and_run import RunResult
-from hanok.flows.results import OutputCheck, Seconds
+from hanok.flows._execution import Progress
+from hanok.flows._repeated_program import RepeatedProgram, Values
 from hanok.isa import Program
 
 Array = npt.NDArray[Any]
-Values = dict[str, Array]
 SMALLEST_BUCKET = 16
 
 
@@ -25,48 +21,13 @@ def bucket_of(length: int, most: int) -> int:
     return min(max(SMALLEST_BUCKET, 1 << (length - 1).bit_length()), most)
 
 
-class TokenProgram:
+class TokenProgram(RepeatedProgram):
     """One compiled model of a generation; `length` is how many tokens it can see."""
 
     def __init__(self, kind: str, length: int, program: Program, *, check: bool, progress: Progress) -> None:
+        super().__init__(f"{kind} {length}", program, check=check, progress=progress)
         self.kind = kind
         self.length = length
-        self.program = program
-        self.runs = 0
-        self.result: RunResult | None = None
-        """Of the first run; the cycles of all runs are the same."""
-        self._check = check
-        self._progress = progress
-        self._execution: Execution | None = None
-
-    def run(self, values: Values) -> Values:
-        """Compute the outputs; the first time also the cycles, and the comparison with ONNX Runtime."""
-        self.runs += 1
-        execution = self._execution
-        if execution is None:
-            execution = self._execution = Execution(self.program, values, self._progress)
-            execution.run()
-            outputs = execution.outputs()
-            self.result = self._measured(execution, values, outputs)
-            return outputs
-        execution.load(values)
-        execution.run(count_cycles=False)
-        return execution.outputs()
-
-    def _measured(self, execution: Execution, values: Values, outputs: Values) -> RunResult:
-        program = self.program
-        checks: tuple[OutputCheck, ...] | None = None
-        if self._check and program.source_model:
-            from hanok.graph import run_onnxruntime
-
-            with execution.clock("check"):
-                names = [info.name for info in program.outputs]
-                checks = check_outputs(program, outputs, run_onnxruntime(program.source_model, values, names))
-        seconds = Seconds(**execution.seconds)
-        record = make_record(
-            program, execution.timed, execution.host_operators, checks, seconds, program.warnings
-        )
-        return RunResult(outputs, record, make_traces(program, execution.timed, record.cycles))
 
 
 class Cache:

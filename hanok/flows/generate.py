@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy.typing as npt
 
 from hanok.flows._execution import Progress, quiet
+from hanok.flows._repeated_program import Values
 from hanok.flows._text import TOKENIZER_NAME, TextStream, Tokenizer
-from hanok.flows._token_program import TokenProgram, Values
+from hanok.flows._token_program import TokenProgram
+from hanok.flows.apps.cost import ProgramUse
 from hanok.flows.arrays import InputError
-from hanok.flows.compile_and_run import RunResult, compile_model
+from hanok.flows.compile_and_run import compile_model
 from hanok.flows.sampling import Sampler, Sampling
 from hanok.isa import Program
 from hanok.machine import Chip
@@ -51,24 +53,12 @@ class Machine(Protocol):
 
 
 @dataclass(frozen=True)
-class ProgramFigures:
-    """How often a program ran, and the result of its first run; its cycles are the same each time."""
+class ProgramFigures(ProgramUse):
+    """What a program that runs for tokens costs."""
 
     kind: str
     length: int
     """Tokens that it sees."""
-    runs: int
-    result: RunResult
-
-    @property
-    def milliseconds(self) -> float:
-        """Of all runs on the chip."""
-        return self.runs * self.result.record.latency_ms
-
-    @property
-    def energy_mj(self) -> float:
-        """Of all runs."""
-        return self.runs * self.result.energy
 
 
 @dataclass(frozen=True)
@@ -221,7 +211,7 @@ def _figures(
 ) -> tuple[ProgramFigures, ...]:
     """The programs that ran between two counts of their runs."""
     return tuple(
-        ProgramFigures(program.kind, program.length, last - first, program.result)
+        ProgramFigures(program.name, last - first, program.result, program.kind, program.length)
         for program, first, last in zip(programs, before, after, strict=True)
         if last > first and program.result is not None
     )
