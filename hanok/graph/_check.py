@@ -227,12 +227,12 @@ def _check_scales(graph: GraphProto, origin: str) -> None:
         if node.op_type not in (QUANTIZE, DEQUANTIZE) or len(node.input) < 2 or node.input[1] not in tensors:
             continue
         scale = np.asarray(numpy_helper.to_array(tensors[node.input[1]])).astype(np.float32)
-        bad = scale[~(np.isfinite(scale) & (scale > 0))]
+        blocked = any(attribute.name == "block_size" and attribute.i for attribute in node.attribute)
+        bad = scale[~(np.isfinite(scale) & ((scale > 0) | blocked))]
         if bad.size:
             label = Operation.from_proto(node).label
-            raise ModelError(
-                f"{origin}: {label}: scale {bad.reshape(-1)[0]}; allowed: finite numbers above zero"
-            )
+            allowed = "finite numbers" if blocked else "finite numbers above zero"
+            raise ModelError(f"{origin}: {label}: scale {bad.reshape(-1)[0]}; allowed: {allowed}")
 
 
 def run_checker(model: ModelProto, origin: str) -> None:

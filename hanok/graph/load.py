@@ -12,6 +12,7 @@ from onnx import FunctionProto, ModelProto
 from hanok.errors import ModelError, UnsupportedError
 from hanok.graph._check import MIN_OPSET, check_structure, check_versions, run_checker
 from hanok.graph._external import MAX_TOTAL_BYTES, load_external
+from hanok.graph._packed_weights import unpack_weights
 from hanok.graph._wire import check_wire
 from hanok.graph._working import STANDARD_DOMAINS, Operation, sort_operations
 
@@ -65,7 +66,9 @@ def _checked(content: bytes, folder: Path | None, origin: str) -> ModelProto:
     check_structure(model, origin)
     _sort_nodes(model, origin)
     run_checker(model, origin)
-    return _modernised(_inlined(model, origin), origin)
+    modern = _modernised(_inlined(model, origin), origin)
+    unpack_weights(modern, origin)
+    return modern
 
 
 def _sort_nodes(model: ModelProto, origin: str) -> None:
