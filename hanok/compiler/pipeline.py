@@ -20,6 +20,7 @@ from hanok.compiler.passes.place import (
     storages_of,
     weights_in_dram,
 )
+from hanok.compiler.passes.split_rows import split_rows
 from hanok.compiler.plan_matrix import Planner
 from hanok.compiler.report_layer import describe_layer
 from hanok.compiler.residency import CrowdedError, Life, choose_residents, resident
@@ -65,7 +66,7 @@ def compile_graph(
     Raises UnsupportedError if operators would need the host and `no_host` forbids it, CompileError if a
     layer does not fit the chip. The same graph and chip give the same bytes.
     """
-    graph = fuse_formulas(graph, chip)
+    graph = split_rows(fuse_formulas(graph, chip), chip)
     node_stages = partition(graph)
     if no_host:
         _refuse_host(node_stages)

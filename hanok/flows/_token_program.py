@@ -25,7 +25,7 @@ class TokenProgram(RepeatedProgram):
     """One compiled model of a generation; `length` is how many tokens it can see."""
 
     def __init__(self, kind: str, length: int, program: Program, *, check: bool, progress: Progress) -> None:
-        super().__init__(f"{kind} {length}", program, check=check, progress=progress)
+        super().__init__(f"{kind} of {length} tokens", program, check=check, progress=progress)
         self.kind = kind
         self.length = length
 

@@ -37,7 +37,8 @@ CONTENT: dict[str, Any] = {
 def chip(name: str) -> Chip:
     """A preset, or 'odd': a core so small that everything is cut, with an array that divides nothing.
 
-    'odd packed' has a decoder that keeps ahead of its DRAM, 'odd wide' banks for rows of some 200 floats.
+    'odd packed' has a decoder that keeps ahead of its DRAM, 'odd wide' banks for rows of some 200 floats,
+    'odd many' more banks.
     """
     match name:
         case "odd":
@@ -46,6 +47,11 @@ def chip(name: str) -> Chip:
             core = CONTENT["core"]
             return Chip.from_dict(
                 CONTENT | {"core": core | {"sram": {"banks": 27, "bank_bytes": 1152}}}, "odd wide"
+            )
+        case "odd many":
+            core = CONTENT["core"]
+            return Chip.from_dict(
+                CONTENT | {"core": core | {"sram": {"banks": 60, "bank_bytes": 576}}}, "odd many"
             )
         case "odd packed":
             core = CONTENT["core"]

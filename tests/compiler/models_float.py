@@ -131,6 +131,33 @@ def _attention() -> ModelProto:
     return m.model()
 
 
+def grouped_attention(
+    groups: int, heads: int, rows: int, length: int, *, tied: bool = True, zero: int = -128
+) -> ModelProto:
+    """Attention whose heads share keys: scores [groups, heads x rows, length], a mask for all heads.
+
+    `tied`: the probabilities' sums also divide the product, so that one value a row goes around it.
+    """
+    m, size = FloatModel(5), 8
+    query = m.rounded(m.input(1, groups, heads * rows, size), 0.02)
+    keys, values = (m.rounded(m.input(1, groups, length, size), 0.02, place) for place in (0, 3))
+    turned = m.apply("Transpose", [keys], perm=[0, 1, 3, 2])
+    scores = m.apply("MatMul", [query, turned])
+    apart = m.constant(np.array([1, groups, heads, rows, length]))
+    mask = np.where(m.rng.random((rows, length)) < 0.3, -1e4, 0).astype(np.float32)
+    scores = m.apply("Add", [m.apply("Reshape", [scores, apart]), m.constant(mask)])
+    top = m.apply("ReduceMax", [scores, m.constant(np.array([-1]))], keepdims=1)
+    powers = m.apply("Exp", [m.apply("Sub", [scores, top])])
+    total = m.apply("ReduceSum", [powers, m.constant(np.array([-1]))], keepdims=1)
+    chances = powers if tied else m.apply("Div", [powers, total])
+    flat = m.constant(np.array([1, groups, heads * rows, length]))
+    mixed = m.apply("MatMul", [m.rounded(m.apply("Reshape", [chances, flat]), 1 / 255, zero), values])
+    mixed = m.apply("Reshape", [mixed, m.constant(np.array([1, groups, heads, rows, size]))])
+    m.output(m.apply("Div", [mixed, total]) if tied else mixed)
+    m.output(total)
+    return m.model()
+
+
 def transformer_block() -> ModelProto:
     """Layer normalisation, causal attention of two heads, RMS normalisation, GELU, and two sums."""
     m = FloatModel(3)

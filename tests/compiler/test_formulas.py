@@ -7,15 +7,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from compiled import chip, run_program
-from models_float import FUNCTIONS, LONG_PRODUCT, PRODUCTS, Build, product_of
+from models_float import FUNCTIONS, LONG_PRODUCT, PRODUCTS, Build, grouped_attention, product_of
+from onnx import ModelProto
 
 from hanok.compiler.pack_chains import ChainPacker
 from hanok.compiler.passes.fuse_formulas import fuse_formulas
+from hanok.compiler.passes.split_rows import split_rows
 from hanok.compiler.pipeline import compile_graph
 from hanok.errors import CompileError
 from hanok.graph import FormulaAttributes, Graph, Operator, import_graph, run_onnxruntime, run_reference
 from hanok.isa import VECTOR_STEPS
 from hanok.numerics.formula import FOLDS, Action, Formula, Ref
+from hanok.simulator import simulate
 
 ORDERS = ("program", "eager:store,vector,matrix,load", "eager:load,matrix,vector,store", "random:5")
 ON_HOST = {"islands": ["LpNormalization"]}
@@ -93,6 +96,45 @@ def test_products_and_what_follows_them_are_one_layer() -> None:
     kinds = [layer.onnx_type for layer in compile_graph(graph, chip("edge")).layers]
     assert any(kind.startswith("MatMul+") and "Sigmoid" in kind for kind in kinds)
     assert any(kind.startswith("MatMul+") and "Tanh+Add" in kind for kind in kinds)
+
+
+SHARED = {
+    "one head": (1, 1, 60, 40),
+    "heads apart": (6, 1, 12, 40),
+    "heads share keys": (2, 3, 37, 41),
+    "several heads a block": (3, 8, 7, 23),
+    "rows that blocks do not divide": (1, 2, 61, 33),
+}
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("name", SHARED)
+def test_attention_in_blocks_of_rows(name: str, tied: bool) -> None:
+    def build() -> ModelProto:
+        return grouped_attention(*SHARED[name], tied=tied)
+
+    graph, target = import_graph(build()), chip("odd many")
+    split = split_rows(fuse_formulas(graph, target), target)
+    blocks = [node for node in split.nodes if "[2/" in node.name]
+    assert {node.operator for node in blocks} >= {Operator.MATMUL, Operator.FORMULA}
+    compare("attention", build, "odd many", 2)
+    compare("attention", build, "odd many", 2, mode="stepwise", trap=True, order="random:3")
+    feeds = feeds_of(graph, 6)
+    first, second = (run_reference(each, feeds, lanes=4) for each in (graph, split))
+    for output in graph.outputs:
+        assert np.array_equal(first[output].view(np.int32), second[output].view(np.int32))
+
+
+def test_scores_of_a_long_attention_never_leave_the_chip() -> None:
+    """Written to DRAM: the two results alone, of which the scores have 85 times as many bytes."""
+    target = chip("edge")
+    graph = import_graph(grouped_attention(4, 2, 512, 768, tied=True))
+    program = compile_graph(graph, target)
+    (stage,) = program.npu_stages
+    results = sum(4 * graph.tensor(name).elements for name in graph.outputs)
+    timing = simulate(stage.code, target)
+    assert timing.dram_write_bytes == results
+    assert results * 85 < 4 * (4 * 2 * 512 * 768)
 
 
 def test_joined_formulas_give_the_bits_of_those_that_are_not() -> None:

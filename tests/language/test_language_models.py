@@ -30,7 +30,7 @@ class FloatProgram:
 
     def __init__(self, request: ProgramRequest) -> None:
         self.kind, self.length, self.runs = request.kind, request.length, 0
-        self.name = f"{self.kind} {self.length}"
+        self.name = self.kind
         self.session = reference_session(part_model(request.checkpoint, request.rows, request.past))
         self.result: Any = self
 

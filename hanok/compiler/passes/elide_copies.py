@@ -31,7 +31,10 @@ def elide_copies(layers: list[Layer], kept: set[Storage], chip: Chip) -> list[La
     for copy in [layer for layer in layers if isinstance(layer, CopyLayer) and layer.fill is None]:
         if copy.source.storage not in kept and _can_move(copy, result, chip):
             result.remove(copy)
-            result = [_renamed(layer, _moved_to(copy)) for layer in result]
+            result = [_renamed(layer, copy, _moved_to(copy)) for layer in result]
+        elif copy.source.storage not in kept and _can_shift(copy, result):
+            result.remove(copy)
+            result = [_renamed(layer, copy, _shifted_to(copy)) for layer in result]
     return result
 
 
@@ -53,6 +56,30 @@ def _can_move(copy: CopyLayer, layers: list[Layer], chip: Chip) -> bool:
     if first_write < 0 or any(index > first_write for index in filled):
         return False
     return all(_can_use(layer, copy, chip) for layer in layers if layer is not copy)
+
+
+def _can_shift(copy: CopyLayer, layers: list[Layer]) -> bool:
+    """Whether all that write the copy's source, which nothing else reads, can write its place in the output.
+
+    Both lie without gaps, so every view of the source is one of the output with another offset.
+    """
+    source, target = copy.source, copy.output
+    if copy not in layers or source.storage is target.storage or source.storage.content:
+        return False
+    if (
+        not (source.is_dense and target.is_dense)
+        or source.offset
+        or source.bytes != source.storage.size_bytes
+    ):
+        return False
+    writers = [layer for layer in layers if layer.output.storage is source.storage]
+    if any(source.storage is view.storage for layer in layers if layer is not copy for view in layer.views):
+        return False
+    return all(
+        isinstance(layer, FormulaLayer | ProductLayer)
+        and all(view.storage is not target.storage for view in layer.views)
+        for layer in writers
+    )
 
 
 def _can_use(layer: Layer, copy: CopyLayer, chip: Chip) -> bool:
@@ -88,12 +115,24 @@ def _moved_to(copy: CopyLayer) -> Rename:
     return rename
 
 
+def _shifted_to(copy: CopyLayer) -> Rename:
+    def rename(view: View) -> View:
+        if view.storage is not copy.source.storage:
+            return view
+        return replace(view, storage=copy.output.storage, offset=view.offset + copy.output.offset)
+
+    return rename
+
+
 def _formula(layer: FormulaLayer, rename: Rename) -> FormulaLayer:
     inputs = tuple(replace(operand, view=rename(operand.view)) for operand in layer.operands)
     return replace(layer, operands=inputs, output=rename(layer.output))
 
 
-def _renamed(layer: Layer, rename: Rename) -> Layer:
+def _renamed(layer: Layer, copy: CopyLayer, rename: Rename) -> Layer:
+    """The layer with the views of the copy's source renamed; itself where it has none."""
+    if all(view.storage is not copy.source.storage for view in (*layer.views, layer.output)):
+        return layer
     output = rename(layer.output)
     if isinstance(layer, MatrixLayer):
         epilogue, residual = layer.epilogue, layer.epilogue.residual

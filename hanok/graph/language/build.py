@@ -239,12 +239,8 @@ class _DecoderWriter(_GraphWriter):
         up = self.checkpoint.linear(layer, "up", decoder.width, decoder.inner)
         if decoder.gated:
             gate = self.checkpoint.linear(layer, "gate", decoder.width, decoder.inner)
-            both = self.linear(x, _side_by_side([gate, up]), f"{stem}.gate_up")
-            halves = [
-                self.slice(both, f"{stem}.{part}", 2, start, start + decoder.inner)
-                for part, start in (("gate", 0), ("up", decoder.inner))
-            ]
-            y = self.joined("Mul", self._activation(halves[0], stem), halves[1], f"{stem}.gated")
+            active = self._activation(self.linear(x, gate, f"{stem}.gate"), stem)
+            y = self.joined("Mul", active, self.linear(x, up, f"{stem}.up"), f"{stem}.gated")
         else:
             y = self._activation(self.linear(x, up, f"{stem}.up"), stem)
         down = self.checkpoint.linear(layer, "down", decoder.inner, decoder.width)
@@ -266,17 +262,16 @@ class _DecoderWriter(_GraphWriter):
         decoder, stem, rows = self.decoder, f"layer.{layer}", self.rows
         heads, key_heads, size = decoder.heads, decoder.key_heads, decoder.head_size
         packed = self.linear(x, self._attention_inputs(layer), f"{stem}.query_key_value")
-        turned = heads + key_heads
-        both = self.slice(packed, f"{stem}.query_key", 2, 0, turned * size)
-        both = self.reshape(both, f"{stem}.query_key_heads", 1, rows, turned, size)
-        both = self._turned(self._query_key_norm(both, layer), stem)
-        both = self.transpose(both, f"{stem}.heads", 0, 2, 1, 3)
-        query = self.slice(both, f"{stem}.query", 1, 0, heads)
+        parts, start = [], 0
+        for part, count in (("query", heads), ("key", key_heads), ("value", key_heads)):
+            flat = self.slice(packed, f"{stem}.{part}", 2, start * size, (start + count) * size)
+            own = self.reshape(flat, f"{stem}.{part}_rows", 1, rows, count, size)
+            if part != "value":
+                own = self._turned(self._head_norm(own, layer, part), f"{stem}.{part}")
+            parts.append(self.transpose(own, f"{stem}.{part}_heads", 0, 2, 1, 3))
+            start += count
+        query, key, value = parts
         query = self.reshape(query, f"{stem}.query_groups", 1, key_heads, decoder.group * rows, size)
-        key = self.slice(both, f"{stem}.key", 1, heads, turned)
-        value = self.slice(packed, f"{stem}.value", 2, turned * size, (turned + key_heads) * size)
-        value = self.reshape(value, f"{stem}.value_rows", 1, rows, key_heads, size)
-        value = self.transpose(value, f"{stem}.value_heads", 0, 2, 1, 3)
         for made, name in zip((key, value), new_names(layer), strict=True):
             self.output(made, name)
         mixed = self._mixed(query, key, value, layer)
@@ -327,21 +322,15 @@ class _DecoderWriter(_GraphWriter):
         columns = (np.arange(0, linear.matrix.shape[1], size)[:, None] + order).reshape(-1)
         return Linear(linear.matrix[:, columns], None if linear.bias is None else linear.bias[columns])
 
-    def _query_key_norm(self, both: _Value, layer: int) -> _Value:
+    def _head_norm(self, x: _Value, layer: int, part: str) -> _Value:
+        """The norm of each head of queries or keys; scores get their scale through the queries' gain."""
         decoder = self.decoder
         if not decoder.query_key_norm:
-            return both
-        query, key = (self.checkpoint.norm(layer, part).gain for part in ("query_norm", "key_norm"))
-        gains = np.concatenate(
-            [
-                np.tile(query * np.float32(self._score_scale(layer)), (decoder.heads, 1)),
-                np.tile(key, (decoder.key_heads, 1)),
-            ]
-        )
-        stem = f"layer.{layer}.query_key_norm"
-        even = Norm(np.ones(decoder.head_size, np.float32), None)
-        rows = self.normalise(both, even, decoder.epsilon, stem, rms=True)
-        return self.joined("Mul", rows, self.value(f"{stem}.gains", gains), f"{stem}.scaled")
+            return x
+        norm = self.checkpoint.norm(layer, f"{part}_norm")
+        scale = self._score_scale(layer) if part == "query" else 1.0
+        gained = Norm(norm.gain * np.float32(scale), norm.shift)
+        return self.normalise(x, gained, decoder.epsilon, f"layer.{layer}.{part}_norm", rms=True)
 
     def _turned(self, x: _Value, stem: str) -> _Value:
         """Rotary embedding of the halves of each head's front; the rest stays."""
