@@ -23,7 +23,7 @@ import numpy as np
 
 from hanok.flows.generate import open_language_model
 from hanok.machine import Chip
-from hanok.report.text import energy, milliseconds, significant
+from hanok.report.text import energy, milliseconds, percent, significant
 
 SHAPES = {
     "HyperCLOVA X SEED 0.5B": {
@@ -127,8 +127,10 @@ def measure(name: str, chip: Chip, options: argparse.Namespace) -> None:
     for figures in (*text.reading, *text.making):
         record = figures.result.record
         print(
-            f"  {figures.kind} {figures.length}: {record.cycles:,} cycles, {record.dram_read_bytes:,} bytes "
-            f"read, {len(record.host_operators)} host operators; {record.verdict}",
+            f"  {figures.kind} {figures.length}: {record.cycles:,} cycles, multipliers "
+            f"{percent(record.utilisation)} busy, {record.dram_read_bytes:,} bytes read and "
+            f"{record.dram_write_bytes:,} written, {len(record.host_operators)} host operators; emulated in "
+            f"{record.seconds.emulate:.2f} s, timed in {record.seconds.time:.2f} s; {record.verdict}",
             flush=True,
         )
 
