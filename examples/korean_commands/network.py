@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import torch
-from features import FRAMES, MEL_BANDS
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
+
+from hanok.flows.apps._voice_features import FRAMES, MEL_BANDS
 
 OPSET = 17
 IR_VERSION = 8
@@ -16,13 +17,13 @@ IR_VERSION = 8
 class DepthwiseSeparableNetwork(nn.Module):
     """10x4 convolution with stride 2, depthwise separable blocks (the first with stride 2), mean, linear."""
 
-    def __init__(self, classes: int, channels: int = 64, blocks: int = 4) -> None:
+    def __init__(self, classes: int, stem: int = 32, channels: int = 96, blocks: int = 4) -> None:
         super().__init__()
-        layers = [_stage(1, channels, (10, 4), stride=2, padding=(4, 1))]
+        layers = [_stage(1, stem, (10, 4), stride=2, padding=(4, 1))]
         for block in range(blocks):
-            stride = 2 if block == 0 else 1
-            layers.append(_stage(channels, channels, (3, 3), stride, (1, 1), groups=channels))
-            layers.append(_stage(channels, channels, (1, 1)))
+            inputs, stride = (stem, 2) if block == 0 else (channels, 1)
+            layers.append(_stage(inputs, inputs, (3, 3), stride, (1, 1), groups=inputs))
+            layers.append(_stage(inputs, channels, (1, 1)))
         self.stages = nn.Sequential(*layers)
         self.dropout = nn.Dropout(0.2)
         self.classifier = nn.Linear(channels, classes)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from hanok.flows.apps._voice_listening import probabilities
+from hanok.flows.apps._voice_model import Description, read_description, shipped_model
 from hanok.flows.compile_and_run import compute_outputs
 from hanok.isa import Program
 
-_NAME = "korean_commands"
 _INPUT = "features"
 
 
@@ -24,11 +24,16 @@ class Demonstration:
     """The model file, what its classes are called, and clips with the word that was said in each."""
 
     model: Path
-    labels: tuple[str, ...]
+    description: Description
     accuracy: float
-    """Share of unheard voices' clips that the int8 model labels rightly, as its training script measured."""
+    """Share of unheard voices' sounds that the int8 model hears rightly, as its training script measured."""
     features: npt.NDArray[np.float32]
     said: tuple[int, ...]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What the model's outputs are called."""
+        return self.description.labels
 
 
 @dataclass(frozen=True)
@@ -41,14 +46,14 @@ class Heard:
 
 def load_demonstration() -> Demonstration:
     """Read the shipped model's description and clips; see hanok/assets/README.md."""
-    folder = Path(str(resources.files("hanok") / "assets"))
-    description = tomllib.loads((folder / f"{_NAME}.toml").read_text("utf-8"))
-    with np.load(folder / f"{_NAME}.npz") as clips:
+    model = shipped_model()
+    facts = tomllib.loads(model.with_suffix(".toml").read_text("utf-8"))
+    with np.load(model.with_suffix(".npz")) as clips:
         features, said = clips["features"].astype(np.float32), tuple(clips["labels"].tolist())
     return Demonstration(
-        model=folder / f"{_NAME}.onnx",
-        labels=tuple(description["labels"]),
-        accuracy=float(description["accuracy"]["int8"]),
+        model=model,
+        description=read_description(model),
+        accuracy=float(facts["accuracy"]["int8"]),
         features=features,
         said=said,
     )
@@ -60,7 +65,12 @@ def first_input(demonstration: Demonstration) -> dict[str, npt.NDArray[Any]]:
 
 
 def listen(demonstration: Demonstration, program: Program) -> Iterator[Heard]:
-    """Run every clip on the NPU, one after another."""
+    """Run every clip on the NPU, one after another; a command below the threshold is unknown."""
+    description = demonstration.description
     for clip, said in zip(demonstration.features, demonstration.said, strict=True):
         (scores,) = compute_outputs(program, {_INPUT: clip[None]}).values()
-        yield Heard(demonstration.labels[said], demonstration.labels[int(scores.argmax())])
+        shares = dict(zip(description.labels, probabilities(scores.reshape(-1)), strict=True))
+        del shares[description.unknown]
+        likeliest = max(shares, key=lambda label: shares[label])
+        sure = shares[likeliest] >= description.threshold
+        yield Heard(description.labels[said], likeliest if sure else description.unknown)

@@ -60,10 +60,15 @@ class SustainedLoad:
         return self.watts / self.runs_per_second if self.runs_per_second else 0.0
 
 
-def sustained_load(cost: Cost, cap_watts: float | None = None) -> SustainedLoad:
-    """The load of a job under a cap on the mean power of NPU and DRAM, in watts."""
+def check_cap(cap_watts: float | None) -> None:
+    """Refuse a power cap that is none."""
     if cap_watts is not None and not (isfinite(cap_watts) and cap_watts > 0):
         raise InputError(f"power cap: {cap_watts} W; allowed: more than 0")
+
+
+def sustained_load(cost: Cost, cap_watts: float | None = None) -> SustainedLoad:
+    """The load of a job under a cap on the mean power of NPU and DRAM, in watts."""
+    check_cap(cap_watts)
     seconds = cost.milliseconds / 1e3
     standing = sum(
         program.runs * part.amount / 1e3

@@ -1,26 +1,29 @@
-"""Log-mel features of one second of speech: what the command recogniser takes as its input."""
+"""Log-mel features of one second of sound at 16 kHz: what the command recogniser takes as its input."""
 
 from __future__ import annotations
+
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
 SAMPLE_RATE_HZ = 16_000
-CLIP_SAMPLES = 16_000
-WINDOW_SAMPLES = 640
+WINDOW_SAMPLES = 16_000
+FRAME_SAMPLES = 640
 HOP_SAMPLES = 320
 FFT_SAMPLES = 1024
 MEL_BANDS = 32
 LOWEST_HZ, HIGHEST_HZ = 60.0, 7600.0
-FRAMES = 1 + (CLIP_SAMPLES - WINDOW_SAMPLES) // HOP_SAMPLES
+FRAMES = 1 + (WINDOW_SAMPLES - FRAME_SAMPLES) // HOP_SAMPLES
 FLOOR = 1e-4
-"""Energies below this share of a clip's loudest band are lifted to it: -40 dB."""
+"""Energies below this share of a window's loudest band are lifted to it: -40 dB."""
 CENTRE, SPREAD = -7.5, 2.0
 """About the mean and the deviation of the logarithms; they bring features near zero mean, unit variance."""
 
 FloatArray = npt.NDArray[np.float32]
 
 
+@cache
 def mel_filters() -> FloatArray:
     """Triangular filters [MEL_BANDS, FFT_SAMPLES // 2 + 1], evenly spaced on the mel scale."""
     edges_mel = np.linspace(_mel(LOWEST_HZ), _mel(HIGHEST_HZ), MEL_BANDS + 2)
@@ -31,18 +34,21 @@ def mel_filters() -> FloatArray:
     return np.maximum(0.0, np.minimum(rise, fall)).astype(np.float32)
 
 
-def log_mel(clips: npt.NDArray[np.floating]) -> FloatArray:
-    """Features [N, 1, FRAMES, MEL_BANDS] of clips [N, CLIP_SAMPLES] at 16 kHz; loudness does not matter."""
-    if clips.ndim != 2 or clips.shape[1] != CLIP_SAMPLES:
-        raise ValueError(f"clips: shape {clips.shape}; expected [N, {CLIP_SAMPLES}] samples at 16 kHz")
+def log_mel(windows: npt.NDArray[np.floating]) -> FloatArray:
+    """Features [N, 1, FRAMES, MEL_BANDS] of windows [N, WINDOW_SAMPLES] at 16 kHz, of any loudness."""
+    if windows.ndim != 2 or windows.shape[1] != WINDOW_SAMPLES:
+        raise ValueError(f"windows: shape {windows.shape}; expected [N, {WINDOW_SAMPLES}] samples at 16 kHz")
     starts = np.arange(FRAMES) * HOP_SAMPLES
-    window = np.hanning(WINDOW_SAMPLES + 1)[:-1].astype(np.float32)
-    frames = clips.astype(np.float32)[:, starts[:, None] + np.arange(WINDOW_SAMPLES)] * window
+    taper = np.hanning(FRAME_SAMPLES + 1)[:-1].astype(np.float32)
+    peak = np.abs(windows).max(axis=1, keepdims=True)
+    level = (windows / np.where(peak > 0, peak, 1)).astype(np.float32)
+    frames = level[:, starts[:, None] + np.arange(FRAME_SAMPLES)] * taper
     power = np.square(np.abs(np.fft.rfft(frames, FFT_SAMPLES)), dtype=np.float32)
     energy = power @ mel_filters().T
     loudest = energy.max(axis=(1, 2), keepdims=True) + np.float32(1e-12)
     logarithm = np.log(np.maximum(energy / loudest, FLOOR))
-    return ((logarithm - CENTRE) / SPREAD).astype(np.float32)[:, None]
+    features: FloatArray = ((logarithm - CENTRE) / SPREAD).astype(np.float32)
+    return features[:, None]
 
 
 def _mel(frequency_hz: float) -> float:
