@@ -77,7 +77,7 @@ def _gemm(working: WorkingGraph, product: Operation, add: Operation, bias: str) 
     behind = working.add_constant("shape", np.array(made, np.int64))
     return [
         *made_bias,
-        Operation.make("Reshape", [x, before], [flat_x], f"{name}/rows" if name else ""),
+        Operation.make("Reshape", [x, before], [flat_x], f"{name}/flat" if name else ""),
         Operation.make("Gemm", [flat_x, product.inputs[1], bias], [flat_y], name),
         Operation.make("Reshape", [flat_y, behind], [output], f"{name}/shape" if name else ""),
     ]

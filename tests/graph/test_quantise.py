@@ -520,3 +520,30 @@ def test_no_bias_becomes_a_bias_where_repair_needs_one():
     )
     gemm = next(node for node in quantised.model.graph.node if node.op_type == "Gemm")
     assert len(gemm.input) == 3
+
+
+def test_rows_that_are_made_even_behind_a_bias_have_names_of_their_own():
+    """The product is flattened for its bias, and its rows, of very different sizes, are divided."""
+    rng = np.random.default_rng(0)
+    nodes = [
+        helper.make_node("Softmax", ["x"], ["p"], "chances", axis=-1),
+        helper.make_node("MatMul", ["p", "w"], ["m"], "product"),
+        helper.make_node("Add", ["m", "b"], ["y"], "bias"),
+        helper.make_node("LayerNormalization", ["y", "gain"], ["z"], "norm"),
+    ]
+    tensors = {"w": rng.normal(0, 1, (32, 16)), "b": rng.normal(0, 1, 16), "gain": np.ones(16)}
+    graph = helper.make_graph(
+        nodes,
+        "rows",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 24, 32])],
+        [helper.make_tensor_value_info("z", TensorProto.FLOAT, [1, 24, 16])],
+        [constant(name, value.astype(np.float32)) for name, value in tensors.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    sizes = np.exp(rng.normal(0, 3, (4, 24, 1)))
+    samples = [{"x": (rng.normal(0, 1, (24, 32)) * each).astype(np.float32)[None]} for each in sizes]
+    made = quantise_model(model, samples).model
+    names = [node.name for node in made.graph.node]
+    assert "product/inverse" in names
+    assert len(set(names)) == len(names)
+    assert snr_db(run(model, samples[0]), run(made, samples[0])) > 25
