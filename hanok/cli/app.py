@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from hanok.cli import area, chips, compile, cosim, demo, dram, fpga, inspect, rtl, run
+from hanok.cli import apps, area, chips, compile, cosim, demo, dram, fpga, inspect, rtl, run
 from hanok.cli.errors import guarded
 
 _HELP = """Run, time and explain ONNX models on an open NPU.
@@ -37,6 +37,15 @@ def build_app() -> typer.Typer:
     app.command("rtl")(guarded(rtl.rtl_command))
     app.command("area")(guarded(area.area_command))
     app.command("fpga")(guarded(fpga.fpga_command))
+    phone = typer.Typer(
+        help=apps.HELP, no_args_is_help=True, rich_markup_mode=None, context_settings=_CONTEXT
+    )
+    phone.command("photo")(guarded(apps.photo))
+    phone.command("voice")(guarded(apps.voice))
+    phone.command("translate")(guarded(apps.translate))
+    phone.command("write")(guarded(apps.write))
+    phone.command("all")(guarded(apps.all_jobs))
+    app.add_typer(phone, name="app")
     memory = typer.Typer(
         help=dram.HELP, no_args_is_help=True, rich_markup_mode=None, context_settings=_CONTEXT
     )
