@@ -220,13 +220,16 @@ def _has_room(graph: Graph, region: _Region, chip: Chip) -> bool:
 
 
 def _blocks(graph: Graph, region: _Region, chip: Chip) -> list[_Block]:
-    """Blocks of nearly equal size: rows of the innermost axis, or several of these axes as a whole."""
+    """Blocks of nearly equal size: rows of the innermost axis, or several of these axes as a whole.
+
+    In the order in which they are made: those that read the same rows of a mask follow one another.
+    """
     total, inner = prod(region.rows), region.rows[-1]
     row_bytes = _bytes(graph.tensor(region.nodes[0].outputs[0])) // total
     most = max(_FEWEST_ROWS, chip.core.sram.total_bytes // _BLOCK_SHARE // row_bytes)
     if inner > most:
         step = ceil_div(ceil_div(inner, ceil_div(inner, most)), _FEWEST_ROWS) * _FEWEST_ROWS
-        starts = [run + first for run in range(0, total, inner) for first in range(0, inner, step)]
+        starts = [run + first for first in range(0, inner, step) for run in range(0, total, inner)]
         return [_Block(start, min(step, inner - start % inner)) for start in starts]
     length = inner
     for size in reversed(region.rows[:-1]):
@@ -307,7 +310,7 @@ class _Cutter:
             tensor = self.graph.tensor(name)
             width = tensor.shape[-1]
             flat = []
-            for block in blocks:
+            for block in sorted(blocks, key=lambda block: block.first):
                 part = _name(name, block)
                 rows = self.tensors[part].elements // width
                 flat.append(self._shaped(part, (rows, width), nodes))
@@ -334,7 +337,10 @@ class _Cutter:
     def _sliced(
         self, name: str, spans: tuple[tuple[int, int], ...], *, right: bool
     ) -> tuple[str, list[Node]]:
-        """What a block needs of a tensor from outside; of a product's right operand, whole matrices."""
+        """What a block needs of a tensor from outside; of a product's right operand, whole matrices.
+
+        What several blocks need, such as rows of a mask, is copied, so that it can stay in SRAM for them.
+        """
         tensor = self.graph.tensor(name)
         rank = len(spans) + 1
         own: list[tuple[int, int]] = []
@@ -356,8 +362,15 @@ class _Cutter:
         self.tensors[part] = replace(tensor, name=part, shape=shape, data=data)
         if data is not None:
             return part, []
-        starts = tuple(first for first, _ in own)
-        return part, [self._node(part, Operator.SLICE, (name,), SliceAttributes(starts, (1,) * len(own)))]
+        starts = SliceAttributes(tuple(first for first, _ in own), (1,) * len(own))
+        if right or tensor.elements // tensor.shape[-1] == prod(self.region.rows):
+            return part, [self._node(part, Operator.SLICE, (name,), starts)]
+        cut = f"{part} [cut]"
+        self.tensors[cut] = replace(self.tensors[part], name=cut)
+        return part, [
+            self._node(cut, Operator.SLICE, (name,), starts),
+            self._node(part, Operator.CONCAT, (cut,), ConcatAttributes(0)),
+        ]
 
     def _node(self, output: str, operator: Operator, inputs: tuple[str, ...], attributes: Attributes) -> Node:
         return Node(output, operator, inputs, (output,), attributes, operator.value)
