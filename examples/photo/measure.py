@@ -35,7 +35,7 @@ Run = Callable[[np.ndarray], np.ndarray]
 
 
 def runner(model: bytes) -> Run:
-    """A model in ONNX Runtime on one core: which int8 kernels it uses, hanok's emulator matches."""
+    """A model in ONNX Runtime on one core, optimised: a pixel may be a step of int8 off the emulator's."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

@@ -42,7 +42,7 @@ def photo(
     picture: Annotated[Path, typer.Argument(metavar="PICTURE", help="A JPEG, PNG, WebP ... of any size.")],
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", metavar="FILE", help="Where the picture goes: .png, .jpg, .webp."),
+        typer.Option("--output", "-o", metavar="FILE", help="The new picture: .png or .jpg."),
     ],
     job: Annotated[
         Literal["denoise", "upscale", "cutout"],
@@ -160,7 +160,7 @@ def write(
     top_p: TopPOption = 0.9,
     seed: Annotated[
         int, typer.Option("--seed", min=0, max=2**32 - 1, help="The same seed, the same text.")
-    ] = 0,
+    ] = 1,
     chip: ChipOption = DEFAULT_CHIP,
     model: ModelOption = None,
     html: HtmlOption = None,

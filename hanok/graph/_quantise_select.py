@@ -62,7 +62,7 @@ def _own_reason(working: WorkingGraph, operation: Operation, ranges: Mapping[str
             return f"tensor '{name}' has values between {low:.4g} and {high:.4g}"
     if operation.op_type == "Clip":
         lowest, highest = working.constant(operation.input(1)), working.constant(operation.input(2))
-        if (lowest is not None and float(lowest) > 0) or (highest is not None and float(highest) < 0):
+        if (lowest is not None and (lowest > 0).any()) or (highest is not None and (highest < 0).any()):
             return "its bounds leave out zero"
     return ""
 

@@ -57,7 +57,8 @@ def test_a_photo_becomes_a_picture_and_a_page(hanok_command: Run, tmp_path: Path
         "app", "photo", source, "-o", out, "--job", "upscale", "--html", page, "--json", data, "--no-check"
     )
     assert result.exit_code == 0, result.output
-    assert Image.open(out).size == (104, 80)
+    with Image.open(out) as picture:
+        assert picture.size == (104, 80)
     assert "not compared" in page.read_text("utf-8")
     assert json.loads(data.read_text("utf-8"))["out"] == "104 x 80"
 
@@ -74,7 +75,7 @@ def test_a_photo_becomes_a_picture_and_a_page(hanok_command: Run, tmp_path: Path
         (("translate", ""), ("text",)),
         (("translate", "Save", "--model", "nowhere"), ("nowhere",)),
         (("write", "가", "--model", "nowhere"), ("nowhere",)),
-        (("write", "가", "--tokens", "0"), ("0",)),
+        (("write", "가", "--tokens", "0"), ("--tokens",)),
         (("all", "--power-cap", "-1"), ("power cap: -1.0 W",)),
         (("all", "--chip", "none"), ("none",)),
     ],

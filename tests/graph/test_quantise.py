@@ -547,3 +547,20 @@ def test_rows_that_are_made_even_behind_a_bias_have_names_of_their_own():
     assert "product/inverse" in names
     assert len(set(names)) == len(names)
     assert snr_db(run(model, samples[0]), run(made, samples[0])) > 25
+
+
+def test_bounds_of_a_clip_may_be_arrays_of_one_element():
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"], "conv"),
+        helper.make_node("Clip", ["c", "low", "high"], ["y"], "clip"),
+    ]
+    bounds = [constant("low", np.zeros(1, np.float32)), constant("high", np.full(1, 6, np.float32))]
+    graph = helper.make_graph(
+        nodes,
+        "clip",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 4, 6, 6])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 8, 6, 6])],
+        [weights("w", 8, 4, 1, 1), *bounds],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    assert is_quantised(quantise_model(model).model)
