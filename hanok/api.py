@@ -108,11 +108,17 @@ def compile(
     calibration: Calibration | None = None,
     no_host: bool = False,
     seed: int = 0,
+    goal_db: float | None = None,
 ) -> CompiledModel:
-    """Compile an ONNX model (path or bytes) for a chip (record, preset name or TOML path)."""
+    """Compile an ONNX model (path or bytes) for a chip (record, preset name or TOML path).
+
+    `goal_db`: of a float transformer, how many dB its worst output is to be above its error; it costs cycles.
+    """
     target = chip if isinstance(chip, Chip) else Chip.load(chip)
     begin = perf_counter()
-    program = compile_model(model, target, calibration=calibration, no_host=no_host, seed=seed)
+    program = compile_model(
+        model, target, calibration=calibration, no_host=no_host, seed=seed, goal_db=goal_db
+    )
     return CompiledModel(program, perf_counter() - begin)
 
 
@@ -129,15 +135,18 @@ def language_model(
     no_host: bool = False,
     check: bool = True,
     seed: int = 0,
+    goal_db: float | None = None,
 ) -> LanguageModel:
     """Open a language model's folder, or an ONNX decoder, for a chip; its `generate` writes text.
 
-    `texts` calibrate it; see docs/language-models.md.
+    `texts` calibrate it, `goal_db` is that of `compile`; see docs/language-models.md.
     """
     from hanok.flows.generate import open_language_model
 
     target = chip if isinstance(chip, Chip) else Chip.load(chip)
-    return open_language_model(path, target, texts=texts, no_host=no_host, check=check, seed=seed)
+    return open_language_model(
+        path, target, texts=texts, no_host=no_host, check=check, seed=seed, goal_db=goal_db
+    )
 
 
 __all__ = ["Chip", "CompiledModel", "HanokError", "Result", "compile", "language_model", "load"]

@@ -14,6 +14,7 @@ from hanok.cli.options import (
     ChipOption,
     DramOption,
     EccOption,
+    GoalOption,
     NoHostOption,
     SeedOption,
     load_chip,
@@ -34,6 +35,7 @@ def compile_command(
         ),
     ] = None,
     calibrate: CalibrationOption = None,
+    goal_db: GoalOption = None,
     no_host: NoHostOption = False,
     seed: SeedOption = 0,
 ) -> None:
@@ -51,6 +53,7 @@ def compile_command(
             calibration=read_calibration(calibrate),
             no_host=no_host,
             seed=seed,
+            goal_db=goal_db,
             progress=progress,
         )
         save_program(program, target)

@@ -50,6 +50,7 @@ class TextRequest:
     seed: int
     calibrate: Path | None
     no_host: bool
+    goal_db: float | None
     check: bool
     html: Path | None
     trace: Path | None
@@ -71,6 +72,7 @@ def run_language(model: Path, chip: Chip, request: TextRequest) -> None:
             texts=read_texts(request.calibrate),
             seed=request.seed,
             no_host=request.no_host,
+            goal_db=request.goal_db,
             check=request.check,
             progress=progress,
         )

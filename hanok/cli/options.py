@@ -42,6 +42,17 @@ InputsOption = Annotated[
         "--input", "-i", metavar="NAME=FILE", help="Data for an input (.npy or .npz); may be repeated."
     ),
 ]
+GoalOption = Annotated[
+    float | None,
+    typer.Option(
+        "--goal-db",
+        metavar="DB",
+        min=0,
+        max=100,
+        help="Of a float transformer: its worst output over its error on the calibration data.",
+        show_default="32",
+    ),
+]
 NoHostOption = Annotated[bool, typer.Option("--no-host", help="Refuse operators that would run on the host.")]
 SeedOption = Annotated[
     int, typer.Option("--seed", min=0, max=2**32 - 1, help="Seed of random data where none is given.")

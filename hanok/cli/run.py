@@ -23,6 +23,7 @@ from hanok.cli.options import (
     CalibrationOption,
     DramOption,
     EccOption,
+    GoalOption,
     InputsOption,
     NoHostOption,
     load_chip,
@@ -60,6 +61,7 @@ def run(
     ecc: EccOption = None,
     inputs: InputsOption = None,
     calibrate: CalibrationOption = None,
+    goal_db: GoalOption = None,
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Write the HTML report.")
     ] = None,
@@ -116,6 +118,7 @@ def run(
             seed=seed,
             calibrate=calibrate,
             no_host=no_host,
+            goal_db=goal_db,
             check=not no_check,
             html=html,
             trace=trace,
@@ -131,6 +134,7 @@ def run(
             dram=dram,
             ecc=ecc,
             calibrate=calibrate,
+            goal_db=goal_db,
             no_host=no_host,
             seed=seed,
             progress=progress,
@@ -160,6 +164,7 @@ def program_of(
     dram: str = "",
     ecc: str | None = None,
     calibrate: Path | None = None,
+    goal_db: float | None = None,
     no_host: bool = False,
     seed: int,
     progress: Callable[[str], None],
@@ -176,12 +181,14 @@ def program_of(
             calibration=samples,
             no_host=no_host,
             seed=seed,
+            goal_db=goal_db,
             progress=progress,
         )
-    if calibrate is not None:
-        raise HanokError(
-            f"{model}: is compiled already, so --calibrate has nothing to do; give it to `hanok compile`"
-        )
+    for option, given in (("--calibrate", calibrate), ("--goal-db", goal_db)):
+        if given is not None:
+            raise HanokError(
+                f"{model}: is compiled already, so {option} has nothing to do; give it to `hanok compile`"
+            )
     for option, given in (("--dram", bool(dram)), ("--ecc", ecc is not None)):
         if given:
             raise HanokError(

@@ -57,10 +57,13 @@ def compile_model(
     calibration: Calibration | None = None,
     no_host: bool = False,
     seed: int = 0,
+    goal_db: float | None = None,
     progress: Progress = quiet,
 ) -> Program:
     """Compile an ONNX model for `chip`; a float model is quantised first.
 
+    `goal_db` is how many dB a float transformer's worst output is to be above its error on the calibration
+    data: operands are split in two parts until it is (hanok.graph.quantise; 32 by default).
     Raises HanokError subclasses for a model that cannot be read, run or fitted; with `no_host` also where
     the NPU lacks an operator. The compiler verifies the program.
     """
@@ -75,7 +78,7 @@ def compile_model(
     notes: dict[str, str] = {"quantised by": "the model's own quantiser"}
     if not is_quantised(model):
         progress("quantising")
-        quantised = quantise_model(model, _named(calibration, model), seed=seed)
+        quantised = quantise_model(model, _named(calibration, model), seed=seed, goal_db=goal_db)
         model, warnings = quantised.model, quantised.record.warnings
         notes = _quantisation_notes(quantised.record, seed)
     elif calibration is not None:

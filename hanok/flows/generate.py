@@ -225,15 +225,16 @@ def open_language_model(
     seed: int = 0,
     no_host: bool = False,
     check: bool = True,
+    goal_db: float | None = None,
     progress: Progress = quiet,
 ) -> LanguageModel:
     """Open a model's folder, or an ONNX decoder with key and value inputs.
 
     `texts` calibrate the activations' scales (CALIBRATION_TEXTS where there are none); `check` compares the
-    first run of each program with ONNX Runtime.
+    first run of each program with ONNX Runtime; `goal_db` is that of compile_model, for each part of a model.
     """
     progress("reading the model")
-    compiler = _Compiler(Path(path), chip, seed, no_host, check, progress)
+    compiler = _Compiler(Path(path), chip, seed, no_host, check, goal_db, progress)
     if compiler.path.is_dir():
         return _open_folder(compiler, texts or CALIBRATION_TEXTS)
     return _open_onnx(compiler, texts)
@@ -248,6 +249,7 @@ class _Compiler:
     seed: int
     no_host: bool
     check: bool
+    goal_db: float | None
     progress: Progress
 
     def compile(self, kind: str, length: int, model: bytes, samples: list[Values]) -> TokenProgram:
@@ -258,6 +260,7 @@ class _Compiler:
             calibration=samples or None,
             no_host=self.no_host,
             seed=self.seed,
+            goal_db=self.goal_db,
             progress=self.progress,
         )
         return self._token_program(kind, length, program)
@@ -268,7 +271,12 @@ class _Compiler:
 
         self.progress("quantising")
         decoder = quantised_decoder(
-            request.checkpoint, request.rows, request.past, request.samples, seed=self.seed
+            request.checkpoint,
+            request.rows,
+            request.past,
+            request.samples,
+            seed=self.seed,
+            goal_db=self.goal_db,
         )
         content = decoder.model.SerializeToString(deterministic=True)
         program = compile_model(content, self.chip, no_host=self.no_host, progress=self.progress)

@@ -70,7 +70,7 @@ def quantise_model(
     *,
     seed: int = 0,
     repair: bool = True,
-    goal_db: float = GOAL_DB,
+    goal_db: float | None = None,
     input_shapes: Mapping[str, Sequence[int]] | None = None,
 ) -> QuantisedModel:
     """Bring a float model to int8 QDQ form; a quantised one is returned as it is.
@@ -80,7 +80,8 @@ def quantise_model(
     Weights get one scale for each output channel, symmetric; activations one scale and zero point.
     Free dimensions of the inputs become static: as `input_shapes` says, else as in the calibration data
     (the first axis apart, if it may hold several samples), else 1. Of a transformer whose worst output
-    is less than `goal_db` over its error on these samples, the noisiest operands are multiplied in two parts.
+    is less than `goal_db` (by default GOAL_DB) over its error on these samples, the noisiest operands are
+    multiplied in two parts.
     """
     if is_quantised(model):
         return QuantisedModel(model, QuantisationRecord(0, False, was_quantised=True))
@@ -99,7 +100,8 @@ def quantise_model(
         warnings=(RANDOM_DATA_WARNING,) if random_data else (),
     )
     if transformer:
-        return _transformed(quantise_transformer(working, samples, repair=repair, goal_db=goal_db), record)
+        goal = GOAL_DB if goal_db is None else goal_db
+        return _transformed(quantise_transformer(working, samples, repair=repair, goal_db=goal), record)
     ranges = observe_ranges(working, samples)
     kept_float = keep_float(working, ranges)
     record = replace(record, kept_float=kept_float)

@@ -61,6 +61,19 @@ def test_int8_tokens_are_mostly_the_float_references(tmp_path: Path, edge: Chip,
     _check_figures(generation)
 
 
+def test_a_higher_goal_multiplies_more_operands_in_two_parts(tmp_path: Path, edge: Chip) -> None:
+    write_folder(tmp_path, "llama", seed=1)
+    macs = []
+    for goal_db in (0.0, None, 60.0):
+        model = open_language_model(tmp_path, edge, goal_db=goal_db, check=False)
+        generation = model.generate(PROMPT, 1)
+        macs.append(generation.reading[0].result.record.macs)
+    assert macs[0] <= macs[1] < macs[2]
+    result = run(tmp_path, "--goal-db", 101)
+    assert result.exit_code == 2
+    assert "--goal-db" in result.stderr
+
+
 def _check_figures(generation: Generation) -> None:
     """The totals are those of the programs' records; each program's bits are ONNX Runtime's, or nearly."""
     assert [program.kind for program in generation.reading] == ["prefill"]

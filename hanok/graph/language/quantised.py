@@ -77,6 +77,7 @@ def quantised_decoder(
     samples: Sequence[Sample],
     *,
     seed: int = 0,
+    goal_db: float | None = None,
     part_bytes: int = PART_BYTES,
 ) -> QuantisedDecoder:
     """Quantise `part_model` of the whole decoder part by part.
@@ -90,7 +91,8 @@ def quantised_decoder(
     values = [dict(sample) for sample in samples]
     for part in parts:
         model = part_model(checkpoint, rows, past, part)
-        quantised = quantise_model(model, _inputs_of(model, values), seed=seed, repair=len(parts) == 1)
+        given = _inputs_of(model, values)
+        quantised = quantise_model(model, given, seed=seed, goal_db=goal_db, repair=len(parts) == 1)
         records.append(quantised.record)
         joined.append(quantised.model)
         if part.last > part.first and len(parts) > 1:
