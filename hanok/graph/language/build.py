@@ -282,24 +282,37 @@ class _DecoderWriter(_GraphWriter):
         return self._result(mixed, output, layer, "output")
 
     def _mixed(self, query: _Value, key: _Value, value: _Value, layer: int) -> _Value:
-        """Softmax of the scores times the values; heads that share keys are rows of one product."""
-        decoder, stem, rows = self.decoder, f"layer.{layer}", self.rows
-        length = self.past + rows
-        if self.past:
-            shape = (1, decoder.key_heads, self.past, decoder.head_size)
-            caches = [self.input(name, *shape) for name in cache_names(layer)]
-            full = (1, decoder.key_heads, length, decoder.head_size)
-            key = self.apply("Concat", [caches[0], key], full, f"{stem}.keys", axis=2)
-            value = self.apply("Concat", [caches[1], value], full, f"{stem}.values", axis=2)
-        scores = self.product(query, self.transpose(key, f"{stem}.keys_across", 0, 1, 3, 2), f"{stem}.scores")
-        groups = (1, decoder.key_heads, decoder.group, rows, length)
-        scores = self.reshape(scores, f"{stem}.scores_grouped", *groups)
-        scores = self.joined("Add", scores, self.masks[self._is_windowed(layer)], f"{stem}.masked")
-        chances = self.apply("Softmax", [scores], groups, f"{stem}.chances", axis=-1)
-        chances = self.reshape(
-            chances, f"{stem}.chances_flat", 1, decoder.key_heads, decoder.group * rows, length
+        """Softmax of the scores times the values; heads that share keys are rows of one product.
+
+        Cached keys and values are read where they lie: they and the new ones are multiplied apart, and only
+        the scores are put side by side.
+        """
+        decoder, stem, rows, past = self.decoder, f"layer.{layer}", self.rows, self.past
+        shape = (1, decoder.key_heads, past, decoder.head_size)
+        caches = [self.input(name, *shape) for name in cache_names(layer)] if past else []
+        keys, values = [*caches[:1], key], [*caches[1:], value]
+        names = ["past", "new"] if past else [""]
+        scores = []
+        for part, name in zip(keys, names, strict=True):
+            across = self.transpose(part, _named(f"{stem}.keys_across", name), 0, 1, 3, 2)
+            scores.append(self.product(query, across, _named(f"{stem}.scores", name)))
+        length = past + rows
+        flat = (1, decoder.key_heads, decoder.group * rows, length)
+        whole = (
+            scores[0] if len(scores) == 1 else self.apply("Concat", scores, flat, f"{stem}.scores", axis=3)
         )
-        return self.product(chances, value, f"{stem}.mixed")
+        groups = (1, decoder.key_heads, decoder.group, rows, length)
+        grouped = self.reshape(whole, f"{stem}.scores_grouped", *groups)
+        masked = self.joined("Add", grouped, self.masks[self._is_windowed(layer)], f"{stem}.masked")
+        chances = self.apply("Softmax", [masked], groups, f"{stem}.chances", axis=-1)
+        chances = self.reshape(chances, f"{stem}.chances_flat", *flat)
+        if not past:
+            return self.product(chances, value, f"{stem}.mixed")
+        before = self.slice(chances, f"{stem}.chances.past", 3, 0, past)
+        behind = self.slice(chances, f"{stem}.chances.new", 3, past, length)
+        one = self.product(before, values[0], f"{stem}.mixed.past")
+        other = self.product(behind, values[1], f"{stem}.mixed.new")
+        return self.joined("Add", one, other, f"{stem}.mixed")
 
     def _attention_inputs(self, layer: int) -> Linear:
         """Queries, keys and values side by side; scores get their scale through the queries."""
@@ -352,6 +365,11 @@ class _DecoderWriter(_GraphWriter):
         if rotary.size < size:
             turned.append(self.slice(x, f"{stem}.unturned", 3, rotary.size, size))
         return self.apply("Concat", turned, x.shape, f"{stem}.turned", axis=3)
+
+
+def _named(stem: str, part: str) -> str:
+    """A name with the part's, where there is one."""
+    return f"{stem}.{part}" if part else stem
 
 
 def _between(layer: int) -> str:
