@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from hanok.flows.results import ChipSummary
 
 
+_LONGEST_SIDE = 1600
+"""Pixels of a picture in a page."""
+
+
 def print_cost(cost: Cost, console: Console) -> None:
     """Print the programs of one job and, as the last line, what it takes the chip."""
     console.print(program_table(cost.programs))
@@ -184,9 +188,11 @@ def _energy_parts(cost: Cost) -> list[tuple[str, float]]:
 
 
 def _data_address(pixels: Any) -> str:
-    """A picture [H, W, 3 or 4] as the address of a PNG that stands in the page."""
+    """A picture [H, W, 3 or 4] as the address of a PNG that stands in the page, large ones made smaller."""
     from PIL import Image
 
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
+    picture = Image.fromarray(pixels)
+    picture.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE), Image.Resampling.BICUBIC, reducing_gap=2.0)
+    picture.save(buffer, "PNG")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
