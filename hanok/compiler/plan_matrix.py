@@ -50,6 +50,7 @@ class PlanTable:
         "weight_banks",
         "source_banks",
         "output_banks",
+        "waiting_banks",
         "weight_traffic",
         "weight_zeros",
         "weight_loads",
@@ -72,13 +73,16 @@ class PlanTable:
         rows = np.array([self._figures(plan) for plan in self.plans], np.float64)
         self._figure = dict(zip(self._COLUMNS, rows.T, strict=True))
 
-    def banks(self, placement: Placement) -> Numbers:
-        """SRAM banks that each plan needs under a placement."""
+    def banks(self, placement: Placement, *, waiting: bool = False) -> Numbers:
+        """SRAM banks that each plan needs under a placement.
+
+        `waiting`: with one place for outputs and one for residuals, where a tile waits for the one before it.
+        """
         figure = self._figure
         banks: Numbers = figure["weight_banks"].copy()
         if not placement.source_resident:
             banks += figure["source_banks"]
-        banks += figure["output_banks"] * (
+        banks += figure["waiting_banks" if waiting else "output_banks"] * (
             int(not placement.output_resident) + int(not placement.residual_resident)
         )
         return banks
@@ -124,8 +128,13 @@ class PlanTable:
         return (float(cycles[index]), index) if len(cycles) and np.isfinite(cycles[index]) else None
 
     def ranking(self, placement: Placement, budget: Budget) -> list[int]:
-        """Indices of the best plans: the cheapest, and others of another kind or size that come close."""
+        """Indices of the best plans: the cheapest, and others of another kind or size that come close.
+
+        Where no plan has places for two outputs, those that wait for one.
+        """
         banks = self.banks(placement)
+        if len(banks) and banks.min() > budget.banks:
+            banks = self.banks(placement, waiting=True)
         cycles = np.where(banks <= budget.banks, self.cycles(placement, budget), np.inf)
         chosen: list[int] = []
         kinds: set[tuple[bool, bool, int, bool]] = set()
@@ -195,7 +204,9 @@ class PlanTable:
         output_bytes *= layer.output.element_bytes
         stores = 2 if tiles * (chunks if plan.chunks_outer else 1) > 1 else 1
         elements = output_bytes // layer.output.element_bytes
-        tail_banks = 0 if layer.tail is None else layer.tail.banks(elements, stores, bank)
+        tail_banks = [
+            0 if layer.tail is None else layer.tail.banks(elements, places, bank) for places in (stores, 1)
+        ]
         copies = 1 if chunks == 1 and plan.parts == 1 else 2
         parameters = ceil_div(channels * 4 * columns.pixels + TABLE_BYTES, bank)
         weights = sum(count * self._chunk_bytes(columns, chunk, 1) for count, chunk in classes)
@@ -205,7 +216,8 @@ class PlanTable:
         return (
             copies * ceil_div(part_bytes, bank) + parameters,
             (2 if tiles > 1 else 1) * ceil_div(source_bytes, bank),
-            stores * ceil_div(output_bytes, bank) + tail_banks,
+            stores * ceil_div(output_bytes, bank) + tail_banks[0],
+            ceil_div(output_bytes, bank) + tail_banks[1],
             weights * loads,
             max(0, weights - dense - 4 * channels * columns.pixels) * loads,
             chunks * plan.parts * loads,
