@@ -48,6 +48,7 @@ class PlanTable:
 
     _COLUMNS = (
         "weight_banks",
+        "waiting_weight_banks",
         "source_banks",
         "output_banks",
         "waiting_banks",
@@ -76,10 +77,10 @@ class PlanTable:
     def banks(self, placement: Placement, *, waiting: bool = False) -> Numbers:
         """SRAM banks that each plan needs under a placement.
 
-        `waiting`: with one place for outputs and one for residuals, where a tile waits for the one before it.
+        `waiting`: with one place for weights, outputs and residuals each, where one waits for the one before.
         """
         figure = self._figure
-        banks: Numbers = figure["weight_banks"].copy()
+        banks: Numbers = figure["waiting_weight_banks" if waiting else "weight_banks"].copy()
         if not placement.source_resident:
             banks += figure["source_banks"]
         banks += figure["waiting_banks" if waiting else "output_banks"] * (
@@ -130,7 +131,7 @@ class PlanTable:
     def ranking(self, placement: Placement, budget: Budget) -> list[int]:
         """Indices of the best plans: the cheapest, and others of another kind or size that come close.
 
-        Where no plan has places for two outputs, those that wait for one.
+        Where no plan has places for two outputs and two pieces of weights, those that wait for one.
         """
         banks = self.banks(placement)
         if len(banks) and banks.min() > budget.banks:
@@ -215,6 +216,7 @@ class PlanTable:
         matrix, vector, operations = self._compute(plan, classes)
         return (
             copies * ceil_div(part_bytes, bank) + parameters,
+            ceil_div(part_bytes, bank) + parameters,
             (2 if tiles > 1 else 1) * ceil_div(source_bytes, bank),
             stores * ceil_div(output_bytes, bank) + tail_banks[0],
             ceil_div(output_bytes, bank) + tail_banks[1],
