@@ -40,6 +40,12 @@ CLOSE = 1.4
 """Plans up to this many times the cheapest one's estimate are worth measuring."""
 TABLE_BYTES = 1024
 
+_PIECES = (
+    *(1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 19, 24, 28, 32, 38, 48, 56, 64),
+    *(75, 96, 112, 150, 192, 256),
+)
+"""Numbers of tiles worth trying."""
+
 Numbers = npt.NDArray[np.float64]
 
 
@@ -368,35 +374,7 @@ class Planner:
 
 def _sizes(total: int) -> list[int]:
     """Sizes worth trying: what cuts `total` into 1, 2, 3, ... nearly equal pieces, thinned out."""
-    pieces = [
-        1,
-        2,
-        3,
-        4,
-        5,
-        6,
-        7,
-        8,
-        10,
-        12,
-        14,
-        16,
-        19,
-        24,
-        28,
-        32,
-        38,
-        48,
-        56,
-        64,
-        75,
-        96,
-        112,
-        150,
-        192,
-        256,
-    ]
-    return sorted({ceil_div(total, n) for n in [*pieces, total] if n <= total}, reverse=True)
+    return sorted({ceil_div(total, n) for n in [*_PIECES, total] if n <= total}, reverse=True)
 
 
 def _length(span: tuple[int, int]) -> int:
