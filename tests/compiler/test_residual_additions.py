@@ -51,12 +51,13 @@ def test_residuals_are_exact(last_is_first: bool, table: bool, unsigned: bool) -
 def test_where_two_tiles_have_no_room_one_waits_for_the_other() -> None:
     """Eight banks of 16 KiB: one for parameters, and input, weights, output and residual want two each."""
     rng, q = np.random.default_rng(3), QdqModel()
-    wide = q.input((1, 384, 14, 14), scale(rng), zero(q, rng))
-    other = q.input((1, 96, 14, 14), scale(rng), zero(q, rng))
-    weights = rng.integers(-127, 128, (96, 384, 1, 1)).astype(np.int8)
-    kernel = q.weight(weights, rng.uniform(0.0005, 0.001, 96), 0, 0)
-    value = stored(q, rng, q.apply("Conv", [wide, kernel]), scale(rng))
-    q.output(q.apply("Add", [value, other]), scale(rng), zero(q, rng))
+    wide = q.input((1, 576, 14, 14), scale(rng), zero(q, rng))
+    made = []
+    for _ in range(2):
+        weights = rng.integers(-127, 128, (96, 576, 1, 1)).astype(np.int8)
+        kernel = q.weight(weights, rng.uniform(0.0005, 0.001, 96), 0, 0)
+        made.append(stored(q, rng, q.apply("Conv", [wide, kernel]), scale(rng)))
+    q.output(q.apply("Add", made), scale(rng), zero(q, rng))
     for mode in ("fast", "stepwise"):
         found = check(q.model(), "nano", seed=3, mode=mode)
         assert (found.reference_mismatches, found.onnxruntime_mismatches) == (0, 0)
