@@ -24,10 +24,11 @@ class MatrixPlan:
     def describe(self) -> str:
         """One line for reports."""
         order = "weights outer" if self.chunks_outer else "tiles outer"
-        mode = "depthwise" if self.columns.depthwise else f"{self.columns.pixels} pixel(s) side by side"
+        pixels = _counted(self.columns.pixels, "pixel")
+        mode = "depthwise" if self.columns.depthwise else f"{pixels} side by side"
         split = f" in {self.parts} parts" if self.parts > 1 else ""
         tile = f"tile {self.tile_height}x{self.tile_width}"
-        return f"{tile}, {self.chunk_blocks} block(s) a chunk{split}, {order}, {mode}"
+        return f"{tile}, {_counted(self.chunk_blocks, 'block')} a chunk{split}, {order}, {mode}"
 
 
 @dataclass(frozen=True)
@@ -86,3 +87,7 @@ def sub_tile(accumulator_rows: int, height: int, width: int, blocks: int) -> tup
     rows = max(1, min(height, accumulator_rows // columns))
     rows = ceil_div(height, ceil_div(height, rows))
     return rows, columns, max(1, min(blocks, accumulator_rows // (rows * columns)))
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"

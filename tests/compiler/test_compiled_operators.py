@@ -64,5 +64,5 @@ def test_a_pad_before_a_convolution_of_the_host_is_made() -> None:
 def test_neighbouring_pixels_on_the_array_are_written_apart_into_a_concatenation() -> None:
     """A Conv of few channels computes neighbouring pixels; in the concatenation they lie apart."""
     found = check(build_model("concat between convolutions", 1, False), "edge", 1)
-    assert any("3 pixel(s) side by side" in layer.mapping for layer in found.program.layers)
+    assert any("3 pixels side by side" in layer.mapping for layer in found.program.layers)
     assert found.reference_mismatches == 0
