@@ -17,7 +17,7 @@ from text import Document, Split, pieces
 from hanok.flows._language_folder import Feed, FolderMachine, ProgramRequest
 from hanok.flows._text import Tokenizer
 from hanok.flows._token_program import TokenProgram
-from hanok.flows.apps._write_machine import calibration_texts
+from hanok.flows.generate import calibration_texts
 from hanok.graph.language.build import LOGITS, part_model
 from hanok.graph.language.names import open_checkpoint
 from hanok.graph.language.quantised import decoder_parts, quantised_decoder

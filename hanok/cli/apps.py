@@ -56,19 +56,18 @@ def photo(
 ) -> None:
     """Edit a photo on the NPU."""
     _need_pillow()
-    from hanok.flows.apps.photo import edit_photo, read_picture, write_picture
-    from hanok.report import check_writable
+    from hanok.flows.apps.photo import check_picture_name, edit_photo, picture_bytes, read_picture
+    from hanok.report import write_whole
 
-    for path in (output, html, json):
-        if path is not None:
-            check_writable(path)
+    check_picture_name(output, transparent=job == "cutout")
+    _check_places(output, html, json)
     begin, target = perf_counter(), load_chip(chip)
     with progress_line() as progress:
         progress("reading the picture")
         before = read_picture(picture)
         result = edit_photo(before, job, target, model=model, check=not no_check, progress=progress)
         progress("writing the picture")
-        write_picture(output, result.picture)
+        write_whole(output, picture_bytes(output, result.picture))
     asked, given = (f"{array.shape[1]} x {array.shape[0]}" for array in (before, result.picture))
     if html is not None:
         pictures = (result.before, result.picture)
@@ -93,11 +92,8 @@ def voice(
     arecord -q -f S16_LE -r 16000 -t wav | hanok app voice -
     """
     from hanok.flows.apps.voice import VoiceListener, read_wav, stream_wav
-    from hanok.report import check_writable
 
-    for path in (html, json):
-        if path is not None:
-            check_writable(path)
+    _check_places(html, json)
     begin, target = perf_counter(), load_chip(chip)
     with progress_line() as progress:
         sound = None if clip == _STANDARD_INPUT else read_wav(Path(clip))
@@ -136,11 +132,8 @@ def translate(
 ) -> None:
     """Translate English of software into Korean."""
     from hanok.flows.apps.translate import Translator
-    from hanok.report import check_writable
 
-    for path in (html, json):
-        if path is not None:
-            check_writable(path)
+    _check_places(html, json)
     source = _text_of(text)
     begin, target = perf_counter(), load_chip(chip)
     with progress_line() as progress:
@@ -170,12 +163,9 @@ def write(
     """Continue a Korean text, token by token."""
     from hanok.flows.apps.write import Writer
     from hanok.flows.sampling import Sampling
-    from hanok.report import check_writable
     from hanok.report.language import generation_summary
 
-    for path in (html, json):
-        if path is not None:
-            check_writable(path)
+    _check_places(html, json)
     prompt = _text_of(text)
     begin, target = perf_counter(), load_chip(chip)
     sampling = Sampling(temperature, top_p, seed)
@@ -213,12 +203,10 @@ def all_jobs(
     _need_pillow()
     from hanok.cli.console import make_console
     from hanok.flows.apps.day import run_day
-    from hanok.report import check_writable, write_whole
+    from hanok.report import write_whole
     from hanok.report.apps import day_json, departure_words, jobs_page, print_day
 
-    for path in (html, json):
-        if path is not None:
-            check_writable(path)
+    _check_places(html, json)
     with progress_line() as progress:
         day = run_day(load_chip(chip), cap_watts=power_cap, check=not no_check, progress=progress)
     if html is not None:
@@ -228,6 +216,15 @@ def all_jobs(
     if json is not None:
         write_whole(json, day_json(day))
     print_day(day, make_console())
+
+
+def _check_places(*paths: Path | None) -> None:
+    """Refuse, before any work, places where an output cannot be written."""
+    from hanok.report import check_writable
+
+    for path in paths:
+        if path is not None:
+            check_writable(path)
 
 
 def _need_pillow() -> None:

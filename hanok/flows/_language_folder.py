@@ -106,7 +106,11 @@ def _additive(seen: Array) -> Array:
 
 
 class FolderMachine:
-    """Reads a prompt with one program, and makes each further token with another."""
+    """Reads a prompt with one program, and makes each further token with another.
+
+    A text has one decode program, which sees as many tokens as the whole text will have, so that it waits for
+    two programs however long it is; its first steps look at places that are still empty.
+    """
 
     def __init__(
         self,
@@ -127,11 +131,11 @@ class FolderMachine:
         self._cache = self._feed.empty_cache()
 
     def prepare(self, prompt: int, expected: int) -> None:
-        """Compile the program that reads a prompt, and those that continue it up to `expected` tokens."""
+        """Compile the program that reads a prompt, and the one that continues it up to `expected` tokens."""
         self._program("prefill", bucket_of(prompt, self.context))
         last = min(expected - 1, self.context)
-        for length in sorted({bucket_of(seen, self.context) for seen in range(prompt + 1, last + 1)}):
-            self._program("decode", length)
+        if last > prompt:
+            self._program("decode", self._decode_length(last))
 
     def begin(self, ids: Sequence[int]) -> Array:
         """Read a prompt; return the logits of what comes next."""
@@ -144,12 +148,17 @@ class FolderMachine:
     def step(self, token: int) -> Array:
         """Read one more token; return the logits of what comes next."""
         filled = self._cache.filled
-        length = bucket_of(filled + 1, self.context)
+        length = self._decode_length(filled + 1)
         places = length - 1
         values = self._feed.decode(token, self._cache.view(places), filled, places)
         outputs = self._program("decode", length).run(values)
         self._cache.append(self._feed.new_rows(outputs, 1))
         return _logits(outputs)
+
+    def _decode_length(self, seen: int) -> int:
+        """Of the shortest decode program that sees so many tokens, or of the one to make."""
+        lengths = [program.length for program in self.programs if program.kind == "decode"]
+        return min((length for length in lengths if length >= seen), default=bucket_of(seen, self.context))
 
     def _program(self, kind: str, length: int) -> TokenProgram:
         for program in self.programs:

@@ -32,7 +32,10 @@ CALIBRATION_TEXTS = (
     "The house was built without a single nail, and its joints have held for three hundred years.",
     "질문: 12와 30을 더하면 얼마인가요? 답: 42입니다. 1, 2, 3, 4, 5.",
 )
-"""What activations are measured on where the user gives no texts."""
+"""What activations are measured on where neither the user nor the folder gives texts."""
+CALIBRATION_NAME = "calibration.txt"
+MAX_CALIBRATION_BYTES = 1 << 20
+MAX_CALIBRATION_LINES = 64
 
 
 class Machine(Protocol):
@@ -230,13 +233,14 @@ def open_language_model(
 ) -> LanguageModel:
     """Open a model's folder, or an ONNX decoder with key and value inputs.
 
-    `texts` calibrate the activations' scales (CALIBRATION_TEXTS where there are none); `check` compares the
-    first run of each program with ONNX Runtime; `goal_db` is that of compile_model, for each part of a model.
+    `texts` calibrate the scales of activations (without them, a folder with calibration.txt has its own, else
+    CALIBRATION_TEXTS do); `check` compares the first run of each program with ONNX Runtime; `goal_db` is that
+    of compile_model, for each part of a model.
     """
     progress("reading the model")
     compiler = _Compiler(Path(path), chip, seed, no_host, check, goal_db, progress)
     if compiler.path.is_dir():
-        return _open_folder(compiler, texts or CALIBRATION_TEXTS)
+        return _open_folder(compiler, texts or calibration_texts(compiler.path) or CALIBRATION_TEXTS)
     return _open_onnx(compiler, texts)
 
 
@@ -293,6 +297,23 @@ class _Compiler:
     def _token_program(self, kind: str, length: int, program: Program) -> TokenProgram:
         named = replace(program, name=f"{self.path.stem} {kind} {length}")
         return TokenProgram(kind, length, named, check=self.check, progress=self.progress)
+
+
+def calibration_texts(folder: Path) -> Sequence[str]:
+    """The lines of a folder's calibration.txt; none where it has no such file."""
+    path = folder / CALIBRATION_NAME
+    if not path.is_file():
+        return ()
+    size = path.stat().st_size
+    if size > MAX_CALIBRATION_BYTES:
+        raise InputError(f"{path}: {size} bytes; allowed: at most {MAX_CALIBRATION_BYTES}")
+    try:
+        lines = [line for line in path.read_text("utf-8").splitlines() if line.strip()]
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from None
+    if len(lines) > MAX_CALIBRATION_LINES:
+        raise InputError(f"{path}: {len(lines)} texts; allowed: at most {MAX_CALIBRATION_LINES}, one a line")
+    return lines
 
 
 def _open_folder(compiler: _Compiler, texts: Sequence[str]) -> LanguageModel:

@@ -69,6 +69,8 @@ def test_a_photo_becomes_a_picture_and_a_page(hanok_command: Run, tmp_path: Path
         (("photo", "missing.png", "-o", "out.png"), ("missing.png", "no such file")),
         (("photo", __file__, "-o", "out.png"), ("test_apps.py",)),
         (("photo", __file__, "-o", "nowhere/out.png"), ("nowhere",)),
+        (("photo", __file__, "-o", "out.gif"), ("ends in .gif; allowed: .png",)),
+        (("photo", __file__, "-o", "out.jpg", "--job", "cutout"), ("JPEG has no transparency",)),
         (("photo", __file__, "-o", "out.png", "--job", "paint"), ("paint",)),
         (("voice", "missing.wav"), ("missing.wav",)),
         (("voice", __file__), ("test_apps.py",)),

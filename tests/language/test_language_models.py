@@ -14,7 +14,8 @@ from language_reference import greedy, reference_logits
 
 from hanok.errors import HanokError, ModelError, UnsupportedError
 from hanok.flows._language_folder import Feed, FolderMachine, ProgramRequest
-from hanok.flows.generate import LanguageModel
+from hanok.flows.arrays import InputError
+from hanok.flows.generate import LanguageModel, calibration_texts
 from hanok.graph.language.build import part_model
 from hanok.graph.language.config import read_decoder
 from hanok.graph.language.names import open_checkpoint
@@ -50,7 +51,7 @@ def test_logits_of_prompt_and_steps_are_the_references(tmp_path: Path, kind: str
     sequence = [*PROMPT, *np.random.default_rng(5).integers(0, VOCABULARY, 12).tolist()]
     wanted = reference_logits(kind, config, values, sequence)
     machine = float_machine(tmp_path)
-    machine.prepare(len(PROMPT), len(sequence) + 1)
+    machine.prepare(len(PROMPT), len(PROMPT) + 2)
     found = [machine.begin(PROMPT), *(machine.step(token) for token in sequence[len(PROMPT) :])]
     np.testing.assert_allclose(np.stack(found), wanted[len(PROMPT) - 1 :], atol=TOLERANCE)
     assert {(program.kind, program.length) for program in machine.programs} == {
@@ -58,6 +59,30 @@ def test_logits_of_prompt_and_steps_are_the_references(tmp_path: Path, kind: str
         ("decode", 16),
         ("decode", 32),
     }
+
+
+def test_a_text_has_one_program_for_its_prompt_and_one_for_its_tokens(tmp_path: Path) -> None:
+    write_folder(tmp_path, "llama", seed=11)
+    model = LanguageModel(float_machine(tmp_path), None, None, ())
+    for tokens, lengths in ((30, [64]), (3, [64]), (90, [64, 128])):
+        model.generate(PROMPT, tokens)
+        made = [program.length for program in model.machine.programs if program.kind == "decode"]
+        assert made == lengths
+
+
+def test_a_folder_may_bring_its_calibration_texts(tmp_path: Path) -> None:
+    assert calibration_texts(tmp_path) == ()
+    place = tmp_path / "calibration.txt"
+    place.write_text("한 줄\n\nanother\n", "utf-8")
+    assert calibration_texts(tmp_path) == ["한 줄", "another"]
+    for content, message in (
+        (b"\xff", "byte 0 is not UTF-8"),
+        (b"a\n" * 65, "65 texts; allowed: at most 64"),
+        (b"a" * ((1 << 20) + 1), "1048577 bytes; allowed"),
+    ):
+        place.write_bytes(content)
+        with pytest.raises(InputError, match=message):
+            calibration_texts(tmp_path)
 
 
 @pytest.mark.parametrize("kind", KINDS)

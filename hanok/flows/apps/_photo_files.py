@@ -1,14 +1,12 @@
-"""Pictures in files: read with their size checked before they are decoded, written whole or not at all."""
+"""Pictures in files: read with their size checked before they are decoded, and as the bytes of a file."""
 
 from __future__ import annotations
 
-import os
+import io
 import struct
-import tempfile
 import warnings
 import zlib
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -90,47 +88,30 @@ def _upright_rgb(image: Image.Image, path: Path) -> Picture:
     return np.array(image.convert("RGB"))
 
 
-def write_picture(path: Path, picture: Picture) -> None:
-    """Write uint8 [height, width, 3 or 4] as PNG or JPEG, by the ending of `path`, whole or not at all.
-
-    Raises InputError where the ending is another, a JPEG would need transparency, or the disk refuses.
-    """
+def check_picture_name(path: Path, *, transparent: bool = False) -> None:
+    """Refuse a name that a picture cannot have: allowed are .png, and .jpg where nothing is transparent."""
     ending = path.suffix.lower()
     if ending not in (".png", *_JPEG_ENDINGS):
         raise InputError(f"{path}: ends in {ending or 'nothing'}; allowed: .png, .jpg, .jpeg")
-    if ending != ".png" and picture.shape[2] == 4:
+    if ending != ".png" and transparent:
         raise InputError(f"{path}: JPEG has no transparency, which a cutout needs; write a .png")
-    if ending != ".png" and max(picture.shape[:2]) > _JPEG_LONGEST:
+
+
+def picture_bytes(path: Path, picture: Picture) -> bytes:
+    """The file of uint8 [height, width, 3 or 4], PNG or JPEG by the ending of `path`.
+
+    Raises InputError where the ending is another, or a JPEG would need transparency or be too large.
+    """
+    check_picture_name(path, transparent=picture.shape[2] == 4)
+    image, stream = Image.fromarray(np.ascontiguousarray(picture)), io.BytesIO()
+    if path.suffix.lower() == ".png":
+        image.save(stream, "PNG", compress_level=4)
+        return stream.getvalue()
+    if max(picture.shape[:2]) > _JPEG_LONGEST:
         size = f"{picture.shape[1]} x {picture.shape[0]}"
         raise InputError(f"{path}: {size} pixels; a JPEG has at most {_JPEG_LONGEST} a side; write a .png")
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder; give the name of a file")
-    temporary = ""
-    try:
-        handle, temporary = tempfile.mkstemp(prefix=".photo.", suffix=f".part{ending}", dir=path.parent)
-        with os.fdopen(handle, "wb") as stream:
-            _encode(picture, ending, stream)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from None
-    finally:
-        if temporary and os.path.exists(temporary):
-            os.unlink(temporary)
-
-
-def _encode(picture: Picture, ending: str, stream: IO[bytes]) -> None:
-    image = Image.fromarray(np.ascontiguousarray(picture))
-    if ending == ".png":
-        image.save(stream, "PNG", compress_level=4)
-    else:
-        image.save(stream, "JPEG", quality=95, subsampling=0)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    image.save(stream, "JPEG", quality=95, subsampling=0)
+    return stream.getvalue()
 
 
 def _first_line(error: BaseException) -> str:

@@ -9,7 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from hanok.flows._execution import Progress, quiet
-from hanok.flows.apps._photo_files import MAX_PIXELS, Picture, read_picture, write_picture
+from hanok.flows.apps._photo_files import (
+    MAX_PIXELS,
+    Picture,
+    check_picture_name,
+    picture_bytes,
+    read_picture,
+)
 from hanok.flows.apps._photo_mask import cut_out, shrink
 from hanok.flows.apps._photo_network import JOBS, assets_folder, load_network
 from hanok.flows.apps._photo_tiles import run_tiles
@@ -17,7 +23,15 @@ from hanok.flows.apps.cost import Cost, cost_of
 from hanok.flows.arrays import InputError
 from hanok.machine import Chip
 
-__all__ = ["JOBS", "Photo", "edit_photo", "read_picture", "sample_photo", "write_picture"]
+__all__ = [
+    "JOBS",
+    "Photo",
+    "check_picture_name",
+    "edit_photo",
+    "picture_bytes",
+    "read_picture",
+    "sample_photo",
+]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hanok.flows._execution import Progress, quiet
-from hanok.flows.apps.cost import Cost, ProgramUse
+from hanok.flows.apps.cost import Cost
 from hanok.flows.arrays import InputError
 from hanok.flows.generate import Generation, LanguageModel, open_language_model
 from hanok.flows.sampling import Sampling
@@ -71,7 +71,8 @@ class Writer:
         """
         prompt = _checked(prompt, tokens)
         generation = self._model.generate(prompt, tokens, sampling=sampling, stream=stream)
-        return Writing(prompt, generation.text, generation, _cost(generation))
+        cost = Cost((*generation.reading, *generation.making))
+        return Writing(prompt, generation.text, generation, cost)
 
 
 def _checked(prompt: str, tokens: int) -> str:
@@ -86,18 +87,4 @@ def _checked(prompt: str, tokens: int) -> str:
 def _open(path: Path, chip: Chip, check: bool, progress: Progress) -> LanguageModel:
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; give a language model's folder or ONNX decoder")
-    if not path.is_dir():
-        return open_language_model(path, chip, check=check, progress=progress)
-    # Here, not above: it reads ONNX, which takes a second, and only a folder needs it.
-    from hanok.flows.apps._write_machine import open_folder
-
-    return open_folder(path, chip, check=check, progress=progress)
-
-
-def _cost(generation: Generation) -> Cost:
-    return Cost(
-        tuple(
-            ProgramUse(f"{figures.kind} {figures.length}", figures.runs, figures.result)
-            for figures in (*generation.reading, *generation.making)
-        )
-    )
+    return open_language_model(path, chip, no_host=path.is_dir(), check=check, progress=progress)

@@ -66,8 +66,8 @@ def test_a_text_is_streamed_whole_and_costs_what_its_programs_cost(writer: Write
     assert sum("가" <= letter <= "힣" for letter in writing.text) > len(writing.text) / 2
     generation, cost = writing.generation, writing.cost
     assert [(use.name, use.runs) for use in cost.programs] == [
-        ("prefill 16", 1),
-        ("decode 64", generation.steps),
+        ("prefill of 16 tokens", 1),
+        ("decode of 64 tokens", generation.steps),
     ]
     assert cost.milliseconds == pytest.approx(
         generation.first_token_ms + 1e3 * generation.steps / generation.tokens_per_second
