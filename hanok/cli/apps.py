@@ -15,7 +15,7 @@ from hanok.cli.progress import progress_line
 from hanok.errors import HanokError
 
 if TYPE_CHECKING:
-    from hanok.flows.apps.cost import Cost
+    from hanok.flows.cost import Cost
     from hanok.machine import Chip
 
 HELP = """Do the jobs of a phone without the cloud: edit photos, recognise voice, translate, write.

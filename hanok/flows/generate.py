@@ -14,9 +14,9 @@ from hanok.flows._execution import Progress, quiet
 from hanok.flows._repeated_program import Values
 from hanok.flows._text import TOKENIZER_NAME, TextStream, Tokenizer
 from hanok.flows._token_program import TokenProgram
-from hanok.flows.apps.cost import ProgramUse
 from hanok.flows.arrays import InputError
 from hanok.flows.compile_and_run import compile_model
+from hanok.flows.cost import ProgramUse
 from hanok.flows.sampling import Sampler, Sampling
 from hanok.isa import Program
 from hanok.machine import Chip

@@ -11,7 +11,7 @@ from hanok.report._tables import titled_table
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from hanok.flows.apps.cost import ProgramUse
+    from hanok.flows.cost import ProgramUse
 
 
 def program_table(programs: Sequence[ProgramUse]) -> Table:

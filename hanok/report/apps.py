@@ -18,9 +18,9 @@ from hanok.units import readable_bytes
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from hanok.flows.apps.cost import Cost
     from hanok.flows.apps.day import Day, Job
     from hanok.flows.apps.power import SustainedLoad
+    from hanok.flows.cost import Cost
     from hanok.flows.results import ChipSummary
 
 

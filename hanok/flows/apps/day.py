@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from hanok.flows._execution import Progress, quiet
-from hanok.flows.apps.cost import Cost
 from hanok.flows.apps.power import SustainedLoad, check_cap, sustained_load
 from hanok.flows.apps.privacy import Departures, watch_departures
 from hanok.flows.chips import chip_summary
+from hanok.flows.cost import Cost
 from hanok.flows.results import ChipSummary
 from hanok.machine import Chip
 

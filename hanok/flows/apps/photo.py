@@ -19,8 +19,8 @@ from hanok.flows.apps._photo_files import (
 from hanok.flows.apps._photo_mask import cut_out, shrink
 from hanok.flows.apps._photo_network import JOBS, assets_folder, load_network
 from hanok.flows.apps._photo_tiles import run_tiles
-from hanok.flows.apps.cost import Cost, cost_of
 from hanok.flows.arrays import InputError
+from hanok.flows.cost import Cost, cost_of
 from hanok.machine import Chip
 
 __all__ = [

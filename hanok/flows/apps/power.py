@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import isfinite
 
-from hanok.flows.apps.cost import Cost
 from hanok.flows.arrays import InputError
+from hanok.flows.cost import Cost
 
 _STANDING = ("leakage", "DRAM standby")
 """Parts of the energy that time costs, whether the chip works or waits."""

@@ -22,9 +22,9 @@ from hanok.flows.apps._translate_spans import (
     protect_source,
     several_arguments,
 )
-from hanok.flows.apps.cost import Cost, ProgramUse
 from hanok.flows.arrays import InputError
 from hanok.flows.compile_and_run import compile_model
+from hanok.flows.cost import Cost, ProgramUse
 
 if TYPE_CHECKING:
     from hanok.machine import Chip

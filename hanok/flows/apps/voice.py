@@ -18,8 +18,8 @@ from hanok.flows.apps._voice_model import (
     shipped_model,
 )
 from hanok.flows.apps._voice_wav import read_wav, stream_wav
-from hanok.flows.apps.cost import Cost, cost_of
 from hanok.flows.arrays import InputError
+from hanok.flows.cost import Cost, cost_of
 from hanok.machine import Chip
 
 __all__ = ["Heard", "Voice", "VoiceListener", "read_wav", "recognise", "sample_sound", "stream_wav"]

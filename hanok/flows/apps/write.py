@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hanok.flows._execution import Progress, quiet
-from hanok.flows.apps.cost import Cost
 from hanok.flows.arrays import InputError
+from hanok.flows.cost import Cost
 from hanok.flows.generate import Generation, LanguageModel, open_language_model
 from hanok.flows.sampling import Sampling
 from hanok.machine import Chip

@@ -6,9 +6,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from hanok.flows import compile_model
 from hanok.flows._repeated_program import RepeatedProgram
-from hanok.flows.apps.cost import Cost, cost_of
 from hanok.flows.apps.power import SustainedLoad, sustained_load
 from hanok.flows.arrays import InputError
+from hanok.flows.cost import Cost, cost_of
 from hanok.machine import Chip
 
 

@@ -1,4 +1,4 @@
-"""What an application costs the chip: its programs, how often each ran, and the sums."""
+"""What a job costs the chip: its programs, how often each ran, and the sums."""
 
 from __future__ import annotations
 
