@@ -70,6 +70,7 @@ from hanok.dram._layout import (
     T_SIZE,
     T_UNIT,
     U_ARRIVAL,
+    U_BLOCKED,
     U_DEADLINE,
     U_EARLIEST,
     U_HALF,
@@ -175,7 +176,8 @@ def _opened(state: State, unit: int, bank: int, entry: int, cycle: int) -> None:
     state[slot + B_ROW] = state[entry + Q_ROW]
     state[slot + B_OWNER] = entry
     state[unit + U_OWNED_READS + state[entry + Q_KIND]] += 1
-    state[unit + U_ARRIVAL] = 0
+    if state[unit + U_BLOCKED]:
+        state[unit + U_ARRIVAL] = 0
     state[slot + B_BYPASSED] = 0
     state[unit + U_OPEN] += 1
     state[unit + C_ACTIVATES] += 1
