@@ -76,6 +76,7 @@ from hanok.dram._layout import (
     U_HALF,
     U_HALF_ENTRY,
     U_OPEN,
+    U_OPENED,
     U_OWED,
     U_OWNED_READS,
     U_REFRESHED,
@@ -180,6 +181,7 @@ def _opened(state: State, unit: int, bank: int, entry: int, cycle: int) -> None:
         state[unit + U_ARRIVAL] = 0
     state[slot + B_BYPASSED] = 0
     state[unit + U_OPEN] += 1
+    state[unit + U_OPENED] = bank
     state[unit + C_ACTIVATES] += 1
     state[unit + U_RING + state[unit + U_RING_NEXT]] = cycle
     state[unit + U_RING_NEXT] = (state[unit + U_RING_NEXT] + 1) & (RING - 1)

@@ -69,6 +69,7 @@ ROW_CLOSED, ROW_OPENING = -1, -2
     U_OWED,  # refreshes that are due
     U_TARGET,  # bank of the next REFB
     U_OPEN,  # open banks
+    U_OPENED,  # the bank that was opened last
     U_HALF, U_HALF_ENTRY, U_DEADLINE,  # bank (or -1) between its ACT1 and ACT, and for which request
     U_RING_NEXT,
     U_ARRIVAL,  # no request enters before this cycle
@@ -80,7 +81,7 @@ ROW_CLOSED, ROW_OPENING = -1, -2
     C_BANK_REFRESHES, C_TURNAROUNDS, C_FORWARDS, C_COALESCED,
     C_LOST, C_LOST_REFRESH, C_LOST_TURNAROUND, C_LOST_ACTIVATE, C_LOST_GROUP, C_LOST_BUS,
     U_RING,  # cycles of the last eight activates
-) = range(54)  # fmt: skip
+) = range(55)  # fmt: skip
 RING = 8
 U_WANTING = U_RING + RING
 WANTS = 3
