@@ -129,23 +129,31 @@ def run_hits(state: State, channel: int, unit: int, number: int, until: int, oth
             entry = _oldest_by(state, unit, entry, command, floor)
             if entry < 0:
                 return moved
-        start, soonest = floor - lead, state[unit + U_ARRIVAL]
-        event = min(start, soonest)
-        if state[unit + U_DUE] <= event:
-            return moved
-        waits = soonest > start and (start > other or (start == other and state[channel + CH_LAST] == number))
-        if event >= until or waits:
-            state[unit + U_NEXT] = event
-            return WAITS
-        if soonest > start:
-            state[channel + CH_LAST] = number
-            serve(state, channel, unit, number, entry, floor)
-        moved = MOVED
-        state[unit + U_NOW] = event
-        state[unit + U_PLANNED] = 0
-        if state[unit + U_ARRIVAL] <= event:
+        start = floor - lead
+        while state[unit + U_ARRIVAL] <= start:
+            event = max(state[unit + U_ARRIVAL], state[unit + U_NOW])
+            if state[unit + U_DUE] <= event:
+                return moved
+            if event >= until:
+                state[unit + U_NEXT] = event
+                return WAITS
+            moved = MOVED
+            state[unit + U_NOW] = event
+            state[unit + U_PLANNED] = 0
             state[unit + U_ARRIVAL] = admit(state, channel, unit, event)
             if is_hungry(state, unit):
                 state[unit + U_ARRIVAL] = event
                 return MOVED
+            if not is_steady(state, unit):
+                return MOVED
+        if state[unit + U_DUE] <= start:
+            return moved
+        if start >= until or start > other or (start == other and state[channel + CH_LAST] == number):
+            state[unit + U_NEXT] = start
+            return WAITS
+        state[channel + CH_LAST] = number
+        serve(state, channel, unit, number, entry, floor)
+        moved = MOVED
+        state[unit + U_NOW] = start
+        state[unit + U_PLANNED] = 0
     return moved
