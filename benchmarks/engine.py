@@ -1,4 +1,4 @@
-"""Speed of the cycle engine: ResNet-50 on one 128x128 core with HBM2, a fragment, a language model's weights."""
+"""Speed of the cycle engine: ResNet-50 on one 128x128 core with HBM2, a fragment, language model weights."""
 
 from __future__ import annotations
 
