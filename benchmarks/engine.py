@@ -1,4 +1,4 @@
-"""Speed of the cycle engine: the convolutions of ResNet-50 on one 128x128 core with HBM2, and a fragment."""
+"""Speed of the cycle engine: ResNet-50 on one 128x128 core with HBM2, a fragment, language model weights."""
 
 from __future__ import annotations
 
@@ -88,6 +88,15 @@ def resnet50() -> bytes:
     return code
 
 
+def weights(pieces: int) -> bytes:
+    """Weights of a language model's decode step: loads behind each other, as `edge` takes them."""
+    size = 262_656
+    once = {"count_3": 1, "count_2": 1, "count_1": 1, "run_bytes": size}
+    return b"".join(
+        encode(Opcode.LOAD, {**once, "dram_address": (1 << 20) + piece * size}) for piece in range(pieces)
+    )
+
+
 def cpu_ms(decoded: Decoded, chip: Chip) -> float:
     """Best CPU milliseconds of five."""
     best = float("inf")
@@ -112,6 +121,7 @@ def main() -> None:
         ("ResNet-50, flat memory", whole, flat),
         ("fragment, HBM2", fragment, chip),
         ("fragment, flat memory", fragment, flat),
+        ("weights, LPDDR5X", decode(weights(600)), Chip.load("edge")),
     ):
         timing = simulate(decoded, on)
         bursts = timing.dram.reads + timing.dram.writes

@@ -14,17 +14,16 @@ from hanok.dram._layout import (
     A_ADMITTED,
     A_COMPLETED,
     CH_UNITS,
-    H_BANK_PIECES,
+    H_ADDRESS,
     H_CHANNEL_SIZE,
     H_CHANNELS,
-    H_COLUMN_PIECES,
     H_FLAT,
-    H_PIECES,
+    H_PLACE,
+    H_PLACES,
     H_PSEUDO,
+    H_PSEUDO_SHIFT,
     H_RING_MASK,
-    H_ROW_PIECES,
     H_TCK_FS,
-    H_UNIT_PIECES,
     H_UNIT_SIZE,
     H_UNITS,
     HUNGRY,
@@ -42,10 +41,9 @@ from hanok.dram._layout import (
     NEVER,
     O_INPUT,
     O_PORTS,
-    P_MASK,
-    P_SHIFT,
-    P_SIZE,
-    P_TARGET,
+    P_BANK,
+    P_COLUMN,
+    P_ROW,
     REACHED,
     READ,
     TRACE_FULL,
@@ -63,18 +61,37 @@ Flags = NDArray[np.bool_]
 
 
 @leaf
-def gather(state: State, address: int, first: int, last: int) -> int:
-    """XOR the address bits that pieces first..last-1 choose into one number."""
-    found = 0
-    for piece in range(state[H_PIECES] + first * P_SIZE, state[H_PIECES] + last * P_SIZE, P_SIZE):
-        found ^= ((address >> state[piece + P_SHIFT]) & state[piece + P_MASK]) << state[piece + P_TARGET]
-    return found
+def locate(state: State, address: int) -> int:
+    """Return the place of the burst at `address`, as the layout's P_* say.
+
+    Each of its bits is the XOR of bits of the address, so it follows from the place that was asked for last.
+    """
+    differing, place = address ^ state[H_ADDRESS], state[H_PLACE]
+    bit = state[H_PLACES]
+    while differing > 0:
+        place ^= state[bit] & -(differing & 1)
+        differing >>= 1
+        bit += 1
+    state[H_ADDRESS], state[H_PLACE] = address, place
+    return place
+
+
+@leaf
+def unit_of(place: int) -> int:
+    """Return the unit of a place, counted over all channels."""
+    return place & ((1 << P_COLUMN) - 1)
+
+
+@leaf
+def channel_of(state: State, number: int) -> int:
+    """Return the channel of unit `number`, counted over all channels."""
+    return number >> state[H_PSEUDO_SHIFT]
 
 
 @leaf
 def unit_block(state: State, number: int) -> int:
     """Return where the block of unit `number`, counted over all channels, begins."""
-    channel = number // state[H_PSEUDO]
+    channel = channel_of(state, number)
     return (
         state[H_CHANNELS]
         + channel * state[H_CHANNEL_SIZE]
@@ -108,25 +125,17 @@ def put(
 
 
 @leaf
-def unit_of(state: State, address: int) -> int:
-    """Return the unit, counted over all channels, of a byte address."""
-    return gather(state, address, 0, state[H_UNIT_PIECES])
-
-
-@leaf
-def put_address(
-    state: State, number: int, port: int, handle: int, address: int, cycle: int, kind: int
-) -> None:
-    """Put the request for the burst at `address`, which lies in unit `number`, into a port."""
+def put_place(state: State, place: int, port: int, handle: int, cycle: int, kind: int) -> None:
+    """Put the request for the burst at a place into a port of its unit."""
     put(
         state,
-        unit_block(state, number),
+        unit_block(state, unit_of(place)),
         port,
         cycle,
         kind,
-        gather(state, address, state[H_UNIT_PIECES], state[H_BANK_PIECES]),
-        gather(state, address, state[H_BANK_PIECES], state[H_ROW_PIECES]),
-        gather(state, address, state[H_ROW_PIECES], state[H_COLUMN_PIECES]),
+        (place >> P_BANK) & ((1 << (P_ROW - P_BANK)) - 1),
+        place >> P_ROW,
+        (place >> P_COLUMN) & ((1 << (P_BANK - P_COLUMN)) - 1),
         handle,
     )
 
@@ -137,9 +146,9 @@ def request(state: State, port: int, handle: int, address: int, cycle: int, kind
     memory = pointer_of(state)
     slot = answer_slot(memory, handle)
     memory[slot + A_ADMITTED], memory[slot + A_COMPLETED] = -1, -1
-    number = unit_of(memory, address)
-    put_address(memory, number, port, handle, address, cycle, kind)
-    return number // memory[H_PSEUDO]
+    place = locate(memory, address)
+    put_place(memory, place, port, handle, cycle, kind)
+    return channel_of(memory, unit_of(place))
 
 
 @leaf
@@ -195,14 +204,14 @@ def sort_by_unit(
     memory = pointer_of(state)
     ends[:] = 0
     for address in addresses:
-        ends[unit_of(memory, address)] += 1
+        ends[unit_of(locate(memory, address))] += 1
     total = 0
     for number in range(ends.shape[0]):
         cursor[number] = total
         total += ends[number]
         ends[number] = cursor[number]
     for index in range(addresses.shape[0]):
-        number = unit_of(memory, addresses[index])
+        number = unit_of(locate(memory, addresses[index]))
         order[ends[number]] = index
         ends[number] += 1
 
@@ -219,9 +228,8 @@ def _refill(
     last = min(end, first + room)
     for index in range(first, last):
         handle = order[index]
-        put_address(
-            state, number, 0, handle, addresses[handle], arrivals[handle], WRITE if writes[handle] else READ
-        )
+        kind = WRITE if writes[handle] else READ
+        put_place(state, locate(state, addresses[handle]), 0, handle, arrivals[handle], kind)
     cursor[number] = last
     state[port + I_MORE] = 1 if last < end else 0
 
@@ -264,13 +272,13 @@ def feed_in_order(
                 if entered < 0:
                     break
                 cycle = max(cycle, entered)
-            address = addresses[handle]
-            number = unit_of(memory, address)
-            put_address(memory, number, 0, handle, address, cycle, WRITE if writes[handle] else READ)
+            place = locate(memory, addresses[handle])
+            put_place(memory, place, 0, handle, cycle, WRITE if writes[handle] else READ)
             cursor[0], cursor[1] = handle + 1, cycle
         if cursor[0] == count:
             return advance_all(memory, NEVER)
         awaited = cursor[0] - window
-        why = advance(memory, unit_of(memory, addresses[awaited]) // memory[H_PSEUDO], NEVER, awaited)
+        channel = channel_of(memory, unit_of(locate(memory, addresses[awaited])))
+        why = advance(memory, channel, NEVER, awaited)
         if why == TRACE_FULL:
             return why

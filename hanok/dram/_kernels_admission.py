@@ -38,6 +38,7 @@ from hanok.dram._layout import (
     O_INPUT,
     O_PORTS,
     READ,
+    U_BLOCKED,
     U_OWNED_READS,
     U_PORT,
     U_READS,
@@ -72,7 +73,7 @@ def admit(state: State, channel: int, unit: int, now: int) -> int:
     """Let in what has arrived by `now`, port by port in turn; return the next known arrival, or NEVER."""
     ports = state[H_PORTS]
     while True:
-        soonest, moved = NEVER, False
+        soonest, moved, blocked = NEVER, False, 0
         for turn in range(ports):
             index = state[unit + U_PORT] + turn
             if index >= ports:
@@ -91,7 +92,10 @@ def admit(state: State, channel: int, unit: int, now: int) -> int:
                 state[unit + U_PORT] = index + 1 if index + 1 < ports else 0
                 moved = True
                 break
+            else:
+                blocked = 1
         if not moved:
+            state[unit + U_BLOCKED] = blocked
             return soonest
 
 

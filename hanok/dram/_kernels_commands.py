@@ -70,11 +70,13 @@ from hanok.dram._layout import (
     T_SIZE,
     T_UNIT,
     U_ARRIVAL,
+    U_BLOCKED,
     U_DEADLINE,
     U_EARLIEST,
     U_HALF,
     U_HALF_ENTRY,
     U_OPEN,
+    U_OPENED,
     U_OWED,
     U_OWNED_READS,
     U_REFRESHED,
@@ -175,9 +177,11 @@ def _opened(state: State, unit: int, bank: int, entry: int, cycle: int) -> None:
     state[slot + B_ROW] = state[entry + Q_ROW]
     state[slot + B_OWNER] = entry
     state[unit + U_OWNED_READS + state[entry + Q_KIND]] += 1
-    state[unit + U_ARRIVAL] = 0
+    if state[unit + U_BLOCKED]:
+        state[unit + U_ARRIVAL] = 0
     state[slot + B_BYPASSED] = 0
     state[unit + U_OPEN] += 1
+    state[unit + U_OPENED] = bank
     state[unit + C_ACTIVATES] += 1
     state[unit + U_RING + state[unit + U_RING_NEXT]] = cycle
     state[unit + U_RING_NEXT] = (state[unit + U_RING_NEXT] + 1) & (RING - 1)

@@ -58,6 +58,7 @@ from hanok.dram._layout import (
     RD,
     READ,
     U_ARRIVAL,
+    U_BLOCKED,
     U_DATA_END,
     U_EARLIEST,
     U_FIRST_READ,
@@ -141,7 +142,8 @@ def _leave(state: State, unit: int, entry: int) -> None:
     else:
         state[after + Q_BEFORE] = before
     state[unit + U_READS + kind] -= 1
-    state[unit + U_ARRIVAL] = 0
+    if state[unit + U_BLOCKED]:
+        state[unit + U_ARRIVAL] = 0
     slot = unit + state[O_BANKS] + bank * B_SIZE
     following = state[entry + Q_NEXT]
     head = state[slot + B_HEAD_READ + kind]

@@ -10,14 +10,19 @@ from hanok.dram._kernels_admission import (
     is_hungry,
 )
 from hanok.dram._kernels_commands import (
-    aligned,
-    earliest,
     send_activate,
     send_row_command,
     send_second_half,
 )
 from hanok.dram._kernels_flat import (
     step_flat,
+)
+from hanok.dram._kernels_hits import (
+    MOST_COMMANDS,
+    MOVED,
+    WAITS,
+    is_steady,
+    run_hits,
 )
 from hanok.dram._kernels_offers import (
     after_column,
@@ -53,14 +58,11 @@ from hanok.dram._layout import (
     H_BANKS,
     H_CHANNEL_SIZE,
     H_CHANNELS,
-    H_CLOSED,
     H_FLAT,
     H_FORMS,
     H_GAP_LEAST,
     H_GAP_MOST,
-    H_HIGH,
     H_INTERVAL,
-    H_LOW,
     H_PORTS,
     H_PSEUDO,
     H_STREAM,
@@ -81,7 +83,6 @@ from hanok.dram._layout import (
     Q_KIND,
     RD,
     REACHED,
-    READ,
     REFA,
     REFB,
     TRACE_FULL,
@@ -90,29 +91,21 @@ from hanok.dram._layout import (
     U_COLUMN_ENTRY,
     U_DEADLINE,
     U_DUE,
-    U_EARLIEST,
-    U_FIRST_READ,
     U_HALF,
     U_MODE,
     U_NEXT,
     U_NOW,
     U_OPEN,
     U_OWED,
-    U_OWNED_READS,
-    U_OWNED_WRITES,
     U_PLANNED,
     U_READS,
     U_ROW_AT,
     U_ROW_BANK,
     U_ROW_COMMAND,
-    U_STRAY_READS,
     U_WRITES,
     State,
 )
 from hanok.numerics._kernels_compile import address_of, call_at, inner, leaf
-
-MOST_COMMANDS = 4
-"""The trace has room for so many commands when a step begins."""
 
 
 @leaf
@@ -188,65 +181,6 @@ def _choose(state: State, column: int, row: int, half: int, deadline: int, mode:
 
 
 @leaf
-def _is_steady(state: State, unit: int) -> bool:
-    """Whether nothing but row hits waits in the queue that is served, and nothing else can come between."""
-    mode = state[unit + U_MODE]
-    if state[unit + U_OWED] > 0 or state[unit + U_STRAY_READS + mode] > 0 or state[unit + U_HALF] >= 0:
-        return False
-    if state[unit + U_OWNED_READS] + state[unit + U_OWNED_WRITES] > 0 or state[H_CLOSED]:
-        return False
-    reads, writes = state[unit + U_READS], state[unit + U_WRITES]
-    if mode == READ:
-        return reads > 0 and writes < state[H_HIGH]
-    return writes > 0 and (reads == 0 or writes >= state[H_LOW])
-
-
-STUCK, MOVED, WAITS = 0, 1, 2
-
-
-@inner
-def _run_hits(state: State, channel: int, unit: int, number: int, until: int, other: int) -> int:
-    """The stream path: send row hits in order of age, as long as no rule but those of the whole unit holds
-    one back, so that none of the others could go earlier.
-
-    Ends where anything else could happen: a refresh, another row, the other queue (MOVED, or STUCK when
-    nothing was sent), or the turn of the other unit or of the caller, with U_NEXT set (WAITS).
-    """
-    moved = STUCK
-    while _is_steady(state, unit):
-        if state[H_TRACE_ROOM] > 0 and state[H_TRACE_COUNT] + MOST_COMMANDS > state[H_TRACE_ROOM]:
-            return MOVED
-        mode = state[unit + U_MODE]
-        entry, command = state[unit + U_FIRST_READ + mode], RD + mode
-        form = state[H_FORMS] + command * F_SIZE
-        lead = state[form + F_LEAD]
-        floor = max(state[unit + U_NOW], state[channel + CH_BUSES + state[form + F_BUS]]) + lead
-        floor = aligned(state, command, max(floor, state[unit + U_EARLIEST + command]))
-        if earliest(state, unit, state[entry + Q_BANK], command) > floor:
-            return moved
-        start, soonest = floor - lead, state[unit + U_ARRIVAL]
-        event = min(start, soonest)
-        if state[unit + U_DUE] <= event:
-            return moved
-        waits = soonest > start and (start > other or (start == other and state[channel + CH_LAST] == number))
-        if event >= until or waits:
-            state[unit + U_NEXT] = event
-            return WAITS
-        if soonest > start:
-            state[channel + CH_LAST] = number
-            serve(state, channel, unit, number, entry, floor)
-        moved = MOVED
-        state[unit + U_NOW] = event
-        state[unit + U_PLANNED] = 0
-        if state[unit + U_ARRIVAL] <= event:
-            state[unit + U_ARRIVAL] = admit(state, channel, unit, event)
-            if is_hungry(state, unit):
-                state[unit + U_ARRIVAL] = event
-                return MOVED
-    return moved
-
-
-@leaf
 def step(
     state: State, channel: int, unit: int, number: int, until: int,
     other: int, awaited: int,
@@ -267,8 +201,8 @@ def step(
         if awaited >= 0 and state[answer_slot(state, awaited) + A_ADMITTED] >= 0:
             state[unit + U_NEXT] = now
             return ENTERED
-        if state[H_STREAM] and awaited < 0 and _is_steady(state, unit):
-            ended = _run_hits(state, channel, unit, number, until, other)
+        if state[H_STREAM] and awaited < 0 and is_steady(state, unit):
+            ended = run_hits(state, channel, unit, number, until, other)
             if ended == WAITS:
                 return REACHED
             if ended == MOVED:

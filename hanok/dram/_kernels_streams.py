@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hanok.dram._kernels import gather, put, unit_block
+from hanok.dram._kernels import locate, put_place, unit_block, unit_of
 from hanok.dram._kernels_schedule import advance
 from hanok.dram._layout import (
     B_BYPASSED,
@@ -20,11 +20,9 @@ from hanok.dram._layout import (
     CH_LAST,
     CH_UNITS,
     COMMANDS,
-    H_BANK_PIECES,
     H_BANKS,
     H_CHANNEL_SIZE,
     H_CHANNELS,
-    H_COLUMN_PIECES,
     H_GROUP_SHIFT,
     H_GROUPS,
     H_PORTS,
@@ -32,8 +30,6 @@ from hanok.dram._layout import (
     H_RANK_SHIFT,
     H_RANKS,
     H_RING_MASK,
-    H_ROW_PIECES,
-    H_UNIT_PIECES,
     H_UNIT_SIZE,
     HUNGRY,
     I_MORE,
@@ -133,18 +129,9 @@ def _refill(
             if index >= stream[S_COUNT]:
                 break
             address = stream[S_ADDRESS] + index * stream[S_STRIDE]
-        if gather(state, address, 0, state[H_UNIT_PIECES]) == number:
-            put(
-                state,
-                unit,
-                port,
-                stream[S_ARRIVAL],
-                stream[S_KIND],
-                gather(state, address, state[H_UNIT_PIECES], state[H_BANK_PIECES]),
-                gather(state, address, state[H_BANK_PIECES], state[H_ROW_PIECES]),
-                gather(state, address, state[H_ROW_PIECES], state[H_COLUMN_PIECES]),
-                index,
-            )
+        place = locate(state, address)
+        if unit_of(place) == number:
+            put_place(state, place, port, index, stream[S_ARRIVAL], stream[S_KIND])
             room -= 1
         index += 1
     position[0] = min(index, stream[S_COUNT])

@@ -58,13 +58,19 @@ def _want(state: State, slot: int, kind: int) -> int:
     return WANTS_PRECHARGE if state[slot + B_OWNER] < 0 else WANTS_NOTHING
 
 
-@inner
+@leaf
 def sort_bank(state: State, unit: int, bank: int, kind: int) -> None:
     """Put a bank into the list of what a queue wants of it, after its row or its requests have changed."""
     slot = unit + state[O_BANKS] + bank * B_SIZE
-    want, before = _want(state, slot, kind), state[slot + B_WANT_READ + kind]
-    if want == before:
-        return
+    want = _want(state, slot, kind)
+    if want != state[slot + B_WANT_READ + kind]:
+        _move_bank(state, unit, bank, kind, want)
+
+
+@inner
+def _move_bank(state: State, unit: int, bank: int, kind: int, want: int) -> None:
+    slot = unit + state[O_BANKS] + bank * B_SIZE
+    before = state[slot + B_WANT_READ + kind]
     if before != WANTS_NOTHING:
         counter, banks = wanting_count(unit, kind, before), wanting(state, unit, kind, before)
         state[counter] -= 1

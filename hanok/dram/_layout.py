@@ -19,8 +19,8 @@ NEVER = 1 << 60
 (
     H_FLAT, H_FLAT_FS, H_FLAT_LATENCY_FS,
     H_TCK_FS, H_BURST, H_READ_LATENCY, H_WRITE_LATENCY,
-    H_UNITS, H_PSEUDO, H_RANKS, H_GROUPS, H_BANKS, H_GROUP_SHIFT, H_RANK_SHIFT,
-    H_PIECES, H_UNIT_PIECES, H_BANK_PIECES, H_ROW_PIECES, H_COLUMN_PIECES,
+    H_UNITS, H_PSEUDO, H_PSEUDO_SHIFT, H_RANKS, H_GROUPS, H_BANKS, H_GROUP_SHIFT, H_RANK_SHIFT,
+    H_PLACES, H_ADDRESS, H_PLACE,
     H_RULES, H_FORMS, H_WINDOW, H_WINDOW_ACT, H_WINDOW_REFB, H_BEFORE_REFB,
     H_GAP_LEAST, H_GAP_MOST, H_FIRST,
     H_INTERVAL, H_BANK_INTERVAL, H_REFRESH_CYCLES, H_POSTPONED,
@@ -31,7 +31,7 @@ NEVER = 1 << 60
     H_ANSWERS, H_ANSWER_MASK, H_TRACE, H_TRACE_ROOM, H_TRACE_COUNT,
     H_ADVANCE,
     H_SIZE,
-) = range(58)  # fmt: skip
+) = range(57)  # fmt: skip
 
 COMMANDS = 8
 ACT, PRE, PREA, RD, WR, REFA, ACT1, REFB = range(COMMANDS)
@@ -41,7 +41,10 @@ R_SIZE = 2
 """For each command and level: where its pairs (after, cycles) begin and where they end."""
 F_LEAD, F_TAIL, F_ALIGN, F_BUS, F_SIZE = range(5)
 """For each command: its Form; F_BUS is 1 on the column bus of a channel with two, else 0."""
-P_SHIFT, P_MASK, P_TARGET, P_SIZE = range(4)
+P_COLUMN, P_BANK, P_ROW = 12, 28, 40
+"""A burst's place in one number: its unit from bit 0 on, then these. At H_PLACES stands what each address bit
+adds to it; H_ADDRESS and H_PLACE are those that were asked for last."""
+P_SIZE = 63
 
 CH_BUSES, CH_LAST, CH_UNITS = 0, 2, 4
 """A channel's block begins with the first free cycle of each command bus, and who sent the last command."""
@@ -66,9 +69,11 @@ ROW_CLOSED, ROW_OPENING = -1, -2
     U_OWED,  # refreshes that are due
     U_TARGET,  # bank of the next REFB
     U_OPEN,  # open banks
+    U_OPENED,  # the bank that was opened last
     U_HALF, U_HALF_ENTRY, U_DEADLINE,  # bank (or -1) between its ACT1 and ACT, and for which request
     U_RING_NEXT,
     U_ARRIVAL,  # no request enters before this cycle
+    U_BLOCKED,  # 1: a request has arrived that found no room
     U_OWNED_READS, U_OWNED_WRITES,  # requests whose row was opened for them; they do not count in the queue
     U_COLUMN_AT, U_COLUMN_ENTRY, U_ROW_AT, U_ROW_BANK, U_ROW_COMMAND,  # candidates
     U_DATA_END, U_LAST_KIND, U_REFRESHED,
@@ -76,7 +81,7 @@ ROW_CLOSED, ROW_OPENING = -1, -2
     C_BANK_REFRESHES, C_TURNAROUNDS, C_FORWARDS, C_COALESCED,
     C_LOST, C_LOST_REFRESH, C_LOST_TURNAROUND, C_LOST_ACTIVATE, C_LOST_GROUP, C_LOST_BUS,
     U_RING,  # cycles of the last eight activates
-) = range(53)  # fmt: skip
+) = range(55)  # fmt: skip
 RING = 8
 U_WANTING = U_RING + RING
 WANTS = 3

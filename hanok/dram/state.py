@@ -82,9 +82,9 @@ def state_of(
         )
     table = parse_mapping(mapping or standard.mapping, standard, channels)
     tables: dict[int, list[int]] = {}
-    tables[k.H_PIECES], ends = _pieces(table, standard)
+    tables[k.H_PLACES] = _places(table, standard)
     tables[k.H_FORMS] = _forms(standard)
-    header = _header(standard, channels, policy, ports, port_depth) | ends
+    header = _header(standard, channels, policy, ports, port_depth)
     header[k.H_STREAM] = int(stream)
     offset = k.H_SIZE
     for slot, content in tables.items():
@@ -155,6 +155,7 @@ def _header(standard: Standard, channels: int, policy: Policy, ports: int, port_
         k.H_WRITE_LATENCY: standard.write_latency_cycles,
         k.H_UNITS: channels * shape.pseudo_channels,
         k.H_PSEUDO: shape.pseudo_channels,
+        k.H_PSEUDO_SHIFT: _log2(shape.pseudo_channels),
         k.H_RANKS: shape.ranks,
         k.H_GROUPS: groups,
         k.H_BANKS: banks,
@@ -276,24 +277,24 @@ def _log2(power: int) -> int:
     return power.bit_length() - 1
 
 
-def _pieces(mapping: Mapping, standard: Standard) -> tuple[list[int], dict[int, int]]:
-    """(shift, mask, target bit) of unit's, bank's, row's and column's pieces; where each kind ends."""
+def _places(mapping: Mapping, standard: Standard) -> list[int]:
+    """What each address bit adds to a burst's place."""
     shape = standard.organisation
-    bank_bits = _log2(shape.banks_per_group)
-    targets = (
-        (k.H_UNIT_PIECES, {"pseudo": 0, "channel": _log2(shape.pseudo_channels)}),
-        (k.H_BANK_PIECES, {"bank": 0, "group": bank_bits, "rank": bank_bits + _log2(shape.groups)}),
-        (k.H_ROW_PIECES, {"row": 0}),
-        (k.H_COLUMN_PIECES, {"column": 0}),
-    )
-    found: list[int] = []
-    ends = {}
-    for slot, target in targets:
-        for piece in mapping.pieces:
-            if piece.field in target:
-                found += [piece.address_bit, (1 << piece.bits) - 1, target[piece.field] + piece.field_bit]
-        ends[slot] = len(found) // k.P_SIZE
-    return found, ends
+    bank, group = _log2(shape.banks_per_group), _log2(shape.groups)
+    first = {
+        "pseudo": 0,
+        "channel": _log2(shape.pseudo_channels),
+        "column": k.P_COLUMN,
+        "bank": k.P_BANK,
+        "group": k.P_BANK + bank,
+        "rank": k.P_BANK + bank + group,
+        "row": k.P_ROW,
+    }
+    found = [0] * k.P_SIZE
+    for piece in mapping.pieces:
+        for bit in range(piece.bits):
+            found[piece.address_bit + bit] ^= 1 << (first[piece.field] + piece.field_bit + bit)
+    return found
 
 
 def units_of(state: State) -> State:
@@ -330,8 +331,7 @@ def flat_state_of(
     """
     ring = 1 << max(1, (port_depth - 1).bit_length())
     unit_size = k.U_SIZE + ports * k.I_SIZE + ports * ring * k.N_SIZE
-    pieces = k.H_SIZE
-    channels_at = pieces + k.P_SIZE
+    channels_at = k.H_SIZE + k.P_SIZE
     header = {
         k.H_FLAT: 1,
         k.H_FLAT_FS: flat.burst_fs,
@@ -339,11 +339,7 @@ def flat_state_of(
         k.H_TCK_FS: 1000,
         k.H_UNITS: channels,
         k.H_PSEUDO: 1,
-        k.H_PIECES: pieces,
-        k.H_UNIT_PIECES: 1,
-        k.H_BANK_PIECES: 1,
-        k.H_ROW_PIECES: 1,
-        k.H_COLUMN_PIECES: 1,
+        k.H_PLACES: k.H_SIZE,
         k.H_PORTS: ports,
         k.H_RING_MASK: ring - 1,
         k.H_CHANNELS: channels_at,
@@ -354,6 +350,7 @@ def flat_state_of(
         k.O_INPUT: k.U_SIZE + ports * k.I_SIZE,
     }
     state = _with_records(header, answers, 0)
-    state[pieces : pieces + k.P_SIZE] = (_log2(flat.burst_bytes), channels - 1, 0)
+    for bit in range(_log2(channels)):
+        state[k.H_SIZE + _log2(flat.burst_bytes) + bit] = 1 << bit
     units_of(state)[..., k.U_NEXT] = k.NEVER
     return state

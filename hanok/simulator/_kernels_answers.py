@@ -136,8 +136,8 @@ def send_fetches(plan: Plan, record: Record, engines: Engines) -> bool:
     while control[FETCH_NEXT] < NEVER:
         now = control[FETCH_NEXT]
         burst = (limits[CODE_ADDRESS] + control[FETCHED]) >> plan.constants[BURST_SHIFT]
-        open_line(engines, FETCH, now + FETCH_REQUEST_STAGES)
-        send(engines, plan.constants, FETCH, burst, 0)
+        arrival = open_line(engines, plan.constants, FETCH, now + FETCH_REQUEST_STAGES)
+        send(engines, plan.constants, FETCH, burst, arrival, 0)
         control[FETCHED] = min(limits[CODE_BYTES], (burst + 1) * size - limits[CODE_ADDRESS])
         control[FETCH_ISSUE], control[FETCH_NEXT] = now, NEVER
         moved = True

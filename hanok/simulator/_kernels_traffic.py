@@ -213,17 +213,21 @@ def forget_intervals(engines: Engines, engine: int, passed: int) -> None:
 
 
 @leaf
-def open_line(engines: Engines, engine: int, cycle: int) -> None:
-    """Begin a line whose request is on the bus in a cycle of the core; its bursts are to be sent."""
+def open_line(engines: Engines, constants: Integers, engine: int, cycle: int) -> int:
+    """Begin a line whose request is on the bus in a cycle of the core; its bursts are to be sent.
+
+    Returns the memory's cycle in which they arrive.
+    """
     state, ring = engine_of(engines, engine), engines.ring
     slot = state[SENT] & (ring - 1)
     state[SENT] += 1
     state[ENGINE_COLUMNS + slot], state[ENGINE_COLUMNS + ring + slot] = cycle, 0
+    return memory_cycle(engines, constants, cycle)
 
 
 @inner
-def send(engines: Engines, constants: Integers, engine: int, burst: int, kind: int) -> None:
-    """Send the request for a burst of the line that was opened last."""
+def send(engines: Engines, constants: Integers, engine: int, burst: int, cycle: int, kind: int) -> None:
+    """Send the request for a burst of the line that was opened last, to arrive in a cycle of the memory."""
     state, ring = engine_of(engines, engine), engines.ring
     slot = (state[SENT] - 1) & (ring - 1)
     part = state[ENGINE_COLUMNS + ring + slot]
@@ -234,7 +238,7 @@ def send(engines: Engines, constants: Integers, engine: int, burst: int, kind: i
         engine,
         (engine * ring + slot) * engines.parts + part,
         burst << constants[BURST_SHIFT],
-        memory_cycle(engines, constants, state[ENGINE_COLUMNS + slot]),
+        cycle,
         kind,
     )
 

@@ -167,9 +167,9 @@ def _send_block(engines: Engines, constants: Integers, first: int, last: int, cy
     while differing > 0:
         differing >>= 1
         bursts <<= 1
-    open_line(engines, LOAD, cycle)
+    arrival = open_line(engines, constants, LOAD, cycle)
     for part in range(bursts):
-        send(engines, constants, LOAD, (first & -bursts) + part, 0)
+        send(engines, constants, LOAD, (first & -bursts) + part, arrival, 0)
 
 
 @inner
@@ -357,10 +357,10 @@ def store_lines(engines: Engines, transfer: Integers, constants: Integers) -> bo
     while state[NEXT] < NEVER:
         now = state[NEXT]
         busy(engines, STORE, 0, now, now + 1)
-        open_line(engines, STORE, now + STORE_REQUEST_STAGES)
+        arrival = open_line(engines, constants, STORE, now + STORE_REQUEST_STAGES)
         for part in range(engines.parts):
             if engines.wanted[part]:
-                send(engines, constants, STORE, state[OPEN] * engines.parts + part, 1)
+                send(engines, constants, STORE, state[OPEN] * engines.parts + part, arrival, 1)
                 engines.wanted[part] = 0
         state[ISSUE], state[NEXT] = now, NEVER
         if state[LAST]:
