@@ -141,7 +141,7 @@ def _place_options(board: Board, seed: int) -> list[str]:
     return [
         f"--{board.device}", "--speed", str(board.speed), "--package", board.package,
         "--json", "netlist.json", "--lpf", "board.lpf", "--textcfg", "design.config",
-        "--report", "report.json", "--placer", "static", "--router", "router2", "--timing-allow-fail",
+        "--report", "report.json", "--placer", "static", "--router", "router1", "--timing-allow-fail",
         "--seed", str(seed), "--quiet", "--log", "nextpnr.log",
     ]  # fmt: skip
 
