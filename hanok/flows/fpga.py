@@ -89,7 +89,7 @@ def build_fpga(
         progress("mapping to LUTs (minutes)")
         used = map_design(work, text)
         check_fits(used, board, chip.name)
-        progress(f"placing and routing {used.luts:,} LUTs (minutes)")
+        progress(f"placing and routing {used.luts:,} LUTs (minutes for small cores, hours for large ones)")
         report = place_design(work, board, seed)
         progress("packing the bitstream")
         run_tool(
