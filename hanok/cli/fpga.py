@@ -83,9 +83,11 @@ def _print_build(build: FpgaBuild, output: Path | None) -> None:
     if build.closes:
         typer.echo(f"  {build.reached_mhz:.1f} MHz reached; the bitstream runs at {build.clock_mhz:g} MHz")
     else:
+        slower = build.clock_that_closes
+        advice = "choose another seed" if slower is None else f"make one with --clock-mhz {slower}"
         typer.echo(
             f"  {build.reached_mhz:.1f} MHz reached of {build.clock_mhz:g}: too fast a bitstream for "
-            f"this board; make one with --clock-mhz {int(build.reached_mhz) // 5 * 5}"
+            f"this board; {advice}"
         )
         for step in build.worst_path:
             typer.echo(f"    {clean(step)}")

@@ -14,7 +14,7 @@ from hanok.errors import ChipError, HanokError
 from hanok.flows._execution import Progress
 from hanok.flows._tools import run_tool
 from hanok.machine import Chip
-from hanok.rtl.fpga_board import Board, Resources, board_of, preferences
+from hanok.rtl.fpga_board import Board, Resources, board_of, clock_below, preferences
 from hanok.rtl.fpga_protocol import BAUD
 
 MAKER = "hanok fpga"
@@ -62,6 +62,11 @@ class FpgaBuild:
     def closes(self) -> bool:
         """Whether the design is as fast as its clock."""
         return self.reached_mhz >= self.clock_mhz
+
+    @property
+    def clock_that_closes(self) -> int | None:
+        """The highest whole number of MHz that the design reaches and the board's PLL makes, if any."""
+        return clock_below(self.board.clock_mhz, self.reached_mhz)
 
 
 def check_tools() -> None:

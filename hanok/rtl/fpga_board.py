@@ -108,32 +108,51 @@ def board_of(name: str) -> Board:
 
 @dataclass(frozen=True)
 class PllDivisors:
-    """Of an EHXPLLL whose main output is fed back: output = input * feedback / reference."""
+    """Of an EHXPLLL that feeds back a clock of its own, oscillator / `back`.
+
+    Its oscillator makes input * back / reference, its main output oscillator / `output`.
+    """
 
     reference: int
-    feedback: int
+    back: int
     output: int
 
 
 def pll_divisors(input_mhz: float, output_mhz: float) -> PllDivisors:
-    """Return divisors that make exactly this clock, with the oscillator near the middle of its range.
+    """Return divisors that make exactly this clock.
 
-    Raises ChipError where none do.
+    Of several, those that compare phases most often, then those with the oscillator nearest the middle of
+    its range. Raises ChipError where none do.
     """
     middle = sum(_VCO_MHZ) / 2
+    found: list[tuple[tuple[int, float], PllDivisors]] = []
     for reference in range(1, _MOST_DIVISOR + 1):
         detector = input_mhz / reference
-        feedback = round(output_mhz / detector)
-        if not (1 <= feedback <= _MOST_DIVISOR) or abs(feedback * detector - output_mhz) > 1e-9:
-            continue
         if not _PHASE_DETECTOR_MHZ[0] <= detector <= _PHASE_DETECTOR_MHZ[1]:
             continue
-        output = max(1, round(middle / output_mhz))
-        if output <= _MOST_DIVISOR and _VCO_MHZ[0] <= output * output_mhz <= _VCO_MHZ[1]:
-            return PllDivisors(reference, feedback, output)
-    raise ChipError(
-        f"the board's PLL cannot make {output_mhz:g} MHz of {input_mhz:g} MHz; choose another clock"
-    )
+        for output in range(1, _MOST_DIVISOR + 1):
+            oscillator = output * output_mhz
+            back = round(oscillator / detector)
+            if not _VCO_MHZ[0] <= oscillator <= _VCO_MHZ[1] or not 1 <= back <= _MOST_DIVISOR:
+                continue
+            if abs(back * detector - oscillator) <= 1e-9 * oscillator:
+                found.append(((reference, abs(oscillator - middle)), PllDivisors(reference, back, output)))
+    if not found:
+        raise ChipError(
+            f"the board's PLL cannot make {output_mhz:g} MHz of {input_mhz:g} MHz; choose another clock"
+        )
+    return min(found, key=lambda pair: pair[0])[1]
+
+
+def clock_below(input_mhz: float, most_mhz: float) -> int | None:
+    """Return the most whole MHz, up to `most_mhz`, that the PLL can make; None where there is no such clock."""
+    for clock in range(int(most_mhz), 0, -1):
+        try:
+            pll_divisors(input_mhz, clock)
+        except ChipError:
+            continue
+        return clock
+    return None
 
 
 def preferences(board: Board, clock_mhz: float) -> str:

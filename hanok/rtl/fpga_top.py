@@ -48,7 +48,7 @@ class FpgaTop(Elaboratable):
         return m
 
     def _pll(self, locked: Signal) -> Instance:
-        divisors = self._divisors
+        divisors, fed_back = self._divisors, Signal()
         return Instance(
             "EHXPLLL",
             a_FREQUENCY_PIN_CLKI=f"{self.board.clock_mhz:g}",
@@ -56,13 +56,16 @@ class FpgaTop(Elaboratable):
             a_ICP_CURRENT="12",
             a_LPF_RESISTOR="8",
             p_CLKI_DIV=divisors.reference,
-            p_CLKFB_DIV=divisors.feedback,
+            p_CLKFB_DIV=1,
             p_CLKOP_DIV=divisors.output,
             p_CLKOP_CPHASE=divisors.output - 1,
             p_CLKOP_ENABLE="ENABLED",
-            p_FEEDBK_PATH="CLKOP",
+            p_CLKOS_DIV=divisors.back,
+            p_CLKOS_CPHASE=divisors.back - 1,
+            p_CLKOS_ENABLE="ENABLED",
+            p_FEEDBK_PATH="CLKOS",
             i_CLKI=self.clock,
-            i_CLKFB=ClockSignal("sync"),
+            i_CLKFB=fed_back,
             i_RST=0,
             i_STDBY=0,
             i_PHASESEL0=0,
@@ -73,6 +76,7 @@ class FpgaTop(Elaboratable):
             i_PLLWAKESYNC=0,
             i_ENCLKOP=0,
             o_CLKOP=ClockSignal("sync"),
+            o_CLKOS=fed_back,
             o_LOCK=locked,
         )
 

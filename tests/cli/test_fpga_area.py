@@ -38,7 +38,10 @@ def built(reached_mhz: float) -> FpgaBuild:
     return FpgaBuild("nano", board, 65536, 100, reached_mhz, used, (step,), {"design.bit": b"bits"})
 
 
-@pytest.mark.parametrize(("reached", "words"), [(101.5, "101.5 MHz reached"), (48.9, "--clock-mhz 45")])
+@pytest.mark.parametrize(
+    ("reached", "words"),
+    [(101.5, "101.5 MHz reached"), (48.9, "--clock-mhz 48"), (85.9, "--clock-mhz 85"), (1.5, "another seed")],
+)
 def test_a_bitstream(
     hanok_command: Run, monkeypatch: Any, tmp_path: Path, reached: float, words: str
 ) -> None:

@@ -234,11 +234,14 @@ def test_boards() -> None:
         board_of("none")
 
 
-@pytest.mark.parametrize(("given", "wanted"), [(25, 100), (12, 100), (25, 65), (25, 50), (12, 40)])
-def test_pll(given: int, wanted: int) -> None:
+@pytest.mark.parametrize(
+    ("given", "wanted"), [(25, 100), (12, 100), (25, 65), (25, 50), (12, 40), (12, 75), (25, 70), (12, 62.5)]
+)
+def test_pll(given: float, wanted: float) -> None:
     divisors = pll_divisors(given, wanted)
-    assert given * divisors.feedback == wanted * divisors.reference
+    assert given * divisors.back == wanted * divisors.reference * divisors.output
     assert 400 <= wanted * divisors.output <= 800
     assert given / divisors.reference >= 3.125
+    assert max(divisors.reference, divisors.back, divisors.output) <= 128
     with pytest.raises(ChipError, match=r"the board's PLL cannot make 700\.5 MHz of"):
         pll_divisors(given, 700.5)

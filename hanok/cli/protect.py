@@ -1,0 +1,14 @@
+"""`hanok protect`: the commands of sealed and traceable deliveries, each in a module of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+HELP = "Seal deliveries, trace leaks, recognise clones, and keep a record that cannot be altered."
+
+
+def build_protect(context: dict[str, Any]) -> typer.Typer:
+    """Return the group of commands."""
+    return typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode=None, context_settings=context)

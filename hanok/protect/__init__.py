@@ -1,0 +1,1 @@
+"""Sealed deliveries, fingerprints of recipients, recognition of clones, a record that nobody can alter."""
