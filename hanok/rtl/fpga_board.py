@@ -145,7 +145,7 @@ def pll_divisors(input_mhz: float, output_mhz: float) -> PllDivisors:
 
 
 def clock_below(input_mhz: float, most_mhz: float) -> int | None:
-    """Return the most whole MHz, up to `most_mhz`, that the PLL can make; None where there is no such clock."""
+    """Return the most whole MHz up to `most_mhz` that the PLL can make; None where there is none."""
     for clock in range(int(most_mhz), 0, -1):
         try:
             pll_divisors(input_mhz, clock)
