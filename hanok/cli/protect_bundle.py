@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -28,11 +29,18 @@ def seal_command(
     licence: Annotated[Path, typer.Option("--licence", metavar="FILE", help="The licence terms (TOML).")],
     sign: Annotated[Path, typer.Option("--sign", metavar="KEY.key", help="Your private key, to sign with.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE.hnk", help="The bundle to write.")],
+    log: Annotated[
+        Path | None,
+        typer.Option(
+            "--log", metavar="LOG", help="Record the delivery in this log before the bundle appears."
+        ),
+    ] = None,
     passphrase_fd: PassphraseOption = DEFAULT_DESCRIPTOR,
 ) -> None:
     """Seal files for recipients: only they can open them, and they see who sent them on what terms."""
     from hanok.protect.licence import read_licence
-    from hanok.protect.seal import seal
+    from hanok.protect.log import TransparencyLog
+    from hanok.protect.seal import delivery_fields, seal
     from hanok.report.files import check_writable, write_through
 
     check_writable(output)
@@ -44,11 +52,20 @@ def seal_command(
     signer = unlock_key(sign, passphrase_fd)
     signer.public.must_sign(str(sign))
     sealed: list[SealedBundle] = []
-    with progress_line() as progress:
+
+    def write(place: Path) -> None:
+        sealed.append(seal(paths, publics, terms, signer, place, now))
+        if record is not None:
+            record.append("delivery", delivery_fields(sealed[0]))
+
+    with progress_line() as progress, ExitStack() as stack:
+        record = stack.enter_context(TransparencyLog.open(log, signer)) if log else None
         progress("sealing")
         now = datetime.now(UTC)
-        write_through(output, lambda place: sealed.append(seal(paths, publics, terms, signer, place, now)))
-    _print_sealed(sealed[0], output)
+        write_through(output, write)
+        _print_sealed(sealed[0], output)
+        if record is not None:
+            typer.echo(f"  recorded as entry {record.head.head.size - 1:,} of {record.path}")
 
 
 def open_command(

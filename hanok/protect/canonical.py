@@ -28,6 +28,16 @@ class CanonicalError(HanokError):
 def encode(value: Any) -> bytes:
     """Return the canonical bytes of `value`; raise CanonicalError if it holds what the subset has not."""
     _check(value, 0)
+    return encode_flat(value)
+
+
+def is_name(name: str) -> bool:
+    """Return whether an object may have this name."""
+    return _NAME.fullmatch(name) is not None
+
+
+def encode_flat(value: Any) -> bytes:
+    """Return the canonical bytes of a value that is known to be of the subset, surrogates apart."""
     try:
         return _ENCODER.encode(value).encode("utf-8")
     except UnicodeEncodeError:

@@ -70,6 +70,23 @@ def seal(
     return SealedBundle(delivery, hashed, tuple(recipients), signer.public, total)
 
 
+def delivery_fields(sealed: SealedBundle) -> dict[str, str | int | bool | list[str]]:
+    """Return the fields of the log's `delivery` entry."""
+    licence = sealed.manifest.licence
+    return {
+        "bytes": sealed.manifest.size_bytes,
+        "delivery": sealed.delivery,
+        "destination": licence.destination,
+        "expires": licence.expires,
+        "files": len(sealed.manifest.files),
+        "licence": licence.title,
+        "licensee": licence.licensee,
+        "names": [key.name for key in sealed.recipients],
+        "recipients": [key.fingerprint for key in sealed.recipients],
+        "sealed_at": sealed.manifest.sealed_at,
+    }
+
+
 def signed_part(open_part: bytes, manifest: bytes) -> bytes:
     """Return what a bundle's signature covers: the hash of what stands before the manifest, and it."""
     return hashlib.sha256(open_part).digest() + manifest
