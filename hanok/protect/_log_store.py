@@ -31,8 +31,8 @@ class LogStore:
         self.connection, self.path = connection, path
 
     @classmethod
-    def create(cls, path: str | Path) -> LogStore:
-        """Make the file; refuse one that is there."""
+    def create(cls, path: str | Path, head: SignedHead) -> LogStore:
+        """Make the file of an empty log, whole or not at all; refuse one that is there."""
         if not Path(path).absolute().parent.is_dir():
             raise LogError(f"{path}: its folder does not exist; make it first")
         try:
@@ -40,12 +40,19 @@ class LogStore:
         except OSError as error:
             raise LogError(f"{path}: cannot be made: {error.strerror or error}") from None
         store = cls(_connect(path, "rw"), str(path))
-        with store.guarded():
-            store._set_up()
-            store.connection.execute(f"PRAGMA application_id = {_APPLICATION}")
-            store.connection.execute(f"PRAGMA user_version = {FORMAT}")
-            for statement in _TABLES.values():
-                store.connection.execute(statement)
+        try:
+            with store.guarded():
+                store._set_up()
+                store.connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+                store.connection.execute(f"PRAGMA user_version = {FORMAT}")
+            with store.transaction():
+                for statement in _TABLES.values():
+                    store.connection.execute(statement)
+                store.add(0, (), {}, head)
+        except BaseException:
+            store.connection.close()
+            os.unlink(path)
+            raise
         return store
 
     @classmethod

@@ -10,6 +10,7 @@ import os
 import tempfile
 from base64 import b64decode, b64encode
 from pathlib import Path
+from unicodedata import normalize
 
 from hanok.protect._primitives import AESGCM, Argon2id, InvalidTag
 from hanok.protect.algorithms import RECEIVING, SIGNING
@@ -115,11 +116,11 @@ def check_private(path: str | Path) -> list[str]:
 
 
 def _passphrase_key(passphrase: str, salt: bytes) -> bytes:
-    """32 bytes out of a passphrase: 64 MiB of memory and about 0.2 s."""
+    """32 bytes out of a passphrase, in whichever form its accents were typed: 64 MiB and about 0.2 s."""
     derivation = Argon2id(
         salt=salt, length=32, iterations=ARGON2_PASSES, lanes=ARGON2_LANES, memory_cost=ARGON2_MEMORY_KIB
     )
-    return derivation.derive(passphrase.encode("utf-8", "surrogateescape"))
+    return derivation.derive(normalize("NFC", passphrase).encode("utf-8", "surrogateescape"))
 
 
 def _read_lines(path: str | Path, title: str) -> list[str]:
@@ -202,6 +203,8 @@ def _write_new(path: Path, text: str, mode: int) -> None:
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
         with os.fdopen(handle, "w", encoding="ascii") as file:
             file.write(text)
+            file.flush()
+            os.fsync(handle)
         os.chmod(temporary, mode)
         os.link(temporary, path)
     except OSError as error:

@@ -34,11 +34,8 @@ class TransparencyLog:
     def create(cls, path: str | Path, signer: PrivateKey, now: datetime | None = None) -> TransparencyLog:
         """Make an empty log with its first signed head; raise LogError if the file is there."""
         signer.public.must_sign(signer.public.name)
-        log = cls(LogStore.create(path), signer)
-        with log._store.transaction():
-            head = TreeHead(os.urandom(32).hex(), 0, EMPTY_ROOT, _time(now))
-            log._store.add(0, (), {}, sign_head(head, signer))
-        return log
+        head = sign_head(TreeHead(os.urandom(32).hex(), 0, EMPTY_ROOT, _time(now)), signer)
+        return cls(LogStore.create(path, head), signer)
 
     @classmethod
     def open(cls, path: str | Path, signer: PrivateKey | None = None) -> TransparencyLog:

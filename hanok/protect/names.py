@@ -18,9 +18,9 @@ _RESERVED = frozenset(
     + [f"{device}{number}" for device in ("com", "lpt") for number in "0123456789¹²³"]
 )
 """Devices of Windows, with any ending (Naming Files, Paths and Namespaces, learn.microsoft.com)."""
-_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 """Unicode categories: controls (terminal escapes), invisible marks and overrides of direction, surrogates,
-private and unassigned characters, line and paragraph separators."""
+private characters, line and paragraph separators. Unassigned ones pass: which they are differs by version."""
 
 
 class UnsafeNameError(HanokError):

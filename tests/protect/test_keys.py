@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from base64 import b64decode, b64encode
 from pathlib import Path
+from unicodedata import normalize
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -35,6 +36,7 @@ def test_files_give_the_key_back(pair: tuple[Path, Path], acme: PrivateKey) -> N
     assert secret.stat().st_mode & 0o777 == 0o600
     assert read_public(public) == acme.public
     assert read_private(secret, PASSPHRASE) == acme
+    assert read_private(secret, normalize("NFD", PASSPHRASE)) == acme
     assert sorted(path.name for path in secret.parent.iterdir()) == ["acme.key", "acme.pub"]
     for secret_bytes in acme.secrets:
         assert secret_bytes.hex() not in repr(acme)

@@ -140,6 +140,12 @@ def test_who_may_append(tmp_path: Path) -> None:
             call(path, receives)
     with pytest.raises(LogError, match=r"log.db: cannot be made: File exists"):
         TransparencyLog.create(path, SIGNER)
+    unsigned = new_key("unsigned")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(log_module.LogStore, "add", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            TransparencyLog.create(tmp_path / "half.db", unsigned)
+    assert [each.name for each in tmp_path.iterdir()] == ["log.db"], "a log is made whole or not at all"
     with pytest.raises(LogError, match="its folder does not exist"):
         TransparencyLog.create(tmp_path / "none" / "log.db", SIGNER)
     with pytest.raises(LogError, match=r"no.db: is no log; `hanok protect log create` makes one"):
