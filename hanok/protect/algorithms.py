@@ -1,7 +1,7 @@
 """The algorithms of keys: how each makes a pair, signs, verifies, wraps and unwraps, in raw bytes.
 
-Sources: Ed25519 RFC 8032; ML-DSA-65 FIPS 204; HPKE RFC 9180 with X25519, or with the hybrid of ML-KEM-768
-(FIPS 203) and X25519 of draft-ietf-hpke-pq; HKDF-SHA256 and AES-256-GCM in both.
+Sources: Ed25519 RFC 8032; ML-DSA-65 FIPS 204; HPKE RFC 9180 with X25519, or with X-Wing, the hybrid of
+ML-KEM-768 (FIPS 203) and X25519 of draft-connolly-cfrg-xwing-kem; HKDF-SHA256 and AES-256-GCM in both.
 """
 
 from __future__ import annotations

@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 CHUNK, TAG = 1 << 20, 16
-KEM_SUITE = b"KEM" + b"\x00\x20"
-HPKE_SUITE = b"HPKE" + b"\x00\x20" + b"\x00\x01" + b"\x00\x02"
+X25519_KEM, XWING_KEM = b"\x00\x20", b"\x64\x7a"
+KEM_SUITE = b"KEM" + X25519_KEM
 
 
 @dataclass(frozen=True)
@@ -71,15 +72,36 @@ def labelled_expand(suite: bytes, key: bytes, label: bytes, info: bytes, length:
     return expand(key, struct.pack(">H", length) + b"HPKE-v1" + suite + label + info, length)
 
 
+def schedule(kem: bytes, secret: bytes, info: bytes) -> tuple[bytes, bytes]:
+    """Key and nonce of base mode with HKDF-SHA256 and AES-256-GCM (RFC 9180, section 5.1)."""
+    suite = b"HPKE" + kem + b"\x00\x01" + b"\x00\x02"
+    context = b"\0" + labelled_extract(suite, b"", b"psk_id_hash", b"")
+    context += labelled_extract(suite, b"", b"info_hash", info)
+    base = labelled_extract(suite, secret, b"secret", b"")
+    key = labelled_expand(suite, base, b"key", context, 32)
+    return key, labelled_expand(suite, base, b"base_nonce", context, 12)
+
+
 def hpke_key(shared: bytes, encapsulated: bytes, recipient: bytes, info: bytes) -> tuple[bytes, bytes]:
-    """Key and nonce of base mode (RFC 9180, sections 4.1 and 5.1)."""
+    """Key and nonce for DHKEM(X25519, HKDF-SHA256) (section 4.1)."""
     prk = labelled_extract(KEM_SUITE, b"", b"eae_prk", shared)
     secret = labelled_expand(KEM_SUITE, prk, b"shared_secret", encapsulated + recipient, 32)
-    context = b"\0" + labelled_extract(HPKE_SUITE, b"", b"psk_id_hash", b"")
-    context += labelled_extract(HPKE_SUITE, b"", b"info_hash", info)
-    base = labelled_extract(HPKE_SUITE, secret, b"secret", b"")
-    key = labelled_expand(HPKE_SUITE, base, b"key", context, 32)
-    return key, labelled_expand(HPKE_SUITE, base, b"base_nonce", context, 12)
+    return schedule(X25519_KEM, secret, info)
+
+
+def xwing_open(wrapped: bytes, secret: bytes, info: bytes) -> bytes:
+    """Unwrap under X-Wing (draft-connolly-cfrg-xwing-kem): a seed of ML-KEM-768, then the secret of X25519."""
+    curve = X25519PrivateKey.from_private_bytes(secret[64:])
+    lattice_text, curve_text = wrapped[:1088], wrapped[1088:1120]
+    parts = [
+        MLKEM768PrivateKey.from_seed_bytes(secret[:64]).decapsulate(lattice_text),
+        curve.exchange(X25519PublicKey.from_public_bytes(curve_text)),
+        curve_text,
+        curve.public_key().public_bytes_raw(),
+        bytes.fromhex("5c2e2f2f5e5c"),
+    ]
+    key, nonce = schedule(XWING_KEM, hashlib.sha3_256(b"".join(parts)).digest(), info)
+    return AESGCM(key).decrypt(nonce, wrapped[1120:], b"")
 
 
 def hpke_seal(plain: bytes, recipient: bytes, info: bytes) -> bytes:

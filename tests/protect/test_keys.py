@@ -7,6 +7,7 @@ from base64 import b64decode, b64encode
 from pathlib import Path
 from unicodedata import normalize
 
+import plain_bundle
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
@@ -93,6 +94,12 @@ def test_wrapping(hybrid: bool) -> None:
     assert key.unwrap(bytes(len(wrapped)), b"info") is None
     signs = make_key("signs", chosen_algorithms(True, False, False, hybrid))
     assert signs.unwrap(wrapped, b"info") is None
+
+
+def test_the_hybrid_is_x_wing() -> None:
+    key = make_key("a", chosen_algorithms(False, True, False, True))
+    wrapped = wrap_for(key.public, b"secret", b"info")
+    assert plain_bundle.xwing_open(wrapped, key.secrets[0], b"info") == b"secret"
 
 
 def test_a_weak_point_is_not_wrapped_for(tmp_path: Path) -> None:
