@@ -14,6 +14,9 @@ from hanok.cli.progress import progress_line
 from hanok.cli.protect_keys import read_public_key, unlock_key
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hanok.protect.keys import PrivateKey
     from hanok.protect.licence import Licence
     from hanok.protect.manifest import Manifest
     from hanok.protect.seal import SealedBundle
@@ -39,33 +42,43 @@ def seal_command(
 ) -> None:
     """Seal files for recipients: only they can open them, and they see who sent them on what terms."""
     from hanok.protect.licence import read_licence
-    from hanok.protect.log import TransparencyLog
-    from hanok.protect.seal import delivery_fields, seal
-    from hanok.report.files import check_writable, write_through
+    from hanok.protect.seal import seal
+    from hanok.report.files import check_writable
 
     check_writable(output)
     terms = read_licence(licence)
-    publics = []
-    for path in to:
-        publics.append(read_public_key(path))
-        publics[-1].must_receive(str(path))
+    publics = [read_public_key(path) for path in to]
+    for key, path in zip(publics, to, strict=True):
+        key.must_receive(str(path))
     signer = unlock_key(sign, passphrase_fd)
     signer.public.must_sign(str(sign))
+    now = datetime.now(UTC)
+    _write_sealed(lambda place: seal(paths, publics, terms, signer, place, now), output, log, signer)
+
+
+def _write_sealed(
+    make: Callable[[Path], SealedBundle], output: Path, log: Path | None, signer: PrivateKey
+) -> None:
+    """Put a bundle in its place once it is whole and, with a log, recorded."""
+    from hanok.protect.log import TransparencyLog
+    from hanok.protect.seal import delivery_fields
+    from hanok.report.files import write_through
+    from hanok.report.text import clean
+
     sealed: list[SealedBundle] = []
 
     def write(place: Path) -> None:
-        sealed.append(seal(paths, publics, terms, signer, place, now))
+        sealed.append(make(place))
         if record is not None:
             record.append("delivery", delivery_fields(sealed[0]))
 
     with progress_line() as progress, ExitStack() as stack:
         record = stack.enter_context(TransparencyLog.open(log, signer)) if log else None
         progress("sealing")
-        now = datetime.now(UTC)
         write_through(output, write)
         _print_sealed(sealed[0], output)
         if record is not None:
-            typer.echo(f"  recorded as entry {record.head.head.size - 1:,} of {record.path}")
+            typer.echo(f"  recorded as entry {record.head.head.size - 1:,} of {clean(record.path)}")
 
 
 def open_command(

@@ -27,7 +27,7 @@ _RING = 4
 _Job = TypeVar("_Job")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Place:
     """Where a file is in the body: number of its first chunk, offset in the bundle in bytes."""
 

@@ -16,7 +16,7 @@ _PRIVATE_KEYS = (b"hanok private key ", b"-----BEGIN OPENSSH PRIVATE KEY", b"---
 _HEAD_BYTES = max(map(len, _PRIVATE_KEYS))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Source:
     """A file to seal: where it is, and its entry, whose hash is not known yet."""
 

@@ -14,7 +14,8 @@ from hanok.protect.names import check_paths
 
 CHUNK_BYTES = 1 << 20
 TAG_BYTES = 16
-MOST_FILES = 65536
+MOST_FILES = 40_000
+"""Each takes about 1 kB of memory, so that the whole stays under 64 MiB."""
 MOST_MANIFEST_BYTES = 1 << 24
 MOST_CHUNKS = 1 << 32
 _FIELDS = frozenset({"files", "licence", "sealed_at"})
@@ -26,7 +27,7 @@ class BundleError(HanokError):
     """A sealed bundle that cannot be made, or must not be opened."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FileEntry:
     """One file: path with `/`, length in bytes, SHA-256 in hexadecimal, whether it may be executed."""
 

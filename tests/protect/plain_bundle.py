@@ -90,7 +90,7 @@ def hpke_key(shared: bytes, encapsulated: bytes, recipient: bytes, info: bytes) 
 
 
 def xwing_open(wrapped: bytes, secret: bytes, info: bytes) -> bytes:
-    """Unwrap under X-Wing (draft-connolly-cfrg-xwing-kem): a seed of ML-KEM-768, then the secret of X25519."""
+    """Unwrap under X-Wing (draft-connolly-cfrg-xwing-kem): a seed of ML-KEM-768, then X25519's secret."""
     curve = X25519PrivateKey.from_private_bytes(secret[64:])
     lattice_text, curve_text = wrapped[:1088], wrapped[1088:1120]
     parts = [

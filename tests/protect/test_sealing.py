@@ -177,6 +177,18 @@ def test_what_is_not_sealed(tmp_path: Path) -> None:
     seal_of(tmp_path, place)
 
 
+def test_more_than_a_bundle_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = write_files(tmp_path / "in", {"x": b"1", "y": b"2"})
+    monkeypatch.setattr("hanok.protect.manifest.MOST_MANIFEST_BYTES", 100)
+    with pytest.raises(
+        BundleError, match="the list of files takes [0-9]+ bytes, more than 100; seal an archive"
+    ):
+        seal_of(tmp_path, place)
+    monkeypatch.setattr("hanok.protect._sources.MOST_FILES", 1)
+    with pytest.raises(BundleError, match="more than 1 files; seal an archive of them"):
+        seal_of(tmp_path, place)
+
+
 def test_names_that_are_not_sealed(tmp_path: Path) -> None:
     place = write_files(tmp_path / "in", {"x": b"1", "a\x1b[31mred": b""})
     with pytest.raises(UnsafeNameError, match=r"in/a\\x1b\[31mred': holds a control character"):
