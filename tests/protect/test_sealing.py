@@ -181,7 +181,7 @@ def test_more_than_a_bundle_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     place = write_files(tmp_path / "in", {"x": b"1", "y": b"2"})
     monkeypatch.setattr("hanok.protect.manifest.MOST_MANIFEST_BYTES", 100)
     with pytest.raises(
-        BundleError, match="the list of files takes [0-9]+ bytes, more than 100; seal an archive"
+        BundleError, match=r"the list of files takes [0-9]+ bytes, more than 100; seal an archive"
     ):
         seal_of(tmp_path, place)
     monkeypatch.setattr("hanok.protect._sources.MOST_FILES", 1)
