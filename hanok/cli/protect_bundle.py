@@ -12,12 +12,13 @@ import typer
 from hanok.cli.passphrase import DEFAULT_DESCRIPTOR, PassphraseOption
 from hanok.cli.progress import progress_line
 from hanok.cli.protect_keys import read_public_key, unlock_key
+from hanok.cli.protect_log import WitnessOption, move_witness, read_witness
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hanok.protect.keys import PrivateKey
     from hanok.protect.licence import Licence
+    from hanok.protect.log import TransparencyLog
     from hanok.protect.manifest import Manifest
     from hanok.protect.seal import SealedBundle
 
@@ -38,14 +39,19 @@ def seal_command(
             "--log", metavar="LOG", help="Record the delivery in this log before the bundle appears."
         ),
     ] = None,
+    witness: WitnessOption = None,
     passphrase_fd: PassphraseOption = DEFAULT_DESCRIPTOR,
 ) -> None:
     """Seal files for recipients: only they can open them, and they see who sent them on what terms."""
     from hanok.protect.licence import read_licence
+    from hanok.protect.log import TransparencyLog
+    from hanok.protect.manifest import BundleError
     from hanok.protect.seal import seal
     from hanok.report.files import check_writable
 
     check_writable(output)
+    if witness is not None and log is None:
+        raise BundleError("--witness is of a log; give --log too")
     terms = read_licence(licence)
     publics = [read_public_key(path) for path in to]
     for key, path in zip(publics, to, strict=True):
@@ -53,14 +59,18 @@ def seal_command(
     signer = unlock_key(sign, passphrase_fd)
     signer.public.must_sign(str(sign))
     now = datetime.now(UTC)
-    _write_sealed(lambda place: seal(paths, publics, terms, signer, place, now), output, log, signer)
+    with ExitStack() as stack:
+        record = stack.enter_context(TransparencyLog.open(log, signer)) if log else None
+        seen = read_witness(witness)
+        if record is not None and seen is not None:
+            record.check_seen(seen)
+        _write_sealed(lambda place: seal(paths, publics, terms, signer, place, now), output, record)
+        if record is not None:
+            move_witness(witness, record.head)
 
 
-def _write_sealed(
-    make: Callable[[Path], SealedBundle], output: Path, log: Path | None, signer: PrivateKey
-) -> None:
+def _write_sealed(make: Callable[[Path], SealedBundle], output: Path, record: TransparencyLog | None) -> None:
     """Put a bundle in its place once it is whole and, with a log, recorded."""
-    from hanok.protect.log import TransparencyLog
     from hanok.protect.seal import delivery_fields
     from hanok.report.files import write_through
     from hanok.report.text import clean
@@ -72,13 +82,12 @@ def _write_sealed(
         if record is not None:
             record.append("delivery", delivery_fields(sealed[0]))
 
-    with progress_line() as progress, ExitStack() as stack:
-        record = stack.enter_context(TransparencyLog.open(log, signer)) if log else None
+    with progress_line() as progress:
         progress("sealing")
         write_through(output, write)
-        _print_sealed(sealed[0], output)
-        if record is not None:
-            typer.echo(f"  recorded as entry {record.head.head.size - 1:,} of {clean(record.path)}")
+    _print_sealed(sealed[0], output)
+    if record is not None:
+        typer.echo(f"  recorded as entry {record.head.head.size - 1:,} of {clean(record.path)}")
 
 
 def open_command(

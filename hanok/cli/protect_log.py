@@ -73,14 +73,14 @@ def append_command(
         kind, fields = _stated(statement, sender)
     else:
         fields = dict(field_of(kind, text) for text in field or [])
-    seen = _seen(witness)
+    seen = read_witness(witness)
     with TransparencyLog.open(log, unlock_key(sign, passphrase_fd)) as opened:
         if seen is not None:
             opened.check_seen(seen)
         entry = opened.append(kind, fields)
         typer.echo(f"entry {entry.position:,}: {entry.kind}, {entry.at}")
         _print_head(opened.head)
-        _move_on(witness, opened.head)
+        move_witness(witness, opened.head)
 
 
 def verify_command(
@@ -95,7 +95,7 @@ def verify_command(
 
     with progress_line() as progress:
         progress("verifying")
-        found = verify_file(file, read_public_key(sender), _seen(witness))
+        found = verify_file(file, read_public_key(sender), read_witness(witness))
     from hanok.report.text import clean
 
     typer.echo(f"{clean(str(file))}: {found.what}, as it was signed")
@@ -104,7 +104,7 @@ def verify_command(
     if found.entry is not None:
         _print_entry(found.entry)
     _print_head(found.newest)
-    _move_on(witness, found.newest)
+    move_witness(witness, found.newest)
 
 
 def prove_command(
@@ -209,8 +209,8 @@ def _stated(statement: Path, sender: Path) -> tuple[str, dict[str, Any]]:
     return found.kind, found.fields
 
 
-def _seen(witness: Path | None) -> SignedHead | None:
-    """The head of a witness's file; None where there is none yet."""
+def read_witness(witness: Path | None) -> SignedHead | None:
+    """Return the head of a witness's file; None where there is none yet."""
     from hanok.protect.log_heads import read_head
     from hanok.report.files import check_writable
 
@@ -220,7 +220,8 @@ def _seen(witness: Path | None) -> SignedHead | None:
     return read_head(witness) if witness.exists() else None
 
 
-def _move_on(witness: Path | None, head: SignedHead) -> None:
+def move_witness(witness: Path | None, head: SignedHead) -> None:
+    """Keep a head in a witness's file."""
     from hanok.report.files import write_whole
 
     if witness is not None:

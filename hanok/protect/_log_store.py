@@ -13,7 +13,10 @@ from hanok.protect.log_entries import MOST_ENTRY_BYTES, LogError
 from hanok.protect.log_heads import SignedHead, head_of
 
 FORMAT = 1
-_SECONDS_TO_WAIT = 10
+_SECONDS_TO_WAIT = 60
+"""For others to finish: verifying a million entries takes 20 s, in which nothing can be appended."""
+_PAGE = 500
+"""Rows that are read at once, so that a reader who takes its time keeps nobody from appending."""
 _TABLES = {
     "entries": "CREATE TABLE entries(position INTEGER PRIMARY KEY, data BLOB NOT NULL)",
     "heads": "CREATE TABLE heads(size INTEGER PRIMARY KEY, data BLOB NOT NULL)",
@@ -57,12 +60,16 @@ class LogStore:
 
     @classmethod
     def open(cls, path: str | Path, for_writing: bool = False) -> LogStore:
-        """Open a log's file; raise LogError for anything else."""
+        """Open a log's file; raise LogError for anything else.
+
+        Where it may be written, what a program that was killed left half done is taken back on the way.
+        """
         if not os.path.isfile(path):
             raise LogError(f"{path}: is no log; `hanok protect log create` makes one")
-        store = cls(_connect(path, "rw" if for_writing else "ro"), str(path))
+        may_write = for_writing or os.access(path, os.W_OK)
+        store = cls(_connect(path, "rw" if may_write else "ro"), str(path))
         try:
-            store._check_form()
+            store._check_form(for_writing)
         except BaseException:
             store.connection.close()
             raise
@@ -104,11 +111,13 @@ class LogStore:
 
     def entries(self, part: bytes = b"") -> Iterator[tuple[int, bytes]]:
         """Yield positions and bytes of all entries, or of those that hold `part`."""
-        statement = "SELECT position, data FROM entries"
-        statement += " WHERE instr(data, ?) ORDER BY position" if part else " ORDER BY position"
-        with self.guarded():
-            for position, data in self.connection.execute(statement, (part,) if part else ()):
+        rows = self._page("instr(data, ?)" if part else "?", part or 1)
+        while rows:
+            for position, data in rows:
                 yield position, self._blob((data,), f"entry {position:,}")
+            rows = self._page(
+                "instr(data, ?) AND position > ?" if part else "? AND position > ?", part or 1, position
+            )
 
     def heads(self) -> Iterator[SignedHead]:
         """Yield all signed heads, smallest first."""
@@ -156,10 +165,11 @@ class LogStore:
         ):
             self.connection.execute(f"PRAGMA {setting}")
 
-    def _check_form(self) -> None:
+    def _check_form(self, for_writing: bool) -> None:
         """Refuse a file with other tables, or with triggers and views."""
         with self.guarded():
             self._set_up()
+            self.connection.execute(f"PRAGMA query_only = {'OFF' if for_writing else 'ON'}")
             application = self.connection.execute("PRAGMA application_id").fetchone()[0]
             version = self.connection.execute("PRAGMA user_version").fetchone()[0]
             found = dict(self.connection.execute("SELECT name, sql FROM sqlite_master LIMIT 10").fetchall())
@@ -171,6 +181,11 @@ class LogStore:
             raise LogError(f"{self.path}: is a log of version {version}; this hanok reads version {FORMAT}")
         if found != _TABLES:
             raise LogError(f"{self.path}: has other tables than a log; it is damaged or was altered")
+
+    def _page(self, condition: str, *values: bytes | int) -> list[tuple[int, object]]:
+        statement = f"SELECT position, data FROM entries WHERE {condition} ORDER BY position LIMIT {_PAGE}"
+        with self.guarded():
+            return self.connection.execute(statement, values).fetchall()
 
     def _one(self, statement: str, *values: int) -> tuple[object, ...] | None:
         with self.guarded():

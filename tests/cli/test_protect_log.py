@@ -59,7 +59,7 @@ def test_a_delivery_and_its_receipt(hanok_command: Run, log: Any, place: Path, t
     )
     witness, start = tmp_path / "seen.head", tmp_path / "start.head"
     log("log", "head", database, "-o", start)
-    result = hanok_command(*seal_arguments(place, tmp_path / "d.hnk", database))
+    result = hanok_command(*seal_arguments(place, tmp_path / "d.hnk", database), "--witness", witness)
     assert "recorded as entry 0 of" in result.stdout
     stated = log(
         "acknowledge", "receipt", tmp_path / "d.hnk", "--key", place / "acme.key", "-o", tmp_path / "r"
@@ -126,6 +126,9 @@ def test_what_is_refused(hanok_command: Run, log: Any, place: Path, tmp_path: Pa
     seen = ("--witness", tmp_path / "seen")
     refused(asked("log", "verify", database, *sender, *seen), "was rolled back: 0 entries, and 1 were seen")
     refused(asked("log", "append", database, *incident, *sign, *seen), "was rolled back")
+    refused(hanok_command(*seal_arguments(place, tmp_path / "d.hnk", database), *seen), "was rolled back")
+    unlogged = seal_arguments(place, tmp_path / "d.hnk", database)
+    refused(hanok_command(*unlogged[:-6], *unlogged[-4:], *seen), "--witness is of a log; give --log too")
     database.write_bytes(older[:-5000])
     refused(asked("log", "list", database), "log.db")
     refused(hanok_command(*seal_arguments(place, tmp_path / "d.hnk", database)), "log.db")

@@ -230,6 +230,13 @@ def test_public_keys_that_are_well_hashed_but_no_keys(tmp_path: Path) -> None:
         refused(path, "does not match its fingerprint or its form")
 
 
+def test_a_private_file_under_another_fingerprint(tmp_path: Path, acme: PrivateKey) -> None:
+    """Made by someone who knows the passphrase: the secrets are not those of the public key it names."""
+    other = make_key("acme", chosen_algorithms(True, True, True, True))
+    (tmp_path / "a.key").write_text(private_text(PrivateKey(acme.public, other.secrets), PASSPHRASE))
+    refused(tmp_path / "a.key", "does not match its fingerprint", private=True)
+
+
 def test_private_files_that_were_altered(pair: tuple[Path, Path], tmp_path: Path) -> None:
     text = pair[0].read_text()
     other = tmp_path / "other.key"

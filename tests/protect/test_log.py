@@ -156,6 +156,67 @@ def test_who_may_append(tmp_path: Path) -> None:
                 prove_inclusion(log, position)
 
 
+def test_a_slow_reader_keeps_nobody_from_appending(tmp_path: Path) -> None:
+    path = make_log(tmp_path / "log.db", (1200,))
+    with TransparencyLog.open(path) as reader, TransparencyLog.open(path, SIGNER) as log:
+        entries = reader.entries("mark")
+        first = next(entries)
+        log.append(*mark(7))
+        found = [first, *entries]
+    assert [entry.position for entry in found] == list(range(1201))
+
+
+def test_a_program_that_is_killed(tmp_path: Path) -> None:
+    """Whatever it was doing, what is in the file is whole and signed."""
+    import subprocess
+    import sys
+
+    path = make_log(tmp_path / "log.db", ())
+    code = (
+        "import sys\nfrom hanok.protect.log import TransparencyLog\n"
+        "from hanok.protect.keys import private_key\n"
+        "secrets = [bytes.fromhex(each) for each in sys.argv[2:]]\n"
+        "log = TransparencyLog.open(sys.argv[1], private_key('vendor', ['ed25519', 'x25519'], secrets))\n"
+        "while True: print(log.append_many([('incident', {'summary': 'x'})] * 50), flush=True)"
+    )
+    secrets = [secret.hex() for secret in SIGNER.secrets]
+    told = 0
+    for lines in (1, 3, 8):
+        command = [sys.executable, "-c", code, str(path), *secrets]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            for _ in range(lines):
+                told = int(process.stdout.readline())
+            process.kill()
+        assert verify_file(path, SIGNER.public).newest.head.size >= told, (
+            "what was said to be durable is there"
+        )
+
+
+def test_what_a_killed_program_left_half_done_is_taken_back(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    path = make_log(tmp_path / "log.db")
+    right = verify_file(path, SIGNER.public)
+    code = (
+        "import os, sqlite3, sys\nlog = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "log.execute('PRAGMA cache_size = 1')\nlog.execute('BEGIN IMMEDIATE')\n"
+        "log.execute('DELETE FROM tiles')\n"
+        "log.executemany('INSERT INTO entries VALUES(?, zeroblob(5000))', ((n,) for n in range(304, 900)))\n"
+        "os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(path)], check=True)
+    assert (tmp_path / "log.db-journal").stat().st_size > 0
+    assert verify_file(path, SIGNER.public) == right
+    with (
+        TransparencyLog.open(path) as log,
+        pytest.raises(LogError, match="readonly database"),
+        log._store.transaction(),
+    ):
+        log._store.connection.execute("DELETE FROM tiles")
+
+
 def test_two_programs_append_at_once(tmp_path: Path) -> None:
     path = make_log(tmp_path / "log.db", ())
     errors: list[BaseException] = []
@@ -206,6 +267,7 @@ def test_proofs_hold_without_the_log(tmp_path: Path) -> None:
         LogError, match="is of 503 entries, and 3 were seen; verify a proof of `hanok protect log"
     ):
         verify_file(tmp_path / "i", SIGNER.public, seen)
+    assert verify_file(tmp_path / "c", SIGNER.public).what == "consistency proof"
     newest = verify_file(tmp_path / "c", SIGNER.public, seen).newest
     assert verify_file(tmp_path / "i", SIGNER.public, newest).newest == newest
 

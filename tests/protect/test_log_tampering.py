@@ -79,6 +79,7 @@ ENTRY = "SELECT data FROM entries WHERE position = 2"
         ),
         ("DELETE FROM tiles WHERE level = 1", "the hashes kept for proofs"),
         ("INSERT INTO tiles VALUES(0, 9, zeroblob(32))", "keeps hashes of no entry"),
+        ("INSERT INTO entries VALUES(-9223372036854775808, zeroblob(1))", "entry 0 is missing"),
         ("CREATE TABLE more(x)", "has other tables than a log"),
         (
             "CREATE TRIGGER t AFTER INSERT ON entries BEGIN DELETE FROM entries; END",
@@ -338,6 +339,33 @@ def test_files_of_another_kind(tmp_path: Path) -> None:
         read_head(place)
     with pytest.raises(LogError, match="is no proof"):
         read_proof(place)
+
+
+def test_what_is_missing_is_said(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(path, "DELETE FROM entries WHERE position = 7")
+    with TransparencyLog.open(path) as log, pytest.raises(LogError, match=r"log.db: entry 7 is missing"):
+        log.entry(7)
+    run(path, "DELETE FROM heads")
+    with (
+        TransparencyLog.open(path) as log,
+        pytest.raises(LogError, match="has no signed head; it is damaged"),
+    ):
+        log.entry(7)
+
+    def closed(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("builtins.open", closed)
+    with pytest.raises(LogError, match=r"log.db: cannot be read: Permission denied"):
+        verify_file(path, SIGNER.public)
+
+
+def test_hashes_are_compared_part_by_part(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hanok.protect.log_verify._TILED", 100)
+    verify_file(path, SIGNER.public)
+    run(path, "UPDATE tiles SET hashes = zeroblob(8192) WHERE level = 0 AND number = 0")
+    with pytest.raises(LogError, match="the hashes kept for proofs are not those of its entries"):
+        verify_file(path, SIGNER.public)
 
 
 def test_a_large_row_costs_little(path: Path) -> None:

@@ -224,6 +224,11 @@ def test_a_file_that_changes_while_it_is_sealed(tmp_path: Path, monkeypatch: pyt
     bent(0, replace_it=True)
     with pytest.raises(BundleError, match="x: is no plain file any more"):
         seal_of(tmp_path, place)
+    (place / "x").unlink()
+    monkeypatch.setattr(module, "open_source", lambda source: (place / "x").unlink() or before(source))
+    (place / "x").write_bytes(b"1")
+    with pytest.raises(BundleError, match="x: cannot be read: No such file"):
+        seal_of(tmp_path, place)
 
 
 def test_where_it_is_opened(tmp_path: Path) -> None:
