@@ -33,7 +33,7 @@ Rows = Annotated[tuple[_Item, ...], Strict(False), Field(max_length=1000)]
 """An array of the file."""
 Words = Annotated[str, Field(max_length=4000)]
 Line = Annotated[str, Field(min_length=1, max_length=400)]
-Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.():/ -]{0,79}$")]
+Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.():/, -]{0,79}$")]
 
 _Model = TypeVar("_Model", bound=Record)
 

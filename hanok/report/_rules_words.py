@@ -1,0 +1,131 @@
+"""The words around findings in English and Korean, and each text of a pack in the language asked for."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Literal
+
+from hanok.rules.assess import NOT_LEGAL_ADVICE, NOT_LEGAL_ADVICE_KO, Headroom, Missing, PackFindings
+from hanok.rules.exact import readable
+from hanok.rules.pack import Evidence, Pack, Quantity, Rule
+
+Language = Literal["en", "ko"]
+
+_KOREAN = {
+    "yes": "예",
+    "no": "아니요",
+    "unknown": "알 수 없음",
+    "not in force": "시행 전·후",
+    "rule": "규칙",
+    "result": "결과",
+    "what it means": "내용",
+    "source": "출처",
+    "confidence": "확신도",
+    "high": "높음",
+    "medium": "보통",
+    "low": "낮음",
+    "line": "기준선",
+    "value": "값",
+    "headroom": "여유",
+    "quantity": "항목",
+    "missing": "필요한 사실",
+    "why": "이유",
+    "how to give it": "입력 방법",
+    "rules that it leaves open": "이로 인해 미정인 규칙",
+    "facts": "사실",
+    "evidence": "증빙",
+    "given": "제출됨",
+    "not given": "미제출",
+    "made by": "생성 도구",
+    "as of": "기준일",
+    "judged for": "판단일",
+    "on the line": "기준과 같음",
+    "above": "초과",
+    "below": "미달",
+    "lines": "기준선까지의 여유",
+    "why so confident": "확신의 근거",
+    "law": "법령",
+    "jurisdiction": "관할",
+    "note": "참고",
+    "classification": "분류",
+    "relief": "완화",
+    "duty": "의무",
+    "penalty": "벌칙",
+    "information": "정보",
+    "in force": "시행",
+    "training compute": "학습 연산량 장부",
+    "run": "학습",
+    "sum": "합계",
+    "how": "산출",
+    "quality by subgroup": "하위집단별 품질",
+    "privacy": "개인정보 시험",
+    "models": "모델 카드",
+}
+
+
+def word(text: str, language: Language) -> str:
+    """Return a word of the frame in a language."""
+    return _KOREAN.get(text, text) if language == "ko" else text
+
+
+def legal_notice(language: Language) -> str:
+    """The sentence that stands on everything."""
+    return NOT_LEGAL_ADVICE_KO if language == "ko" else NOT_LEGAL_ADVICE
+
+
+def title_of(item: Rule | Pack, language: Language) -> str:
+    """The title of a rule or a pack."""
+    return item.title_ko if language == "ko" and item.title_ko else item.title
+
+
+def consequence_of(rule: Rule, language: Language) -> str:
+    """What follows from a rule."""
+    return rule.consequence_ko if language == "ko" and rule.consequence_ko else rule.consequence
+
+
+def law_of(pack: Pack, language: Language) -> str:
+    """The name of the law."""
+    return pack.law_ko if language == "ko" and pack.law_ko else pack.law
+
+
+def notes_of(pack: Pack, language: Language) -> tuple[str, ...]:
+    """The notes of a pack."""
+    return pack.notes_ko if language == "ko" and pack.notes_ko else pack.notes
+
+
+def meaning_of(item: Quantity | Missing, language: Language) -> str:
+    """What a quantity is."""
+    return item.meaning_ko if language == "ko" and item.meaning_ko else item.meaning
+
+
+def evidence_text(evidence: Evidence, language: Language) -> str:
+    """What a piece of evidence is."""
+    return evidence.text_ko if language == "ko" and evidence.text_ko else evidence.text
+
+
+def distance(line: Headroom, language: Language) -> str:
+    """How far a value is from a line: 240 above (5.0 %), or why it cannot be told."""
+    margin = line.margin
+    if margin is None:
+        return word("unknown", language) if line.value.low is None and line.value.high is None else "?"
+    if margin == 0:
+        return word("on the line", language)
+    share = f", {readable(100 * abs(margin) / line.line, 2)} %" if line.line else ""
+    side = word("above" if margin > 0 else "below", language)
+    return f"{_unrounded(abs(margin))} {side}{share}"
+
+
+def dates_of(findings: PackFindings, language: Language) -> str:
+    """As of which day the pack was written and for which day it was judged, with a warning where later."""
+    text = f"{word('as of', language)} {findings.pack.as_of}, {word('judged for', language)} {findings.day}"
+    if not findings.is_later:
+        return text
+    later = (
+        "; the pack knows nothing that came later" if language == "en" else "; 이후의 개정은 반영되지 않음"
+    )
+    return text + later
+
+
+def _unrounded(value: Fraction) -> str:
+    """A distance, never rounded to nothing."""
+    return readable(value)
