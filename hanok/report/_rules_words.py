@@ -43,6 +43,7 @@ _KOREAN = {
     "above": "초과",
     "below": "미달",
     "lines": "기준선까지의 여유",
+    "nearest line": "가장 가까운 기준선",
     "why so confident": "확신의 근거",
     "law": "법령",
     "jurisdiction": "관할",

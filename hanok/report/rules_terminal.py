@@ -56,6 +56,8 @@ def print_summary(assessments: Sequence[Assessment], console: Console, language:
         derived = [item.quantity for item in first.derived if item.quantity == "performance_density"]
         for name in (*figures, *derived):
             table.add_column(name.replace("_", " "), justify="right")
+        if figures:
+            table.add_column(word("nearest line", language), justify="right")
         for identity in shown:
             table.add_column(identity, overflow="fold")
         for assessment in assessments:
@@ -63,6 +65,7 @@ def print_summary(assessments: Sequence[Assessment], console: Console, language:
             facts = dict(findings.facts)
             values = [facts[name].shown for name in figures]
             values += [str(item.value) for item in findings.derived if item.quantity in derived]
+            values += [_nearest(findings, name, language) for name in figures]
             cells = [plain_text(text) for text in (assessment.subject, *values)]
             verdicts = [findings.of(identity).verdict for identity in shown]
             cells += [plain_text(word(verdict, language), _STYLES[verdict]) for verdict in verdicts]
@@ -135,6 +138,20 @@ def _meaning(finding: Finding, language: Language) -> str:
         until = f" .. {finding.rule.until}" if finding.rule.until else " .."
         return f"{title} ({word('in force', language)}: {finding.rule.since}{until})"
     return title
+
+
+def _nearest(findings: PackFindings, quantity: str, language: Language) -> str:
+    """The line of a quantity that is nearest to its value."""
+    lines = {
+        (abs(line.margin), line)
+        for finding in findings.findings
+        for line in finding.headroom
+        if line.quantity == quantity and line.margin is not None
+    }
+    if not lines:
+        return ""
+    nearest = min(lines, key=lambda pair: (pair[0], pair[1].line))[1]
+    return f"{readable(nearest.line)}: {distance(nearest, language)}"
 
 
 def _print_lines(findings: PackFindings, console: Console, language: Language) -> None:
