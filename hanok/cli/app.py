@@ -54,6 +54,10 @@ def build_app() -> typer.Typer:
     app.add_typer(memory, name="dram")
     law = typer.Typer(help=rules.HELP, no_args_is_help=True, rich_markup_mode=None, context_settings=_CONTEXT)
     law.command("export")(guarded(rules.export))
+    law.command("ai-act")(guarded(rules.ai_act))
+    law.command("leak")(guarded(rules.leak))
+    law.command("fairness")(guarded(rules.fairness))
+    law.command("privacy")(guarded(rules.privacy))
     law.command("packs")(guarded(rules.packs_command))
     app.add_typer(law, name="rules")
     return app

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from hanok.cli.options import DEFAULT_CHIP, ChipOption, load_chip
+from hanok.cli.progress import progress_line
 from hanok.errors import HanokError
 
 if TYPE_CHECKING:
@@ -116,6 +118,104 @@ def export(
         print_assessment(assessment, lists, make_console(), language)
 
 
+def ai_act(
+    system: Annotated[
+        Path,
+        typer.Argument(metavar="SYSTEM", help="The system: facts, training runs, models, evidence (TOML)."),
+    ],
+    pack: PackOption = None,
+    day: DateOption = "",
+    language: LanguageOption = "ko",
+    json: JsonOption = None,
+    html: HtmlOption = None,
+    output: FolderOption = None,
+) -> None:
+    """Say what the AI Basic Act asks of a system, and make the evidence that software can make."""
+    _check_places(json, html, output)
+    from hanok.cli.console import make_console
+    from hanok.report import write_whole
+    from hanok.report.folder import write_folder
+    from hanok.report.rules_system import print_system, system_files, system_json, system_page
+    from hanok.rules.system import AI_ACT_PACKS, report_system
+
+    report = report_system(system, _load_packs(pack or list(AI_ACT_PACKS)), _read_date(day))
+    if json is not None:
+        write_whole(json, system_json(report))
+    if html is not None:
+        write_whole(html, system_page(report, language))
+    if output is not None:
+        write_folder(output, system_files(report, language), MAKER, {"about": "AI Basic Act"})
+    print_system(report, make_console(), language)
+
+
+def leak(
+    facts: Annotated[Path, typer.Argument(metavar="FACTS", help="What is known of the leak (TOML).")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="Write the drafts as two texts.")
+    ] = None,
+    language: LanguageOption = "ko",
+) -> None:
+    """Draft the report of a leak of industrial technology; nothing is sent."""
+    _check_places(None, None, output)
+    from hanok.report.folder import write_folder
+    from hanok.report.text import clean
+    from hanok.rules.leak_report import leak_report
+
+    report = leak_report(facts)
+    if output is not None:
+        drafts = {"leak_report.ko.txt": report.korean.encode(), "leak_report.en.txt": report.english.encode()}
+        write_folder(output, drafts, MAKER, {"about": "draft of a leak report"})
+    for line in (report.korean if language == "ko" else report.english).splitlines():
+        typer.echo(clean(line))
+    if report.gaps:
+        typer.echo(f"missing: {', '.join(report.gaps)}", err=True)
+
+
+def fairness(
+    predictions: Annotated[
+        Path,
+        typer.Argument(metavar="CSV", help="Columns subgroup, label, float and quantised; a row a sample."),
+    ],
+    language: LanguageOption = "en",
+    json: JsonOption = None,
+) -> None:
+    """Compare the quality of a float and a quantised model by subgroup."""
+    _check_places(json, None, None)
+    from hanok.cli.console import make_console
+    from hanok.report import write_whole
+    from hanok.report.rules_system import fairness_json, print_fairness
+    from hanok.rules.fairness import fairness_table
+
+    table = fairness_table(predictions)
+    if json is not None:
+        write_whole(json, fairness_json(table))
+    print_fairness(table, make_console(), language)
+
+
+def privacy(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="Record of the run (JSON), for `ai-act`.")
+    ],
+    chip: ChipOption = DEFAULT_CHIP,
+    language: LanguageOption = "en",
+) -> None:
+    """Do every job of `hanok app` with the network cut off, and record what tried to leave."""
+    _need_apps()
+    from hanok.flows.apps.cut_off import run_cut_off
+    from hanok.report import check_writable, write_whole
+    from hanok.report.rules_json import json_text
+    from hanok.rules._record import check
+    from hanok.rules.privacy import PrivacyRun, privacy_statement
+
+    check_writable(output)
+    load_chip(chip)
+    with progress_line() as progress:
+        content = run_cut_off(chip, progress)
+    run = check(PrivacyRun, content, "the run")
+    write_whole(output, json_text(content))
+    typer.echo(privacy_statement(run, language))
+
+
 def packs_command(
     pack: Annotated[
         str,
@@ -132,6 +232,14 @@ def packs_command(
         print_pack_rules(load_pack(pack), make_console(), language)
         return
     print_packs([load_pack(name) for name in builtin_packs()], make_console(), language)
+
+
+def _need_apps() -> None:
+    """Say what is missing before minutes of work."""
+    from importlib.util import find_spec
+
+    if find_spec("PIL") is None:
+        raise HanokError("the jobs need Pillow; install it with: pip install 'hanok[apps]'")
 
 
 def _given(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
@@ -40,6 +41,10 @@ _KOREAN = {
     "as of": "기준일",
     "judged for": "판단일",
     "on the line": "기준과 같음",
+    "the line lies within": "범위가 기준을 걸침",
+    "place": "위치",
+    "language": "언어",
+    "text": "문구",
     "above": "초과",
     "below": "미달",
     "lines": "기준선까지의 여유",
@@ -104,16 +109,46 @@ def evidence_text(evidence: Evidence, language: Language) -> str:
     return evidence.text_ko if language == "ko" and evidence.text_ko else evidence.text
 
 
+@dataclass(frozen=True)
+class Line:
+    """A line as a table shows it: once, with every comparison and every rule that draws it."""
+
+    headroom: Headroom
+    operators: str
+    rules: str
+
+
+def lines_of(findings: PackFindings) -> list[Line]:
+    """Each line of a pack of whose quantity something is known."""
+    drawn: dict[tuple[str, Fraction], list[tuple[Headroom, str]]] = {}
+    for finding in findings.findings:
+        for line in finding.headroom:
+            if line.value.low or line.value.high is not None:
+                drawn.setdefault((line.quantity, line.line), []).append((line, finding.rule.id))
+    return [
+        Line(
+            pairs[0][0],
+            ", ".join(dict.fromkeys(line.operator for line, _ in pairs)),
+            ", ".join(dict.fromkeys(rule for _, rule in pairs)),
+        )
+        for pairs in drawn.values()
+    ]
+
+
 def distance(line: Headroom, language: Language) -> str:
-    """How far a value is from a line: 240 above (5.0 %), or why it cannot be told."""
-    margin = line.margin
-    if margin is None:
-        return word("unknown", language) if line.value.low is None and line.value.high is None else "?"
-    if margin == 0:
+    """How far a value is from a line: 240 above, 5 % of the line; of a range, its nearer end."""
+    low, high = line.value.low, line.value.high
+    if line.margin == 0:
         return word("on the line", language)
-    share = f", {readable(100 * abs(margin) / line.line, 2)} %" if line.line else ""
-    side = word("above" if margin > 0 else "below", language)
-    return f"{_unrounded(abs(margin))} {side}{share}"
+    if low is not None and low > line.line:
+        margin, side = low - line.line, "above"
+    elif high is not None and high < line.line:
+        margin, side = line.line - high, "below"
+    else:
+        return word("the line lies within", language)
+    share = f", {readable(100 * margin / line.line, 2)} %" if line.line else ""
+    least = "" if line.margin is not None else ("at least " if language == "en" else "최소 ")
+    return f"{least}{readable(margin)} {word(side, language)}{share}"
 
 
 def dates_of(findings: PackFindings, language: Language) -> str:
@@ -125,8 +160,3 @@ def dates_of(findings: PackFindings, language: Language) -> str:
         "; the pack knows nothing that came later" if language == "en" else "; 이후의 개정은 반영되지 않음"
     )
     return text + later
-
-
-def _unrounded(value: Fraction) -> str:
-    """A distance, never rounded to nothing."""
-    return readable(value)

@@ -8,7 +8,7 @@ from typing import Any
 from hanok.report import _rules_words as _words
 from hanok.report._page import environment, template_text
 from hanok.report._rules_words import Language
-from hanok.rules.assess import Assessment, Headroom, Missing, PackFindings
+from hanok.rules.assess import Assessment, Missing
 from hanok.rules.evidence import Checklist
 from hanok.rules.exact import readable
 
@@ -47,20 +47,11 @@ def render_page(
             dates_of=lambda findings: _words.dates_of(findings, language),
             distance=lambda line: _words.distance(line, language),
             readable=readable,
-            lines_of=_lines_of,
+            lines_of=_words.lines_of,
             missing_of=_missing_of,
             style=template_text("report.css") + template_text("rules.css"),
         )
     )
-
-
-def _lines_of(findings: PackFindings) -> list[tuple[Headroom, str]]:
-    """Each line once, with the rules that draw it."""
-    rules: dict[Headroom, list[str]] = {}
-    for finding in findings.findings:
-        for line in finding.headroom:
-            rules.setdefault(line, []).append(finding.rule.id)
-    return [(line, ", ".join(names)) for line, names in rules.items()]
 
 
 def _missing_of(assessment: Assessment) -> list[tuple[Missing, str]]:

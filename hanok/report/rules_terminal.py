@@ -12,6 +12,7 @@ from hanok.report._rules_words import (
     distance,
     evidence_text,
     law_of,
+    lines_of,
     legal_notice,
     meaning_of,
     notes_of,
@@ -19,7 +20,7 @@ from hanok.report._rules_words import (
     word,
 )
 from hanok.report._tables import plain_text, titled_table
-from hanok.rules.assess import Assessment, Finding, Headroom, Missing, PackFindings
+from hanok.rules.assess import Assessment, Finding, Missing, PackFindings
 from hanok.rules.evidence import Checklist
 from hanok.rules.exact import readable
 from hanok.rules.pack import Pack
@@ -156,25 +157,22 @@ def _nearest(findings: PackFindings, quantity: str, language: Language) -> str:
 
 def _print_lines(findings: PackFindings, console: Console, language: Language) -> None:
     """Print each line once, with the rules that draw it."""
-    rules: dict[Headroom, list[str]] = {}
-    for finding in findings.findings:
-        for line in finding.headroom:
-            rules.setdefault(line, []).append(finding.rule.id)
-    shown = {line: names for line, names in rules.items() if line.value.low or line.value.high is not None}
+    shown = lines_of(findings)
     if not shown:
         return
     table = titled_table(word("lines", language))
     for name in ("quantity", "value", "line", "headroom"):
         table.add_column(word(name, language), justify="left" if name == "quantity" else "right")
     table.add_column(word("rule", language), overflow="fold")
-    for line, names in shown.items():
+    for drawn in shown:
+        line = drawn.headroom
         unit = f" {line.unit}" if line.unit else ""
         table.add_row(
             plain_text(line.quantity),
             plain_text(f"{line.value}{unit}"),
-            plain_text(f"{line.operator} {readable(line.line)}{unit}"),
+            plain_text(f"{drawn.operators} {readable(line.line)}{unit}"),
             plain_text(distance(line, language)),
-            plain_text(", ".join(names)),
+            plain_text(drawn.rules),
         )
     console.print(table)
 

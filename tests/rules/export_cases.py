@@ -140,10 +140,10 @@ MEMORIES = (
     MemoryCase("HBM2E stack", "HBM2E", "460.8", "110", "4.19", True, "3.6 Gb/s a pin; package of 10 x 11 mm"),
     MemoryCase("HBM3 stack", "HBM3", "819.2", "110", "7.45", True, "JESD238 at 6.4 Gb/s a pin; 10 x 11 mm"),
     MemoryCase("HBM3E stack", "HBM3E", "1228.8", "121", "10.2", True, "9.6 Gb/s a pin; 11 x 11 mm"),
-    MemoryCase("HBM3E beside logic", "HBM3E", "1228.8", "121", "10.2", False, "co-packaged", co_packaged=True),
+    MemoryCase("HBM3E beside logic", "HBM3E", "1228.8", "121", "10.2", False, "in one", co_packaged=True),
     MemoryCase("HBM on the line", "HBM", "220", "110", "2", False, "exactly 2: more than 2 is controlled"),
     MemoryCase("HBM above the line", "HBM", "220.0001", "110", "2", True, "just above", exception=True),
     MemoryCase("HBM on the exception's line", "HBM", "363", "110", "3.3", True, "less than 3.3 is excepted"),
     MemoryCase("GDDR6 package", "GDDR6", "64", "168", "0.38", False, "16 Gb/s x 32 pins; 12 x 14 mm"),
-    MemoryCase("LPDDR5X package", "LPDDR5X", "68.264", "174.84", "0.39", False, "8.533 Gb/s x 64; 12.4 x 14.1"),
+    MemoryCase("LPDDR5X package", "LPDDR5X", "68.264", "174.84", "0.39", False, "8.533 Gb/s x 64"),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""US export control: chips that are known, every line from both sides, memories, foundries, the lane of 2026."""
+"""US export control: known chips, every line from both sides, memories, foundries, the lane of 2026."""
 
 from __future__ import annotations
 
@@ -47,7 +47,11 @@ def test_a_chip_of_the_market(case: Chip) -> None:
 
 def test_too_little_is_known_of_mi308() -> None:
     """Neither its peak nor the area of its dies is published in a way that could be relied on."""
-    sheet = {"name": "MI308", "kind": "logic", "unit": [{"name": "matrix cores", "mode": [{"inputs": ["fp8"]}]}]}
+    sheet = {
+        "name": "MI308",
+        "kind": "logic",
+        "unit": [{"name": "matrix cores", "mode": [{"inputs": ["fp8"]}]}],
+    }
     found = judged(sheet, ("for_data_centres", flag(True, "its maker")))
     assert items(found) == {"a": "unknown", "b": "unknown"}
     missing = {item.quantity for item in found.of("3A090.a").missing}
@@ -85,14 +89,21 @@ def test_a_memory(case: MemoryCase) -> None:
 
 
 def test_int4_times_fp16_counts_16_bits() -> None:
-    sheet = {"name": "mixed", "kind": "logic", "unit": [{"name": "u", "mode": [{"inputs": ["int4", "fp16"], "tops": 300}]}]}
+    sheet = {
+        "name": "mixed",
+        "kind": "logic",
+        "unit": [{"name": "u", "mode": [{"inputs": ["int4", "fp16"], "tops": 300}]}],
+    }
     assert dict(judged(sheet).facts)["tpp"].value == Interval.of(4800)
 
 
 def test_units_add_up_and_each_counts_in_its_best_mode() -> None:
-    """2 x 100 MacTOPS x 8 bits = 1600 and 2 x 60 x 16 = 1920: the second; and another unit of 2 x 10 x 32 = 640."""
+    """2 x 100 MacTOPS x 8 bits = 1600, 2 x 60 x 16 = 1920: the second; and a unit of 2 x 10 x 32 = 640."""
     modes = [{"inputs": ["int8"], "tops": 200}, {"inputs": ["fp16"], "tops": 120}]
-    units = [{"name": "matrix", "mode": modes}, {"name": "vector", "mode": [{"inputs": ["fp32"], "tops": 20}]}]
+    units = [
+        {"name": "matrix", "mode": modes},
+        {"name": "vector", "mode": [{"inputs": ["fp32"], "tops": 20}]},
+    ]
     found = judged({"name": "two units", "kind": "logic", "unit": units})
     assert dict(found.facts)["tpp"].value == Interval.of(1920 + 640)
 
@@ -101,7 +112,9 @@ def foundry(day: date, **facts: Any) -> str:
     known: dict[str, Fact] = {"logic_circuit": flag(True, "t"), "process_nm": number(5, "t")}
     known |= {"designer_attests": flag(False, "t"), "exporter": Fact("foundry", "t")}
     for name, value in facts.items():
-        known[name] = Fact(Interval.of(value) if isinstance(value, int) and not isinstance(value, bool) else value, "t")
+        known[name] = Fact(
+            Interval.of(value) if isinstance(value, int) and not isinstance(value, bool) else value, "t"
+        )
     return assess("chip", known, [load_pack("us-export")], day).packs[0].of("Foundry presumption").verdict
 
 
@@ -139,7 +152,12 @@ def test_the_presumption_of_foundries(year: int, facts: dict[str, Any], verdict:
 
 @pytest.mark.parametrize(
     ("tpp", "bandwidth", "limits"),
-    [("20999.99", "6499.99", "yes"), ("21000", "6499.99", "no"), ("20999.99", "6500", "no"), ("4800", "1", "yes")],
+    [
+        ("20999.99", "6499.99", "yes"),
+        ("21000", "6499.99", "no"),
+        ("20999.99", "6500", "no"),
+        ("4800", "1", "yes"),
+    ],
 )
 def test_the_lane_of_2026_has_two_limits(tpp: str, bandwidth: str, limits: str) -> None:
     facts = {"tpp": number(Fraction(tpp), "t"), "dram_bandwidth_gb_s": number(Fraction(bandwidth), "t")}
@@ -152,9 +170,16 @@ def test_the_lane_of_2026_has_two_limits(tpp: str, bandwidth: str, limits: str) 
 
 
 def test_the_lane_is_open_when_all_its_conditions_are_met() -> None:
-    facts = {"tpp": number(15831, "t"), "dram_bandwidth_gb_s": number(4800, "t"), "destination": Fact("CN", "t")}
+    facts = {
+        "tpp": number(15831, "t"),
+        "dram_bandwidth_gb_s": number(4800, "t"),
+        "destination": Fact("CN", "t"),
+    }
     for name in ("exported_from_us", "sold_in_us_by_2026_01_15", "lane_certified"):
-        assert assess("H200", facts, [load_pack("us-export")]).packs[0].of("2026 lane (open)").verdict == "unknown"
+        assert (
+            assess("H200", facts, [load_pack("us-export")]).packs[0].of("2026 lane (open)").verdict
+            == "unknown"
+        )
         facts[name] = flag(True, "t")
     found = assess("H200", facts, [load_pack("us-export")]).packs[0]
     assert found.of("2026 lane (open)").verdict == "yes"
