@@ -57,7 +57,7 @@ def export(
     chips: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[CHIP]...",
+            metavar="CHIP",
             help="A preset, a chip file, or a datasheet (TOML with kind = 'logic' or 'memory').",
             show_default="every preset",
         ),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
+from hanok.report.text import percent
 from hanok.rules.assess import NOT_LEGAL_ADVICE, NOT_LEGAL_ADVICE_KO, Headroom, Missing, PackFindings
 from hanok.rules.exact import readable
 from hanok.rules.pack import Evidence, Pack, Quantity, Rule
@@ -128,7 +129,7 @@ def lines_of(findings: PackFindings) -> list[Line]:
     return [
         Line(
             pairs[0][0],
-            ", ".join(dict.fromkeys(line.operator for line, _ in pairs)),
+            " / ".join(dict.fromkeys(line.operator for line, _ in pairs)),
             ", ".join(dict.fromkeys(rule for _, rule in pairs)),
         )
         for pairs in drawn.values()
@@ -146,7 +147,7 @@ def distance(line: Headroom, language: Language) -> str:
         margin, side = line.line - high, "below"
     else:
         return word("the line lies within", language)
-    share = f", {readable(100 * margin / line.line, 2)} %" if line.line else ""
+    share = f", {percent(float(margin / line.line))}" if line.line else ""
     least = "" if line.margin is not None else ("at least " if language == "en" else "최소 ")
     return f"{least}{readable(margin)} {word(side, language)}{share}"
 

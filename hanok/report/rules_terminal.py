@@ -12,8 +12,8 @@ from hanok.report._rules_words import (
     distance,
     evidence_text,
     law_of,
-    lines_of,
     legal_notice,
+    lines_of,
     meaning_of,
     notes_of,
     title_of,
@@ -152,7 +152,11 @@ def _nearest(findings: PackFindings, quantity: str, language: Language) -> str:
     if not lines:
         return ""
     nearest = min(lines, key=lambda pair: (pair[0], pair[1].line))[1]
-    return f"{readable(nearest.line)}: {distance(nearest, language)}"
+    if nearest.margin == 0:
+        return f"{readable(nearest.line)}: {word('on the line', language)}"
+    assert nearest.margin is not None, "lines without a margin are left out"
+    side = word("above" if nearest.margin > 0 else "below", language)
+    return f"{readable(nearest.line)}: {readable(abs(nearest.margin))} {side}"
 
 
 def _print_lines(findings: PackFindings, console: Console, language: Language) -> None:

@@ -70,8 +70,12 @@ def _area_source(die_mm2: Fraction | None, source: str) -> str:
 
 def _memory(chip: Chip) -> dict[str, Fact]:
     name = chip.memory.standard
-    bandwidth = Fraction(round(get_standard(name).peak_bytes_per_second) * chip.memory.channels, 10**9)
-    found = {"dram_bandwidth_gb_s": number(bandwidth, f"{chip.memory.channels} channels of {name}")}
+    megabytes_per_second = round(get_standard(name).peak_bytes_per_second / 1e6) * chip.memory.channels
+    found = {
+        "dram_bandwidth_gb_s": number(
+            Fraction(megabytes_per_second, 1000), f"{chip.memory.channels} channels of {name}"
+        )
+    }
     if name.startswith("FLAT:"):
         found["contains_hbm"] = Fact(None, f"memory.standard '{name}' names no DRAM")
     else:

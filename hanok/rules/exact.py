@@ -41,7 +41,10 @@ def readable(value: Fraction, digits: int = 4) -> str:
     What is not zero never reads as zero, and from 10^15 on a power of ten is used.
     """
     if abs(value) >= 10**15:
-        return f"{Decimal(value.numerator) / Decimal(value.denominator):.{digits - 1}e}".replace("e+", "e")
+        mantissa, _, exponent = (
+            f"{Decimal(value.numerator) / Decimal(value.denominator):.{digits - 1}e}".partition("e+")
+        )
+        return f"{mantissa.rstrip('0').rstrip('.')}e{exponent}"
     if value.denominator == 1:
         return f"{value.numerator:,}"
     whole = abs(value.numerator) // value.denominator
