@@ -40,6 +40,7 @@ def print_assessment(
     console.print(plain_text(assessment.subject, "bold"))
     for warning in assessment.warnings:
         console.print(plain_text(f"{word('note', language)}: {warning}", "yellow"))
+    _print_facts(assessment, console, language)
     for findings in assessment.packs:
         _print_pack(findings, console, language)
     _print_missing(assessment, console, language)
@@ -66,7 +67,7 @@ def print_summary(assessments: Sequence[Assessment], console: Console, language:
             facts = dict(findings.facts)
             values = [facts[name].shown for name in figures]
             values += [str(item.value) for item in findings.derived if item.quantity in derived]
-            values += [_nearest(findings, name, language) for name in figures]
+            values += [_nearest(findings, name) for name in figures]
             cells = [plain_text(text) for text in (assessment.subject, *values)]
             verdicts = [findings.of(identity).verdict for identity in shown]
             cells += [plain_text(word(verdict, language), _STYLES[verdict]) for verdict in verdicts]
@@ -109,6 +110,29 @@ def print_pack_rules(pack: Pack, console: Console, language: Language = "en") ->
     console.print(plain_text(legal_notice(language), "bold"))
 
 
+def _print_facts(assessment: Assessment, console: Console, language: Language) -> None:
+    """Print what is known, and where from."""
+    known = {
+        name: (fact, findings.pack.quantity[name])
+        for findings in assessment.packs
+        for name, fact in findings.facts
+        if fact.value is not None
+    }
+    if not known:
+        return
+    table = titled_table(word("facts", language))
+    for column in ("quantity", "value", "source"):
+        table.add_column(word(column, language), overflow="fold")
+    for name, (fact, quantity) in known.items():
+        unit = f" {quantity.unit}" if quantity.unit else ""
+        table.add_row(
+            plain_text(f"{name}: {meaning_of(quantity, language)}"),
+            plain_text(f"{word(fact.shown, language)}{unit}"),
+            plain_text(fact.source[:_LONGEST]),
+        )
+    console.print(table)
+
+
 def _print_pack(findings: PackFindings, console: Console, language: Language) -> None:
     table = titled_table(f"{title_of(findings.pack, language)} ({dates_of(findings, language)})")
     for name in ("rule", "result", "what it means", "source", "confidence"):
@@ -141,8 +165,8 @@ def _meaning(finding: Finding, language: Language) -> str:
     return title
 
 
-def _nearest(findings: PackFindings, quantity: str, language: Language) -> str:
-    """The line of a quantity that is nearest to its value."""
+def _nearest(findings: PackFindings, quantity: str) -> str:
+    """The line of a quantity that is nearest to its value, and the value less the line."""
     lines = {
         (abs(line.margin), line)
         for finding in findings.findings
@@ -152,11 +176,9 @@ def _nearest(findings: PackFindings, quantity: str, language: Language) -> str:
     if not lines:
         return ""
     nearest = min(lines, key=lambda pair: (pair[0], pair[1].line))[1]
-    if nearest.margin == 0:
-        return f"{readable(nearest.line)}: {word('on the line', language)}"
     assert nearest.margin is not None, "lines without a margin are left out"
-    side = word("above" if nearest.margin > 0 else "below", language)
-    return f"{readable(nearest.line)}: {readable(abs(nearest.margin))} {side}"
+    sign = "+" if nearest.margin >= 0 else ""
+    return f"{readable(nearest.line)} ({sign}{readable(nearest.margin)})"
 
 
 def _print_lines(findings: PackFindings, console: Console, language: Language) -> None:

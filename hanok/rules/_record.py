@@ -31,7 +31,8 @@ Positive = Annotated[Fraction, BeforeValidator(exact), Field(gt=0)]
 NotNegative = Annotated[Fraction, BeforeValidator(exact), Field(ge=0)]
 Rows = Annotated[tuple[_Item, ...], Strict(False), Field(max_length=1000)]
 """An array of the file."""
-Words = Annotated[str, Field(max_length=4000)]
+MAX_WORDS = 4000
+Words = Annotated[str, Field(max_length=MAX_WORDS)]
 Line = Annotated[str, Field(min_length=1, max_length=400)]
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.():/, -]{0,79}$")]
 

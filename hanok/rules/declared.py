@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 from fractions import Fraction
 from typing import Any
@@ -35,15 +35,19 @@ def asked_kinds(packs: Sequence[Pack]) -> dict[str, Kind]:
     return kinds
 
 
-def declared_facts(table: Mapping[str, Any], kinds: Mapping[str, Kind], origin: str) -> dict[str, Fact]:
+def declared_facts(
+    table: Mapping[str, Any], kinds: Mapping[str, Kind], origin: str, others: Collection[str] = ()
+) -> dict[str, Fact]:
     """Return the facts of a TOML table whose keys are quantities.
 
-    A value stands alone or in { value = ..., source = "..." }. Raises RulesError for quantities that no pack
-    asks for and for values of another type.
+    A value stands alone or in { value = ..., source = "..." }. `others` are quantities of packs that are not
+    in use, and pass by. Raises RulesError for quantities that no pack asks for, and values of another type.
     """
     facts = {}
     for name, entry in table.items():
         where = f"{origin}: {name}"
+        if name not in kinds and name in others:
+            continue
         if name not in kinds:
             near = get_close_matches(name, kinds, 1)
             hint = f"; did you mean {near[0]}?" if near else f"; asked for are: {', '.join(sorted(kinds))}"

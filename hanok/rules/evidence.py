@@ -11,9 +11,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from hanok.rules._record import Record, Words
+from hanok.rules._record import MAX_WORDS, Record, Words
 from hanok.rules.assess import PackFindings
 from hanok.rules.errors import RulesError
+from hanok.rules.load import builtin_evidence
 from hanok.rules.pack import Evidence
 
 MAX_EVIDENCE_BYTES = 8 << 30
@@ -59,7 +60,7 @@ def checklists(
     """
     known = {item.id for findings in packs for rule in findings.pack.rule for item in rule.evidence}
     for name in given:
-        if name not in known:
+        if name not in known | builtin_evidence():
             near = get_close_matches(name, known, 1)
             hint = (
                 f"did you mean {near[0]}?" if near else f"asked for are: {', '.join(sorted(known)) or 'none'}"
@@ -96,7 +97,7 @@ def sha256_of(path: Path, where: str) -> tuple[int, str]:
 
 def _look(name: str, entry: Given | str, folder: Path, origin: str) -> tuple[str, str]:
     """What is shown of a piece of evidence, and its hash."""
-    item = Given(words=entry) if isinstance(entry, str) else entry
+    item = Given(words=entry[:MAX_WORDS]) if isinstance(entry, str) else entry
     if not item.file and not item.words:
         raise RulesError(f'{origin}: evidence.{name}: is empty; give words, or {{ file = "..." }}')
     if not item.file:

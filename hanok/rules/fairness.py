@@ -147,5 +147,5 @@ def _rows(path: Path) -> Iterator[tuple[str, str, str, str]]:
                 yield cells[0], cells[1], cells[2], cells[3]
     except UnicodeDecodeError as error:
         raise RulesError(f"{path}: not UTF-8 near byte {error.start}") from None
-    except (OSError, csv.Error) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise RulesError(f"{path}: cannot be read: {getattr(error, 'strerror', '') or error}") from None

@@ -48,6 +48,20 @@ def make_pack(content: dict[str, Any], origin: str) -> Pack:
 
 
 @cache
+def builtin_quantities() -> frozenset[str]:
+    """Return the quantities that the built-in packs ask for; a declaration may serve several of them."""
+    return frozenset(name for pack in builtin_packs() for name in _builtin(pack).asked)
+
+
+@cache
+def builtin_evidence() -> frozenset[str]:
+    """Return the ids of the evidence that the built-in packs ask for."""
+    return frozenset(
+        item.id for pack in builtin_packs() for rule in _builtin(pack).rule for item in rule.evidence
+    )
+
+
+@cache
 def _builtin(name: str) -> Pack:
     text = (resources.files("hanok.rules") / "packs" / f"{name}.toml").read_text("utf-8")
     return make_pack(parse_toml(text, name), name)

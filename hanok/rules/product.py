@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
-from hanok.rules._record import Record, check, read_toml
+from hanok.rules._record import Record, Words, check, read_toml
 from hanok.rules.evidence import Given
 
 Declared = dict[str, Any]
@@ -18,7 +18,7 @@ class ProductFile(Record):
     """A declaration: quantities of the packs, and pieces of evidence by their ids."""
 
     product: Declared = Field(default_factory=dict)
-    evidence: dict[str, Given | str] = Field(default_factory=dict)
+    evidence: dict[str, Given | Words] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from hanok.rules.declared import asked_kinds, declared_facts
 from hanok.rules.errors import RulesError
 from hanok.rules.evidence import Checklist, checklists
 from hanok.rules.facts import Fact, Facts
+from hanok.rules.load import builtin_quantities
 from hanok.rules.pack import Pack
 from hanok.rules.product import NO_PRODUCT, Product
 
@@ -80,7 +81,7 @@ def assess_export(
         (subject.product, subject.origin),
         (product.declared, f"{product.origin}: product"),
     ):
-        _replace(facts, declared_facts(table, kinds, origin), warnings)
+        _replace(facts, declared_facts(table, kinds, origin, builtin_quantities()), warnings)
     _replace(facts, {name: fact for name, fact in given.facts if name in kinds}, warnings)
     assessment = assess(subject.name, facts, packs, day, warnings)
     return assessment, checklists(assessment.packs, product.evidence, product.folder, product.origin)

@@ -19,6 +19,7 @@ from hanok.rules.expression import Name
 from hanok.rules.facts import Fact, Facts, flag, number
 from hanok.rules.fairness import FairnessTable, fairness_table
 from hanok.rules.ledger import LedgerLine, TrainingRun, ledger_lines, training_compute
+from hanok.rules.load import builtin_quantities
 from hanok.rules.model_card import ModelCard, ModelEntry, model_card
 from hanok.rules.notices import Notice, notices
 from hanok.rules.pack import Pack
@@ -68,7 +69,7 @@ class SystemFile(Record):
     """CSV for the table of fairness."""
     privacy_run: Annotated[str, Field(max_length=1000)] = ""
     """What `hanok rules privacy` wrote."""
-    evidence: dict[str, Given | str] = Field(default_factory=dict)
+    evidence: dict[str, Given | Words] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def report_system(path: str | Path, packs: Sequence[Pack], day: date | None = No
     compute = training_compute(ledger)
     kinds = asked_kinds(packs)
     facts = {name: fact for name, fact in _own_facts(file, compute).items() if name in kinds}
-    facts |= declared_facts(file.facts, kinds, f"{origin}: facts")
+    facts |= declared_facts(file.facts, kinds, f"{origin}: facts", builtin_quantities())
     assessment = assess(file.name, facts, packs, day)
     fairness = fairness_table(folder / file.predictions) if file.predictions else None
     made = _made_evidence(facts, ledger, compute, fairness)

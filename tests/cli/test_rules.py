@@ -50,7 +50,7 @@ def test_the_rules_print_for_each_preset(hanok_command: Run) -> None:
     for name in preset_names():
         assert f" {name} " in result.stdout
     assert "1,559.76" in result.stdout
-    assert "1,600: 40.24 below" in result.stdout
+    assert "1,600 (-40.24)" in result.stdout
     assert one_line(NOT_LEGAL_ADVICE) in one_line(result.stdout)
 
 

@@ -230,6 +230,12 @@ def test_a_declaration_stands_in_place_of_what_was_computed_and_is_said_to() -> 
     )
 
 
+def test_a_declaration_may_serve_packs_that_are_not_in_use() -> None:
+    both = declared("leaves_korea = true\nfor_data_centres = true\ngenerative = true")
+    assessment, _ = assess_export(read_subject("nano"), [load_pack("us-export")], both)
+    assert "leaves_korea" not in dict(assessment.packs[0].facts)
+
+
 def test_the_command_line_comes_last() -> None:
     given = Given(facts=(("for_data_centres", flag(False, "the command line")),))
     assessment, _ = assess_export(read_subject("nano"), PACKS, declared("for_data_centres = true"), given)
