@@ -58,6 +58,7 @@ def build_app() -> typer.Typer:
     law.command("leak")(guarded(rules.leak))
     law.command("fairness")(guarded(rules.fairness))
     law.command("privacy")(guarded(rules.privacy))
+    law.command("label")(guarded(rules.label))
     law.command("packs")(guarded(rules.packs_command))
     app.add_typer(law, name="rules")
     return app
