@@ -85,6 +85,8 @@ def _check_types(pack: Pack) -> None:
     """Every definition and condition has the type that it must have, and no definition needs itself."""
     for name, tree in pack.definitions.items():
         where = f"quantity.{name}.definition"
+        if pack.kinds[name] is Kind.CHOICE:
+            raise RulesError(f"{where}: a choice is given by facts alone; derive a flag from it")
         found = kind_of(tree, pack.kinds, where)
         if found is not pack.kinds[name]:
             raise RulesError(f"{where}: is a {found.value}; the quantity is a {pack.kinds[name].value}")

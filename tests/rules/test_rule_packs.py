@@ -14,13 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hanok.rules._record import parse_toml
+from hanok.rules._record import check, parse_toml
 from hanok.rules.assess import assess
 from hanok.rules.errors import RulesError
 from hanok.rules.evaluate import Scope, judge
 from hanok.rules.expression import parse
 from hanok.rules.facts import Fact, flag, number
 from hanok.rules.load import builtin_packs, load_pack, make_pack
+from hanok.rules.pack import Pack
 from hanok.rules.truth import Truth
 
 TEXT = """
@@ -97,6 +98,7 @@ def test_a_pack_is_loaded() -> None:
         ('condition = "big"', 'condition = "huge"', "'huge' is not a quantity of this pack"),
         ('condition = "big"', 'condition = "speed"', "is a number; a condition is yes or no"),
         ('definition = "speed / area"', 'definition = "speed > 1"', "is a flag; the quantity is a number"),
+        ('kind = "flag"', 'kind = "choice"', "a choice is given by facts alone"),
         ('definition = "speed / area"', 'definition = "density + 1"', "definitions need each other"),
         ('condition = "big"', 'condition = "big and speed < 5"', "no facts make it hold"),
         ('condition = "speed < 10"', 'condition = "speed < 11"', "'A' and 'B' of group 'size' overlap: both"),
@@ -234,6 +236,13 @@ def test_overlaps_are_those_that_brute_force_finds(one: str, two: str) -> None:
         assert "no facts make it hold" in found
     else:
         assert ("overlap" in found) == holds["both"], found
+
+
+def test_two_rules_of_a_group_never_both_hold_even_in_a_pack_that_was_not_checked() -> None:
+    pack = check(Pack, changed('condition = "speed < 10"', 'condition = "speed < 11"'), "t")
+    assert assess("x", {"speed": number(5, "t")}, [pack]).packs[0].of("B").verdict == "yes"
+    with pytest.raises(RulesError, match="rules 'A' and 'B' of group 'size' both hold"):
+        assess("x", {"speed": number(10, "t")}, [pack])
 
 
 def test_a_hostile_pack_is_refused_in_time() -> None:
