@@ -109,7 +109,8 @@ def export(
     when = _read_date(day)
     names = chips or list(preset_names())
     pairs = [assess_export(read_subject(name, given), packs, declared, given, when) for name in names]
-    _write_export(pairs, language, json, html, output)
+    inputs = [Path(name) for name in names if name not in preset_names()]
+    _write_export(pairs, language, json, html, output, [*inputs, *([product] if product else [])])
     from hanok.cli.console import make_console
     from hanok.report.rules_terminal import print_assessment, print_summary
 
@@ -146,7 +147,8 @@ def ai_act(
     if html is not None:
         write_whole(html, system_page(report, language))
     if output is not None:
-        write_folder(output, system_files(report, language), MAKER, {"about": "AI Basic Act"})
+        files = {**system_files(report, language), **_copies([system])}
+        write_folder(output, files, MAKER, {"about": "AI Basic Act"})
     print_system(report, make_console(), language)
 
 
@@ -347,8 +349,9 @@ def _write_export(
     json: Path | None,
     html: Path | None,
     output: Path | None,
+    inputs: list[Path],
 ) -> None:
-    """Write the files that were asked for, each whole or not at all."""
+    """Write the files that were asked for, each whole or not at all; a folder with what was judged."""
     if json is None and html is None and output is None:
         return
     from hanok.report import write_whole
@@ -363,4 +366,15 @@ def _write_export(
         write_whole(html, page)
     if output is not None:
         files = {"assessment.json": text.encode(), "assessment.html": page.encode()}
-        write_folder(output, files, MAKER, {"about": "export control"})
+        write_folder(output, {**files, **_copies(inputs)}, MAKER, {"about": "export control"})
+
+
+def _copies(inputs: list[Path]) -> dict[str, bytes]:
+    """The files that were judged, by their places in the evidence file."""
+    copies = {}
+    for number, path in enumerate(inputs, 1):
+        try:
+            copies[f"inputs/{number:02}.toml"] = path.read_bytes()
+        except OSError as error:
+            raise HanokError(f"{path}: cannot be read: {error.strerror}") from None
+    return copies

@@ -146,8 +146,11 @@ def distance(line: Headroom, language: Language) -> str:
     elif high is not None and high < line.line:
         margin, side = line.line - high, "below"
     else:
-        return word("the line lies within", language)
+        within = word("the line lies within", language)
+        return f"{within}; {turning_words(line, language)}" if line.turning else within
     share = f", {percent(float(margin / line.line))}" if line.line else ""
+    if line.margin is None and line.turning is not None:
+        share += f" ({turning_words(line, language)})"
     least = "" if line.margin is not None else ("at least " if language == "en" else "최소 ")
     return f"{least}{readable(margin)} {word(side, language)}{share}"
 
@@ -161,3 +164,12 @@ def dates_of(findings: PackFindings, language: Language) -> str:
         "; the pack knows nothing that came later" if language == "en" else "; 이후의 개정은 반영되지 않음"
     )
     return text + later
+
+
+def turning_words(line: Headroom, language: Language) -> str:
+    """At which value of its divisor a quotient is on the line."""
+    if line.turning is None:
+        return ""
+    name, value, unit = line.turning
+    at = "on the line at" if language == "en" else "기준과 같아지는 값:"
+    return f"{at} {name} = {readable(value)}{f' {unit}' if unit else ''}"

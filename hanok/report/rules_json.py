@@ -130,6 +130,7 @@ def _line(line: Headroom) -> dict[str, Any]:
         "unit": line.unit,
         "met": line.met.value,
         "margin": None if line.margin is None else str(line.margin),
+        "turning": None if line.turning is None else {line.turning[0]: str(line.turning[1])},
     }
 
 

@@ -13,6 +13,7 @@ from hanok.rules.errors import RulesError
 from hanok.rules.evaluate import Scope, amount, judge
 from hanok.rules.expression import (
     MIRRORED,
+    Arithmetic,
     Comparison,
     Expression,
     Kind,
@@ -57,6 +58,8 @@ class Headroom:
     line: Fraction
     value: Interval
     unit: str
+    turning: tuple[str, Fraction, str] | None = None
+    """Of a quotient of which the dividend is known: its divisor, the value that puts it on the line, unit."""
 
     @property
     def met(self) -> Truth:
@@ -173,9 +176,19 @@ def _lines(tree: Expression, pack: Pack, scope: Scope) -> Iterator[Headroom]:
             line = _constant(other, pack, scope)
             if line is not None and _constant(side, pack, scope) is None:
                 unit = pack.quantity[side.name].unit if isinstance(side, Name) else ""
-                yield Headroom(text_of(side), operator, line, amount(side, scope), unit)
+                turning = _turning(side, line, pack, scope)
+                yield Headroom(text_of(side), operator, line, amount(side, scope), unit, turning)
     for part in parts_of(tree):
         yield from _lines(part, pack, scope)
+
+
+def _turning(side: Expression, line: Fraction, pack: Pack, scope: Scope) -> tuple[str, Fraction, str] | None:
+    tree = pack.definitions.get(side.name) if isinstance(side, Name) else None
+    match tree:
+        case Arithmetic("/", dividend, Name(divisor)) if line > 0:
+            known = amount(dividend, scope).value
+            return None if known is None else (divisor, known / line, pack.quantity[divisor].unit)
+    return None
 
 
 def _constant(tree: Expression, pack: Pack, scope: Scope) -> Fraction | None:

@@ -89,7 +89,9 @@ def test_a_datasheet_in_korean_with_its_evidence_file(hanok_command: Run, tmp_pa
     result = hanok_command("rules", "export", EXAMPLES / "datasheet.toml", "-l", "ko", "-o", folder)
     assert result.exit_code == 0, result.output
     assert one_line(NOT_LEGAL_ADVICE_KO).replace(" ", "") in result.stdout.replace("\n", "").replace(" ", "")
-    assert {path.name for path in folder.iterdir()} == {"assessment.html", "assessment.json", "manifest.json"}
+    names = {"assessment.html", "assessment.json", "inputs", "manifest.json"}
+    assert {path.name for path in folder.iterdir()} == names
+    assert (folder / "inputs" / "01.toml").read_bytes() == (EXAMPLES / "datasheet.toml").read_bytes()
     page = (folder / "assessment.html").read_text("utf-8")
     assert '<html lang="ko">' in page
     assert NOT_LEGAL_ADVICE_KO in page
@@ -208,7 +210,7 @@ def test_ai_act_makes_an_evidence_file(hanok_command: Run, tmp_path: Path) -> No
         assert words in one_line(result.stdout)
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert names == {
-        "assessment.html", "assessment.json", "manifest.json", "models/01-Korean-commands.md",
+        "assessment.html", "assessment.json", "inputs/01.toml", "manifest.json", "models/01-Korean-commands.md",
         "notices.en.txt", "notices.ko.txt",
     }  # fmt: skip
     record = json.loads((tmp_path / "s.json").read_text("utf-8"))

@@ -76,6 +76,11 @@ def test_an_estimate_bounds_the_die_from_below_only() -> None:
     found = assess("chip", slower, PACKS).packs[0]
     assert found.of("3A090.a").verdict == "unknown"
     assert [item.quantity for item in found.of("3A090.a").missing] == ["applicable_die_mm2"]
+    line = next(line for line in found.of("3A090.a").headroom if line.line == Fraction("5.92"))
+    tpp = dict(found.facts)["tpp"].value
+    assert isinstance(tpp, Interval)
+    assert tpp.value is not None
+    assert line.turning == ("applicable_die_mm2", tpp.value / Fraction("5.92"), "mm2")
 
 
 @pytest.mark.parametrize(("die_mm2", "item"), [("700", "a"), ("800", "b"), ("2600", "b"), ("2700", "")])
