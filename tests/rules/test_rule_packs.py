@@ -200,7 +200,7 @@ CONDITION = st.recursive(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(CONDITION, CONDITION)
 def test_overlaps_are_those_that_brute_force_finds(one: str, two: str) -> None:
     """Halves from -1 to 5 hold every case of thresholds from 0 to 4; no definition ties them together."""
