@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from cli_types import Run
 
 from hanok.machine import preset_names
+from hanok.rules import load_pack
 from hanok.rules.assess import NOT_LEGAL_ADVICE, NOT_LEGAL_ADVICE_KO
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "rules"
@@ -36,12 +38,32 @@ class Tags(HTMLParser):
         self.tags: set[str] = set()
         self.handlers: list[str] = []
         self.links: list[str] = []
+        self.open: list[str] = []
         self.feed(page)
+        assert self.open == [], "every tag is closed"
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
+        if tag not in ("meta", "link", "br", "path", "img"):
+            self.open.append(tag)
         self.handlers += [name for name, _ in attrs if name.startswith("on")]
         self.links += [value or "" for name, value in attrs if name in ("src", "href")]
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag != "path":
+            assert self.open.pop() == tag
+
+
+def test_pages_are_whole_and_hold_every_rule(hanok_command: Run, tmp_path: Path) -> None:
+    page, system = tmp_path / "x.html", tmp_path / "s.html"
+    assert hanok_command("rules", "export", "--html", page, "-l", "ko").exit_code == 0
+    assert hanok_command("rules", "ai-act", EXAMPLES / "system.toml", "--html", system).exit_code == 0
+    for place, names in ((page, ("us-export", "kr-technology")), (system, ("kr-ai-act",))):
+        text = place.read_text("utf-8")
+        Tags(text)
+        for rule in (rule for name in names for rule in load_pack(name).rule):
+            assert escape(rule.citation) in text
+            assert escape(rule.title_ko) in text
 
 
 def test_the_rules_print_for_each_preset(hanok_command: Run) -> None:
@@ -210,8 +232,8 @@ def test_ai_act_makes_an_evidence_file(hanok_command: Run, tmp_path: Path) -> No
         assert words in one_line(result.stdout)
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert names == {
-        "assessment.html", "assessment.json", "inputs/01.toml", "manifest.json", "models/01-Korean-commands.md",
-        "notices.en.txt", "notices.ko.txt",
+        "assessment.html", "assessment.json", "inputs/01.toml", "manifest.json",
+        "models/01-Korean-commands.md", "notices.en.txt", "notices.ko.txt",
     }  # fmt: skip
     record = json.loads((tmp_path / "s.json").read_text("utf-8"))
     assert record["training_compute_flop"]["high"] == str(72 * 10**14 + 10**17)

@@ -71,6 +71,42 @@ def test_a_line_from_both_sides(case: Boundary) -> None:
     assert found.derived[0].value.value == density, "rationals lose nothing"
 
 
+NEAR = [Fraction(tpp) for tpp in (0, 1599, 1600, 1601, 2399, 2400, 2401, 4799, 4800, 4801, 20999, 21000)]
+AREAS = [
+    Fraction(100),
+    *(tpp / density for tpp in NEAR[1:] for density in map(Fraction, ("1.6", "3.2", "5.92"))),
+]
+
+
+def in_plain_python(tpp: Fraction, area: Fraction, data_centre: bool) -> tuple[bool, bool]:
+    """3A090.a and .b as their text says, and Note 2: neither for what is not for data centres below 4800."""
+    density = tpp / area
+    a = tpp >= 4800 or (tpp >= 1600 and density >= Fraction("5.92"))
+    low = 2400 <= tpp < 4800 and Fraction("1.6") <= density < Fraction("5.92")
+    b = low or (tpp >= 1600 and Fraction("3.2") <= density < Fraction("5.92"))
+    if not data_centre and tpp < 4800:
+        return False, False
+    return a, b and not a
+
+
+@pytest.mark.parametrize("data_centre", [True, False])
+@pytest.mark.parametrize("tpp", NEAR)
+def test_the_pack_is_its_text(tpp: Fraction, data_centre: bool) -> None:
+    """On and beside every line; without the area, the result is what all areas agree on."""
+    pack = load_pack("us-export")
+    facts = {"tpp": number(tpp, "t"), "for_data_centres": flag(data_centre, "t")}
+    seen = set()
+    for area in sorted(AREAS):
+        expected = in_plain_python(tpp, area, data_centre)
+        found = items(assess("x", facts | {"applicable_die_mm2": number(area, "t")}, [pack]).packs[0])
+        assert (found["a"] == "yes", found["b"] == "yes") == expected
+        seen.add(expected)
+    without = items(assess("x", facts, [pack]).packs[0])
+    for place, name in enumerate("ab"):
+        answers = {expected[place] for expected in seen}
+        assert without[name] == ("unknown" if len(answers) == 2 else "yes" if answers == {True} else "no")
+
+
 @pytest.mark.parametrize("case", MEMORIES, ids=lambda case: case.name)
 def test_a_memory(case: MemoryCase) -> None:
     memory: dict[str, Any] = {

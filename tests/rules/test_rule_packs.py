@@ -200,7 +200,7 @@ CONDITION = st.recursive(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(CONDITION, CONDITION)
 def test_overlaps_are_those_that_brute_force_finds(one: str, two: str) -> None:
     """Halves from -1 to 5 hold every case of thresholds from 0 to 4; no definition ties them together."""
@@ -258,10 +258,10 @@ def test_a_hostile_pack_is_refused_in_time() -> None:
             'condition = "big"', f'condition = "{parts}"'
         )
         rules.append(f"[[rule]]{rule}")
-    begin = time.perf_counter()
+    begin = time.process_time()
     with pytest.raises(RulesError, match=r"overlap|more than 20,000 cases"):
         make_pack(parse_toml(head + quantities + "".join(rules), "t"), "t")
-    assert time.perf_counter() - begin < 2
+    assert time.process_time() - begin < 2
 
 
 @pytest.mark.parametrize("name", builtin_packs())
