@@ -68,6 +68,14 @@ def read_public_key(path: Path) -> PublicKey:
     return read_public(path)
 
 
+def read_recipients(paths: list[Path]) -> list[PublicKey]:
+    """Return the keys of public key files, each of which must receive."""
+    keys = [read_public_key(path) for path in paths]
+    for key, path in zip(keys, paths, strict=True):
+        key.must_receive(str(path))
+    return keys
+
+
 def unlock_key(path: Path, descriptor: int) -> PrivateKey:
     """Return the key of a private key file, asking for its passphrase once the file is known to be one."""
     from hanok.protect.key_files import check_private, read_private
