@@ -28,7 +28,8 @@ _FILES_SHOWN = 1000
 def seal_command(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files and folders to seal.")],
     to: Annotated[
-        list[Path], typer.Option("--to", metavar="KEY.pub", help="A recipient's public key; may be repeated.")
+        list[Path],
+        typer.Option("--to", metavar="KEY.pub", help="A recipient's key, or a folder of them; repeatable."),
     ],
     licence: Annotated[Path, typer.Option("--licence", metavar="FILE", help="The licence terms (TOML).")],
     sign: Annotated[Path, typer.Option("--sign", metavar="KEY.key", help="Your private key, to sign with.")],
