@@ -11,7 +11,7 @@ import typer
 
 from hanok.cli.passphrase import DEFAULT_DESCRIPTOR, PassphraseOption
 from hanok.cli.progress import progress_line
-from hanok.cli.protect_keys import read_public_key, unlock_key
+from hanok.cli.protect_keys import read_public_key, read_recipients, unlock_key
 from hanok.cli.protect_log import WitnessOption, move_witness, read_witness
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ _FILES_SHOWN = 1000
 def seal_command(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files and folders to seal.")],
     to: Annotated[
-        list[Path], typer.Option("--to", metavar="KEY.pub", help="A recipient's public key; may be repeated.")
+        list[Path],
+        typer.Option("--to", metavar="KEY.pub", help="A recipient's key, or a folder of them; repeatable."),
     ],
     licence: Annotated[Path, typer.Option("--licence", metavar="FILE", help="The licence terms (TOML).")],
     sign: Annotated[Path, typer.Option("--sign", metavar="KEY.key", help="Your private key, to sign with.")],
@@ -53,9 +54,7 @@ def seal_command(
     if witness is not None and log is None:
         raise BundleError("--witness is of a log; give --log too")
     terms = read_licence(licence)
-    publics = [read_public_key(path) for path in to]
-    for key, path in zip(publics, to, strict=True):
-        key.must_receive(str(path))
+    publics = read_recipients(to)
     signer = unlock_key(sign, passphrase_fd)
     signer.public.must_sign(str(sign))
     now = datetime.now(UTC)

@@ -52,12 +52,7 @@ def recipients(
     ],
 ) -> None:
     """List public keys: whose they are, fingerprints, and what they sign and receive with."""
-    from hanok.protect.keys import KeyFileError
-
-    files = [file for path in keys for file in (sorted(path.glob("*.pub")) if path.is_dir() else [path])]
-    if not files:
-        raise KeyFileError(f"{keys[0]}: holds no public key file (*.pub)")
-    for file in files:
+    for file in _key_files(keys):
         _print_key(read_public_key(file))
 
 
@@ -68,12 +63,34 @@ def read_public_key(path: Path) -> PublicKey:
     return read_public(path)
 
 
+def read_recipients(paths: list[Path]) -> list[PublicKey]:
+    """Return the keys of public key files, or of folders of them, each of which must receive."""
+    files = _key_files(paths)
+    keys = [read_public_key(file) for file in files]
+    for key, file in zip(keys, files, strict=True):
+        key.must_receive(str(file))
+    return keys
+
+
 def unlock_key(path: Path, descriptor: int) -> PrivateKey:
     """Return the key of a private key file, asking for its passphrase once the file is known to be one."""
     from hanok.protect.key_files import check_private, read_private
 
     check_private(path)
     return read_private(path, read_passphrase(descriptor, str(path)))
+
+
+def _key_files(paths: list[Path]) -> list[Path]:
+    """Paths of public key files, those of a folder by their names; a folder without any is refused."""
+    from hanok.protect.keys import KeyFileError
+
+    files: list[Path] = []
+    for path in paths:
+        found = sorted(path.glob("*.pub")) if path.is_dir() else [path]
+        if not found:
+            raise KeyFileError(f"{path}: holds no public key file (*.pub)")
+        files += found
+    return files
 
 
 def _print_key(key: PublicKey) -> None:

@@ -88,7 +88,7 @@ class LogStore:
             raise LogError(
                 f"{self.path}: {error}; another program may be using it, or it is damaged"
             ) from None
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise LogError(f"{self.path}: is damaged, or no log: {error}") from None
 
     @contextmanager
@@ -215,5 +215,6 @@ def _connect(path: str | Path, mode: str) -> sqlite3.Connection:
     connection = sqlite3.connect(
         f"file:{place}?mode={mode}", uri=True, timeout=_SECONDS_TO_WAIT, isolation_level=None
     )
+    connection.text_factory = lambda data: data.decode("utf-8", "replace")
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 4 * MOST_ENTRY_BYTES)
     return connection

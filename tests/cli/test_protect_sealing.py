@@ -89,6 +89,12 @@ def test_recipients(hanok_command: Run, place: Path, tmp_path: Path) -> None:
     refused(hanok_command("protect", "recipients", place / "acme.key"), "is a private key, and a public key")
 
 
+def test_all_keys_of_a_folder_receive(hanok_command: Run, place: Path, tmp_path: Path) -> None:
+    result = seal(hanok_command, place, tmp_path / "d.hnk", to=place)
+    assert "for acme, vendor" in result.stdout
+    refused(seal(hanok_command, place, tmp_path / "e.hnk", to=tmp_path), "holds no public key file (*.pub)")
+
+
 def test_nothing_is_left_of_what_is_refused(hanok_command: Run, place: Path, tmp_path: Path) -> None:
     output = tmp_path / "d.hnk"
     refused(seal(hanok_command, place, output, to=place / "acme.key"), "is a private key, and a public key")

@@ -341,6 +341,16 @@ def test_files_of_another_kind(tmp_path: Path) -> None:
         read_proof(place)
 
 
+def test_texts_that_are_no_utf_8(path: Path) -> None:
+    """In the name of a table, and in the message of SQLite that quotes it."""
+    data = path.read_bytes()
+    for old, new in ((b"tableheads", b"tablehe\xffds"), (b"CREATE TABLE heads", b"CREATE TABLE he\xffds")):
+        assert data.count(old) == 1
+        path.write_bytes(data.replace(old, new))
+        with pytest.raises(LogError, match=r"log.db: "):
+            verify_file(path, SIGNER.public)
+
+
 def test_what_is_missing_is_said(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(path, "DELETE FROM entries WHERE position = 7")
     with TransparencyLog.open(path) as log, pytest.raises(LogError, match=r"log.db: entry 7 is missing"):
