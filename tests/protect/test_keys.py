@@ -204,6 +204,16 @@ def test_files_of_another_kind(pair: tuple[Path, Path], tmp_path: Path) -> None:
         refused(other, words)
 
 
+def test_bytes_of_a_public_file_count(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    data = pair[1].read_bytes()
+    other = tmp_path / "other.pub"
+    for place in range(0, len(data), 5):
+        bent = bytearray(data)
+        bent[place] ^= 1 << (place % 8)
+        other.write_bytes(bent)
+        refused(other, "other.pub: ")
+
+
 def with_fingerprint(*lines: str) -> str:
     text = "".join(f"{line}\n" for line in ("hanok public key 1", *lines))
     return f"{text}fingerprint {hashlib.sha256(text.encode()).hexdigest()}\n"
