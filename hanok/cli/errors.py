@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
+import typer
+
 from hanok.errors import HanokError
 
 _Parameters = ParamSpec("_Parameters")
@@ -28,6 +30,8 @@ def guarded(command: Callable[_Parameters, _Result]) -> Callable[_Parameters, _R
     def wrapper(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Result:
         try:
             return command(*args, **kwargs)
+        except typer.Exit:
+            raise
         except HanokError as error:
             _complain(f"error: {error}")
             sys.exit(EXIT_BAD_INPUT)

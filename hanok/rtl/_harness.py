@@ -28,12 +28,7 @@ template<size_t bits> static void get(const wire<bits> &port, uint64_t *words) {
 struct top : design::p_top {{
   int cycle(const uint64_t *in, uint64_t *out) {{
 {inputs}
-    p_clk = value<1>{{1u}};
-    prev_p_clk = value<1>{{0u}};
-    bool settled = eval();
-{outputs}
-    commit();
-    return settled;
+{clocking}
   }}
 }};
 
@@ -57,11 +52,28 @@ int64_t run_until(void *design, int64_t cycles, const uint64_t *in, uint64_t *ou
 """
 
 
-def harness(inputs: Sequence[Port], outputs: Sequence[Port]) -> str:
+_AT_ONCE = """\
+    p_clk = value<1>{{1u}};
+    prev_p_clk = value<1>{{0u}};
+    bool settled = eval();
+{outputs}
+    commit();
+    return settled;"""
+_IN_STEPS = """\
+    p_clk = value<1>{{0u}};
+    step();
+{outputs}
+    p_clk = value<1>{{1u}};
+    step();
+    return true;"""
+
+
+def harness(inputs: Sequence[Port], outputs: Sequence[Port], at_once: bool = True) -> str:
     """Return the driver of a design with these ports, beside its clock and reset.
 
     One evaluation is one cycle: the clock's edge is put before the design, outputs are taken before the new
-    state is committed, so they belong to the inputs of the same cycle.
+    state is committed, so they belong to the inputs of the same cycle. A design whose wires look like loops,
+    as those of a netlist do, cannot be evaluated `at_once`: each level of the clock goes on until it settles.
     """
     lines: dict[bool, list[str]] = {True: ["    put(p_rst, in);"], False: []}
     for ports in (inputs, outputs):
@@ -71,4 +83,5 @@ def harness(inputs: Sequence[Port], outputs: Sequence[Port]) -> str:
             verb, array = ("put", "in") if port.is_input else ("get", "out")
             lines[port.is_input].append(f"    {verb}({name}, {array} + {at});")
             at += port.words
-    return _TEXT.format(inputs="\n".join(lines[True]), outputs="\n".join(lines[False]))
+    clocking = (_AT_ONCE if at_once else _IN_STEPS).format(outputs="\n".join(lines[False]))
+    return _TEXT.format(inputs="\n".join(lines[True]), clocking=clocking)
