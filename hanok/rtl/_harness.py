@@ -59,13 +59,20 @@ _AT_ONCE = """\
 {outputs}
     commit();
     return settled;"""
-_IN_STEPS = """\
-    p_clk = value<1>{{0u}};
-    step();
-{outputs}
-    p_clk = value<1>{{1u}};
-    step();
-    return true;"""
+MOST_ROUNDS = 10_000
+"""After these, gates that have not settled swing for ever."""
+_IN_STEPS = f"""\
+    auto settles = [this](uint32_t clock) {{{{
+      p_clk = value<1>{{{{clock}}}};
+      for (int round = 0; round < {MOST_ROUNDS}; round++) {{{{
+        bool settled = eval();
+        if (!commit() || settled) return true;
+      }}}}
+      return false;
+    }}}};
+    if (!settles(0)) return false;
+{{outputs}}
+    return settles(1);"""
 
 
 def harness(inputs: Sequence[Port], outputs: Sequence[Port], at_once: bool = True) -> str:

@@ -37,6 +37,7 @@ PACKAGE = Path(__file__).resolve().parent.parent
 ROOMS = "rtl", "isa", "machine", "dram", "numerics"
 """All that components are made from."""
 FLAGS = ("-std=c++17", "-O2", "-fPIC", "-fno-exceptions", "-DNDEBUG")
+LOOP = "the design has a loop of gates without a register"
 HASTY_FLAGS = tuple("-O0" if flag == "-O2" else flag for flag in FLAGS)
 """For designs that run for thousands of cycles at most."""
 
@@ -178,7 +179,7 @@ def _compile(work: Path, text: str, driver: str, given: Sequence[str]) -> None:
     compiler = _compiler()
     (work / "design.il").write_text(text, encoding="utf-8")
     if "feedback" in run_yosys(SCRIPT, work) and given != HASTY_FLAGS:
-        raise HanokError("the design has a loop of gates without a register")
+        raise HanokError(LOOP)
     translated = [(work / name).read_text(encoding="utf-8") for name in ("design.h", "design.cc")]
     header, sources = split_evaluation(*translated)
     (work / "design.h").write_text(header, encoding="utf-8")

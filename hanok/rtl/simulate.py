@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from amaranth.lib import wiring
 
-from hanok.rtl.build import Library, Port, build
+from hanok.errors import HanokError
+from hanok.rtl.build import LOOP, Library, Port, build
 
 Words = npt.NDArray[np.uint64]
 
@@ -82,7 +83,8 @@ class Simulation:
         done = self._code.run_until(
             self._design, most, self._held.ctypes.data, self._seen.ctypes.data, self._outputs[name][1]
         )
-        assert done >= 0, "the design has a loop of gates without a register"
+        if done < 0:
+            raise HanokError(LOOP)
         self.cycle += done
         return self.get(name) != 0
 
@@ -104,7 +106,8 @@ class Simulation:
         done = self._code.run(
             self._design, cycles, given.ctypes.data, given.shape[1], found.ctypes.data, found.shape[1]
         )
-        assert done == cycles, "the design has a loop of gates without a register"
+        if done != cycles:
+            raise HanokError(LOOP)
         if cycles:
             self._held[:], self._seen[:] = given[-1], found[-1]
         self.cycle += cycles
@@ -118,7 +121,8 @@ class Simulation:
 
     def _clock(self, cycles: int) -> None:
         done = self._code.run(self._design, cycles, self._held.ctypes.data, 0, self._seen.ctypes.data, 0)
-        assert done == cycles, "the design has a loop of gates without a register"
+        if done != cycles:
+            raise HanokError(LOOP)
         self.cycle += cycles
 
 
