@@ -43,7 +43,8 @@ class Code:
         drawn = keyed_words(self.secret, ("bias", self.subject), self.marks)
         edge = math.asin(math.sqrt(CUT_OFF))
         angles = edge + (math.pi / 2 - 2 * edge) * (drawn + 0.5) / _UNIT
-        return np.rint(np.sin(angles) ** 2 * _UNIT).astype(np.uint32)
+        thresholds: npt.NDArray[np.uint32] = np.rint(np.sin(angles) ** 2 * _UNIT).astype(np.uint32)
+        return thresholds
 
     @property
     def biases(self) -> npt.NDArray[np.float64]:
