@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import pytest
 import weight_attacks as attacks
+from fine_tuning import fine_tuned, forward, layers_of
 
 from hanok.graph.oracle import run_onnxruntime
 from hanok.protect._align import align
@@ -97,6 +98,40 @@ def test_an_average_of_ten_copies_names_only_those_ten(code: Code, words: np.nda
         accusation = traced(model, code, words, tmp_path)
         assert len(accusation.accused) >= 1
         assert set(accusation.accused.tolist()) <= set(range(40, 50))
+
+
+def clips() -> tuple[np.ndarray, np.ndarray]:
+    with np.load(attacks.VOICE.with_suffix(".npz")) as data:
+        return data["features"].astype(np.float32), data["labels"].astype(np.int64)
+
+
+def test_fine_tuning_computes_what_the_model_does_and_learns(words: np.ndarray) -> None:
+    features, labels = clips()
+    marked = copy_of(0, words)
+    found, _ = forward(layers_of(marked), features[:8])
+    wanted = [run_onnxruntime(marked, {"features": clip[None]})["scores"][0] for clip in features[:8]]
+    assert np.abs(found - wanted).max() < 0.3
+    _, before, after = fine_tuned(marked, features, labels, 8, 1e-3)
+    assert after < 0.5 * before
+
+
+def test_fine_tuning_of_every_layer_leaves_the_marks(code: Code, words: np.ndarray, tmp_path: Path) -> None:
+    features, labels = clips()
+    tuned, _, _ = fine_tuned(copy_of(9, words), features, labels, 15, 3e-3)
+    before, after = (attacks.int8_weights(model) for model in (onnx.load(attacks.VOICE), tuned))
+    assert all(np.sqrt(((after[name] - before[name]) ** 2).mean()) > 1 for name in before)
+    accusation = traced(tuned, code, words, tmp_path)
+    assert accusation.accused.tolist() == [9]
+    assert accusation.bounds[9] < 1e-20
+
+
+@pytest.mark.slow
+def test_twenty_leakers_are_named_through_noise_of_8_steps(
+    code: Code, words: np.ndarray, tmp_path: Path
+) -> None:
+    for row in range(20):
+        noisy = attacks.noisy(copy_of(row, words), 8, row)
+        assert traced(noisy, code, words, tmp_path).accused.tolist() == [row]
 
 
 def test_what_nobody_leaked_names_nobody(code: Code, words: np.ndarray, tmp_path: Path) -> None:
