@@ -1,8 +1,8 @@
 """Marks in a specification of 600 values: how many copied values name who copied them.
 
 `python benchmarks/protect_figures.py`: about 2 minutes on one core. Values are made up, moved by 1 to 4 units
-of their last digit; copies are read from a list of names and values, from the numbers alone in order, and from
-the numbers alone in any order; three colluders average or mix theirs.
+of their last digit; copies are read from a list of names and values, from the numbers alone in order, and
+from the numbers alone in any order; three colluders average or mix theirs.
 """
 
 from __future__ import annotations

@@ -6,9 +6,16 @@ from typing import Any
 
 import typer
 
+from hanok.cli import protect_marks
+from hanok.cli.errors import guarded
+
 HELP = "Seal deliveries, trace leaks, recognise clones, and keep a record that cannot be altered."
 
 
 def build_protect(context: dict[str, Any]) -> typer.Typer:
     """Return the group of commands."""
-    return typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode=None, context_settings=context)
+    group = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode=None, context_settings=context)
+    group.command("secret")(guarded(protect_marks.secret_command))
+    group.command("mark")(guarded(protect_marks.mark_command))
+    group.command("trace")(guarded(protect_marks.trace_command))
+    return group
