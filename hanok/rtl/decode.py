@@ -33,8 +33,9 @@ from hanok.isa.table import (
     Opcode,
     Unit,
 )
+from hanok.rtl.marks import CAUSE_MARK_BITS, INDEX_BITS, Words, keep_answer, marked_member
 from hanok.rtl.records import record_layout
-from hanok.rtl.registers import CAUSE_BITS
+from hanok.rtl.register_map import CAUSE_BITS
 
 FLAGS = {
     Opcode.CONV: FLAG_BIAS | FLAG_ACCUMULATE | FLAG_COLUMNS,
@@ -108,7 +109,7 @@ class Decoder(wiring.Component):
     has begun and is not taken, or faulted. `starved`: nothing but words is missing.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, words: Words = ()) -> None:
         super().__init__(
             {
                 "clear": In(1),
@@ -122,7 +123,9 @@ class Decoder(wiring.Component):
                 "busy": Out(1),
                 "starved": Out(1),
             }
+            | marked_member(words, CAUSE_MARK_BITS)
         )
+        self._words = words
         self._last = [_LastRecord(number) for number in range(1 + max(REGISTER_OF.values()))]
         self._stage = data.StructLayout(
             {
@@ -171,6 +174,8 @@ class Decoder(wiring.Component):
         self._report(m, takes, faults)
         self._count(m, takes, place["header"])
         self._offer(m, kind, header)
+        is_header = takes & place["header"]
+        keep_answer(m, self, self._words, CAUSE_MARK_BITS, stage.word[:INDEX_BITS], is_header)
         return m
 
     def _predecode(self, m: Module, stage: Any, has_word: Signal, takes: Value, stopped: Value) -> None:

@@ -49,6 +49,8 @@ clean:
 \trm -rf build test/__pycache__ test/results.xml
 """
 REQUIREMENTS = "cocotb>=2.0,<3\n"
+CHIP_FILE, SOURCES = "chip.json", "rtl"
+"""What the core was made from, and the folder of its Verilog."""
 
 
 @dataclass(frozen=True)
@@ -74,21 +76,20 @@ def deliver(
     `core` has the members that `interface.py` names. `licence` is the text that goes along.
     """
     interface, top = interface_of(core), top_name(chip)
-    header = f"Core of chip '{chip.name}', made by hanok {version}.\nSPDX-License-Identifier: Apache-2.0"
-    verilog = write_verilog(core, top, interface.verilog_names, header)
-    sources = [f"rtl/{name}.v" for name in verilog.modules]
-    texts = dict(zip(sources, verilog.modules.values(), strict=True))
+    texts = core_sources(core, chip, version)
+    sources = [*texts]
     companions = ["README.md", f"constraints/{top}.sdc", "include/hanok_registers.h", "docs/registers.md"]
     texts |= {
         "README.md": readme(chip, top, version, interface, len(sources)),
         "LICENSE": licence,
         "Makefile": MAKEFILE,
         "requirements.txt": REQUIREMENTS,
+        CHIP_FILE: chip.model_dump_json(indent=1) + "\n",
         "files.f": "".join(f"{path}\n" for path in sources),
         "lint.vlt": LINT,
         f"{top}.xml": ip_xact(chip, top, version, interface, sources, companions),
         f"constraints/{top}.sdc": constraints(chip, interface),
-        "include/hanok_registers.h": c_header(header),
+        "include/hanok_registers.h": c_header(_header(chip, version)),
         "docs/registers.md": register_markdown(),
         "test/acceptance.json": json.dumps(_facts(top, program), indent=1) + "\n",
     }
@@ -96,6 +97,17 @@ def deliver(
     texts |= {f"test/{name}": (bench / name).read_text(encoding="utf-8") for name in BENCH}
     files = {path: text.encode("utf-8") for path, text in texts.items()}
     return files | {"test/memory.bin": program.memory, "test/expected.bin": program.expected}
+
+
+def core_sources(core: wiring.Component, chip: Chip, version: str) -> dict[str, str]:
+    """Return a core's Verilog by path, in the order in which its modules are read."""
+    names = interface_of(core).verilog_names
+    modules = write_verilog(core, top_name(chip), names, _header(chip, version)).modules
+    return {f"{SOURCES}/{name}.v": text for name, text in modules.items()}
+
+
+def _header(chip: Chip, version: str) -> str:
+    return f"Core of chip '{chip.name}', made by hanok {version}.\nSPDX-License-Identifier: Apache-2.0"
 
 
 def _facts(top: str, program: TestProgram) -> dict[str, Any]:

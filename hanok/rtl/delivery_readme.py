@@ -49,6 +49,7 @@ synthesise it as it is.
 | registers, for people and for C | `docs/registers.md`, `include/hanok_registers.h` |
 | IP-XACT component (IEEE 1685-2014) | `{top}.xml` |
 | timing constraints | `constraints/{top}.sdc` |
+| description that the core was made from | `chip.json` |
 | acceptance test (cocotb) | `test/` |
 | SHA-256 of all files | `manifest.json` |
 """

@@ -30,7 +30,8 @@ from hanok.isa.table import (
 from hanok.machine.chip import Core
 from hanok.numerics.huffman import TABLE_BYTES as CODE_BYTES
 from hanok.rtl.decode import DECODED, HEAD
-from hanok.rtl.registers import CAUSE_BITS
+from hanok.rtl.marks import CAUSE_MARK_BITS, INDEX_BITS, Words, keep_answer, marked_member
+from hanok.rtl.register_map import CAUSE_BITS
 
 Finding = tuple[Fault, Any]
 """A fault, and the value that is not 0 where the instruction has it."""
@@ -60,9 +61,12 @@ def _is_wide(value: Value) -> Value:
 class Legality(wiring.Component):
     """`cause` of the instruction `decoded` that was `taken` two cycles ago; `NONE` where it may start."""
 
-    def __init__(self, core: Core) -> None:
-        super().__init__({"decoded": In(DECODED), "taken": In(1), "cause": Out(CAUSE_BITS)})
-        self._core = core
+    def __init__(self, core: Core, words: Words = ()) -> None:
+        super().__init__(
+            {"decoded": In(DECODED), "taken": In(1), "cause": Out(CAUSE_BITS)}
+            | marked_member(words, CAUSE_MARK_BITS)
+        )
+        self._core, self._words = core, words
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -81,6 +85,8 @@ class Legality(wiring.Component):
             concerns = Signal()
             m.d.sync += concerns.eq(self.taken & (self.decoded.unit == unit) & applies)
             self._report(m, concerns, findings)
+        index = records.load.sram_address[:INDEX_BITS]
+        keep_answer(m, self, self._words, CAUSE_MARK_BITS, index, self.taken)
         return m
 
     def _report(self, m: Module, concerns: Signal, findings: list[Finding]) -> None:

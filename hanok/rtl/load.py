@@ -20,6 +20,7 @@ from hanok.rtl._dma_shape import DmaShape
 from hanok.rtl._refusing import RefusingComponent
 from hanok.rtl.axi import OKAY, axi_read, set_one_transfer
 from hanok.rtl.expand import Expander, stream_layout
+from hanok.rtl.marks import COUNTER_MARK_BITS, INDEX_BITS, Words, keep_answer, marked_member
 from hanok.rtl.records import record_layout
 from hanok.rtl.scratchpad import write_signature
 
@@ -38,8 +39,11 @@ class LoadEngine(RefusingComponent):
     128 bytes.
     """
 
-    def __init__(self, dma: Dma, burst_bytes: int, address_bits: int, scratchpad_bytes: int) -> None:
+    def __init__(
+        self, dma: Dma, burst_bytes: int, address_bits: int, scratchpad_bytes: int, words: Words = ()
+    ) -> None:
         shape = DmaShape.of(dma, burst_bytes, address_bits, scratchpad_bytes)
+        self._words = words
         self._dma, self._shape = dma, replace(shape, expands=dma.expand_lanes > 0)
         super().__init__(
             {
@@ -55,6 +59,7 @@ class LoadEngine(RefusingComponent):
                 "byte_fault": Out(1),
                 "moves": Out(1),
             }
+            | marked_member(words, COUNTER_MARK_BITS)
         )
 
     def elaborate(self, platform: Any) -> Module:
@@ -105,6 +110,8 @@ class LoadEngine(RefusingComponent):
         with m.Elif(requests.finishes | (written.ends & written.fills)):
             m.d.sync += active.eq(0)
         self._send(m, requests, transfer.fills)
+        index = self.record.dram_address[:INDEX_BITS]
+        keep_answer(m, self, self._words, COUNTER_MARK_BITS, index, self.start)
         return m
 
     def _expand(

@@ -18,6 +18,7 @@ from hanok.rtl._matrix_walk import MatrixWalk
 from hanok.rtl._memory_shift import delayed
 from hanok.rtl.accumulators import accumulator_read_signature, accumulator_write_signature
 from hanok.rtl.array import Array
+from hanok.rtl.marks import COUNTER_MARK_BITS, INDEX_BITS, Words, keep_answer, marked_member
 from hanok.rtl.records import record_layout
 from hanok.rtl.scratchpad import read_signature
 
@@ -33,8 +34,8 @@ class MatrixUnit(wiring.Component):
     left its 32 bits. `streamed`: in this cycle an instruction's last position streams.
     """
 
-    def __init__(self, matrix: Matrix, address_bits: int) -> None:
-        self._matrix, self._address_bits = matrix, address_bits
+    def __init__(self, matrix: Matrix, address_bits: int, words: Words = ()) -> None:
+        self._matrix, self._address_bits, self._words = matrix, address_bits, words
         activations, weights = (
             max(matrix.rows, matrix.columns),
             matrix.columns * matrix.preload_rows_per_cycle,
@@ -52,6 +53,7 @@ class MatrixUnit(wiring.Component):
                 "accumulator_read": Out(accumulator_read_signature(matrix)),
                 "accumulator_write": Out(accumulator_write_signature(matrix)),
             }
+            | marked_member(words, COUNTER_MARK_BITS)
         )
 
     def elaborate(self, platform: Any) -> Module:
@@ -84,6 +86,8 @@ class MatrixUnit(wiring.Component):
         self._operands(m, walk.position, streams, array)
         m.d.comb += array.swap.eq(delayed(m, begins, MEMORY_READ_CYCLES, "begins_before"))
         self._accumulators(m, walk.position, streams, loader, array, accumulate)
+        index = self.record.pad[:INDEX_BITS]
+        keep_answer(m, self, self._words, COUNTER_MARK_BITS, index, self.start)
         return m
 
     def _weights(self, m: Module, loader: Any, array: Any) -> None:

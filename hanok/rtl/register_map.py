@@ -53,6 +53,11 @@ STATUS = (
     RegisterField("done", 1, 1, "all code has run and all its results are in memory"),
     RegisterField("fault", 2, 1, "the core has stopped; see `cause` and `fault_offset`"),
 )
+CAUSE_BITS = 8
+CAUSE = (
+    RegisterField("cause", 0, CAUSE_BITS, "see the causes"),
+    RegisterField("open", CAUSE_BITS, 32 - CAUSE_BITS, "not specified after a fault, else 0"),
+)
 INTERRUPT = (
     RegisterField("done", 1, 1, "raise the interrupt while status.done is 1"),
     RegisterField("fault", 2, 1, "raise the interrupt while status.fault is 1"),
@@ -77,6 +82,8 @@ COUNTERS = (
 )
 """Performance counters of 64 bits, two registers each, in this order from `FIRST_COUNTER` on."""
 FIRST_COUNTER = 0x100
+FIRST_OPEN = 0xC0
+"""From here to `FIRST_COUNTER` there is no register, and what is read beside the error is open."""
 
 
 def _fixed() -> Iterator[Register]:
@@ -85,7 +92,7 @@ def _fixed() -> Iterator[Register]:
     yield Register("control", 0x08, Access.WRITE_ONE_TO_SET, "commands to the core", CONTROL)
     yield Register("status", 0x0C, Access.WRITE_ONE_TO_CLEAR, "what the core does", STATUS)
     yield Register("interrupt_enable", 0x10, Access.READ_WRITE, "what raises the interrupt", INTERRUPT)
-    yield Register("cause", 0x14, Access.READ_ONLY, "why the core has stopped, see the causes; 0: it has not")
+    yield Register("cause", 0x14, Access.READ_ONLY, "why the core has stopped; 0: it has not", CAUSE)
     yield Register(
         "fault_offset",
         0x18,
@@ -102,7 +109,10 @@ def _counters() -> Iterator[Register]:
         offset = FIRST_COUNTER + 2 * WORD_BYTES * number
         yield Register(f"{name}_low", offset, Access.READ_ONLY, f"counter {name}, bits 31..0; holds the rest")
         yield Register(
-            f"{name}_high", offset + WORD_BYTES, Access.READ_ONLY, "bits 63..32 when the low ones were read"
+            f"{name}_high",
+            offset + WORD_BYTES,
+            Access.READ_ONLY,
+            "bits 63..32 when the low ones were read; after a fault 63..48 are not specified",
         )
 
 

@@ -1,23 +1,36 @@
 """The control and status registers behind an AXI4-Lite port, made from `register_map.py`."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from hanok.isa.table import Unit
+from hanok.rtl.marks import (
+    CAUSE_MARK_BITS,
+    COUNTER_MARK_BITS,
+    INDEX_BITS,
+    REGISTER_MARK_BITS,
+    Words,
+    answer,
+    words_of,
+)
 from hanok.rtl.register_map import (
     ADDRESS_BITS,
     BY_NAME,
+    CAUSE_BITS,
     COUNTERS,
     FIRST_COUNTER,
+    FIRST_OPEN,
     REGISTERS,
     WORD_BYTES,
     Access,
 )
 
 OKAY, SLAVE_ERROR = 0, 2
-CAUSE_BITS = 8
+OPEN_COUNTERS = data.ArrayLayout(COUNTER_MARK_BITS, len(Unit))
 
 
 def axi_lite(address_bits: int) -> wiring.Signature:
@@ -52,9 +65,14 @@ class Registers(wiring.Component):
     and `fault_offset` beside the latter. `interrupt` is a level. Reading a counter's low word keeps its high
     word for the next read, so that both belong together. An address without a register, a write to one that
     is read-only and a start while the core is busy are answered with SLVERR and change nothing.
+
+    With `words`, the answers of a marked core, `open_cause` and `open_counters` are what its blocks answer
+    where nothing is specified; they are read from a fault until it is cleared.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, words: Mapping[str, Words] | None = None) -> None:
+        self._words = words or words_of(())
+        self._marked = bool(self._words["registers"])
         super().__init__(
             {
                 "bus": In(axi_lite(ADDRESS_BITS)),
@@ -70,6 +88,11 @@ class Registers(wiring.Component):
                 "counters": In(data.ArrayLayout(64, len(COUNTERS))),
                 "interrupt": Out(1),
             }
+            | (
+                {"open_cause": In(CAUSE_MARK_BITS), "open_counters": In(OPEN_COUNTERS)}
+                if self._marked
+                else {}
+            )
         )
         self._written = {
             register.name: Signal(32, name=register.name)
@@ -81,6 +104,7 @@ class Registers(wiring.Component):
         m = Module()
         done, fault = Signal(), Signal()
         cause, offset = Signal(CAUSE_BITS), Signal(32)
+        self._fault, self._open_cause = fault, Signal(CAUSE_MARK_BITS)
         status = Cat(self.busy, done, fault)
         m.d.comb += [
             self.code_bytes.eq(self._written["code_bytes"]),
@@ -92,11 +116,14 @@ class Registers(wiring.Component):
             m.d.sync += done.eq(0)
         with m.If(cleared[2] | self.start):
             m.d.sync += [fault.eq(0), cause.eq(0), offset.eq(0)]
+            m.d.sync += self._open_cause.eq(0) if self._marked else []
         with m.If(self.finished):
             m.d.sync += done.eq(1)
         with m.If(self.faulted):
             m.d.sync += [fault.eq(1), cause.eq(self.cause), offset.eq(self.fault_offset)]
-        self._read(m, {"status": status, "cause": cause, "fault_offset": offset})
+            m.d.sync += self._open_cause.eq(self.open_cause) if self._marked else []
+        whole_cause = Cat(cause, self._open_cause) if self._marked else cause
+        self._read(m, {"status": status, "cause": whole_cause, "fault_offset": offset})
         return m
 
     def _write(self, m: Module) -> Value:
@@ -152,6 +179,8 @@ class Registers(wiring.Component):
                     )
                     with m.Case(register.offset // WORD_BYTES):
                         m.d.comb += [content.eq(value), right.eq(1)]
+            if self._marked:
+                self._answer(m, address, content)
         is_counter = Signal()
         m.d.comb += is_counter.eq((address >= FIRST_COUNTER) & (address < FIRST_COUNTER + 8 * len(COUNTERS)))
         with m.If(looks):
@@ -160,6 +189,24 @@ class Registers(wiring.Component):
             with m.If(is_counter):
                 m.d.sync += bus.rdata.eq(Mux(address[2], held, counter[:32]))
                 with m.If(~address[2]):
-                    m.d.sync += held.eq(counter[32:])
+                    m.d.sync += held.eq(self._high(m, counter, number))
         with m.Elif(bus.rready):
             m.d.sync += bus.rvalid.eq(0)
+
+    def _answer(self, m: Module, address: Signal, content: Signal) -> None:
+        """Within the switch of the read address: what stands beside the error of an open address."""
+        index = address[2 : 2 + INDEX_BITS]
+        first = FIRST_OPEN // WORD_BYTES
+        open_words = [first + place for place in range(1 << INDEX_BITS)]
+        with m.Case(*open_words):
+            m.d.comb += content.eq(answer(m, self._words["registers"], REGISTER_MARK_BITS, index))
+
+    def _high(self, m: Module, counter: Signal, number: Signal) -> Value:
+        """The high word of a counter; after a fault a unit answers above what its first one counts."""
+        if not self._marked:
+            return counter[32:]
+        above = Signal(COUNTER_MARK_BITS)
+        for unit in Unit:
+            with m.If(self._fault & (number == COUNTERS.index(f"{unit.name.lower()}_busy"))):
+                m.d.comb += above.eq(self.open_counters[int(unit)])
+        return Cat(counter[32 : 64 - COUNTER_MARK_BITS], above)

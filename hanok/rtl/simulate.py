@@ -10,20 +10,20 @@ import numpy as np
 import numpy.typing as npt
 from amaranth.lib import wiring
 
-from hanok.rtl.build import Port, build
+from hanok.rtl.build import Library, Port, build
 
 Words = npt.NDArray[np.uint64]
 
 
 class Simulation:
-    """An instance of a component, from its reset on.
+    """An instance of a component, or of a library that was built, from its reset on.
 
     Inputs keep their values until they are set anew. A port of up to 64 bits is an array of integers, signed
     if its shape is; a wider one is an array [cycle, word] of 64-bit words, the lowest first.
     """
 
-    def __init__(self, component: wiring.Component, more: str = "", identity: str = "") -> None:
-        library = build(component, more, identity)
+    def __init__(self, design: wiring.Component | Library, more: str = "", identity: str = "") -> None:
+        library = design if isinstance(design, Library) else build(design, more, identity)
         self._code = ctypes.CDLL(str(library.path))
         self._code.create.restype = ctypes.c_void_p
         self._code.destroy.argtypes = [ctypes.c_void_p]

@@ -15,6 +15,7 @@ from hanok.rtl._dma_gather import StoreBuffer
 from hanok.rtl._dma_shape import DmaShape
 from hanok.rtl._refusing import RefusingComponent
 from hanok.rtl.axi import OKAY, axi_write
+from hanok.rtl.marks import COUNTER_MARK_BITS, INDEX_BITS, Words, keep_answer, marked_member
 from hanok.rtl.records import record_layout
 from hanok.rtl.scratchpad import read_signature
 
@@ -32,7 +33,10 @@ class StoreEngine(RefusingComponent):
     `moves`: a line is requested or a beat is read in this cycle. Raises ChipError as LoadEngine.
     """
 
-    def __init__(self, dma: Dma, burst_bytes: int, address_bits: int, scratchpad_bytes: int) -> None:
+    def __init__(
+        self, dma: Dma, burst_bytes: int, address_bits: int, scratchpad_bytes: int, words: Words = ()
+    ) -> None:
+        self._words = words
         self._shape = shape = DmaShape.of(dma, burst_bytes, address_bits, scratchpad_bytes)
         super().__init__(
             {
@@ -46,6 +50,7 @@ class StoreEngine(RefusingComponent):
                 "bus_fault": Out(1),
                 "moves": Out(1),
             }
+            | marked_member(words, COUNTER_MARK_BITS)
         )
 
     def elaborate(self, platform: Any) -> Module:
@@ -76,6 +81,8 @@ class StoreEngine(RefusingComponent):
         with m.Elif(requested_last):
             m.d.sync += active.eq(0)
         self._finish(m, buffer.piece, requested_last)
+        index = self.record.dram_address[:INDEX_BITS]
+        keep_answer(m, self, self._words, COUNTER_MARK_BITS, index, self.start)
         return m
 
     def _step(self, m: Module, beats: Any, piece: Any) -> tuple[Signal, Signal]:

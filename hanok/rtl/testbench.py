@@ -20,7 +20,7 @@ from hanok.isa.timing import open_lines
 from hanok.machine import Chip
 from hanok.rtl._bench import KINDS, PORTS, bench
 from hanok.rtl.core import Core
-from hanok.rtl.register_map import BY_NAME, COUNTERS
+from hanok.rtl.register_map import BY_NAME, CAUSE_BITS, COUNTERS
 from hanok.rtl.simulate import Simulation
 
 Integers = npt.NDArray[np.int64]
@@ -111,7 +111,7 @@ class Testbench:
         counters = {name: self.read(f"{name}_low") | self.read(f"{name}_high") << 32 for name in COUNTERS}
         return CoreRun(
             int(parameters.cycles),
-            Fault(self.read("cause")),
+            Fault(self.read("cause") & (1 << CAUSE_BITS) - 1),
             self.read("fault_offset"),
             counters,
             *times,

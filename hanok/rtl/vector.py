@@ -24,6 +24,7 @@ from hanok.rtl._vector_ring import VectorRing
 from hanok.rtl._vector_shape import VectorShape
 from hanok.rtl._vector_table import VectorTable
 from hanok.rtl._vector_writer import VectorWriter
+from hanok.rtl.marks import COUNTER_MARK_BITS, INDEX_BITS, Words, keep_answer, marked_member
 from hanok.rtl.records import record_layout
 from hanok.rtl.scratchpad import address_bits, read_signature, write_signature
 
@@ -43,8 +44,8 @@ class VectorUnit(wiring.Component):
     `coordinate_fault`: y or x of operand 0 has left its 32 bits.
     """
 
-    def __init__(self, vector: Vector, matrix: Matrix, sram: Sram) -> None:
-        self.vector = vector
+    def __init__(self, vector: Vector, matrix: Matrix, sram: Sram, words: Words = ()) -> None:
+        self.vector, self._words = vector, words
         self.pipeline = vector.pipeline
         elements = matrix.accumulator_banks * matrix.accumulator_rows * matrix.columns
         self.sram_bits = address_bits(sram.total_bytes)
@@ -67,6 +68,7 @@ class VectorUnit(wiring.Component):
                 "accumulator_data": In(32 * vector.lanes),
                 "write": Out(write_signature(self.sram_bits, 4 * vector.lanes)),
             }
+            | marked_member(words, COUNTER_MARK_BITS)
         )
         self._runs = Signal(name="datapath_runs", attrs={"keep": "true"})
 
@@ -100,6 +102,8 @@ class VectorUnit(wiring.Component):
             m.d.comb += writer.limits[name].eq(record[f"{name}_out"])
         self._results(m, shape, issue, ring, fold)
         self._write(m, shape, ring, writer)
+        index = self.record.round_zero[:INDEX_BITS]
+        keep_answer(m, self, self._words, COUNTER_MARK_BITS, index, self.start)
         return m
 
     def _control(
