@@ -50,7 +50,9 @@ def figures_needed(marks: FigureMarks, recipients: int) -> int:
 
 def values_of(marks: FigureMarks, word: np.ndarray) -> list[tuple[str, str]]:
     (text,) = marks.embed(word).values()
-    return [(each["name"], each["value"]) for each in tomllib.loads(text.decode(), parse_float=str)["value"]]
+    return [
+        (each["name"], str(each["value"])) for each in tomllib.loads(text.decode(), parse_float=str)["value"]
+    ]
 
 
 def copies(marks: FigureMarks, folder: Path) -> list[list[str]]:

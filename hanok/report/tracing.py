@@ -24,6 +24,7 @@ def trace_lines(trace: Trace) -> list[str]:
     ]
     lines += [f"  accused: {_about(each)}, {agreement(trace, each)}" for each in trace.accused]
     lines += [f"  not accused: {_about(each)}" for each in trace.others[:3] if each.bound < 0.5]
+    lines += [f"note: {clean(note)}" for note in trace.notes]
     return lines
 
 
