@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from hanok.cli import protect_bundle, protect_keys, protect_log
+from hanok.cli import protect_bundle, protect_keys, protect_log, protect_marks
 from hanok.cli.errors import guarded
 
 HELP = "Seal deliveries, trace leaks, recognise clones, and keep a record that cannot be altered."
@@ -15,6 +15,9 @@ HELP = "Seal deliveries, trace leaks, recognise clones, and keep a record that c
 def build_protect(context: dict[str, Any]) -> typer.Typer:
     """Return the group of commands."""
     group = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode=None, context_settings=context)
+    group.command("secret")(guarded(protect_marks.secret_command))
+    group.command("mark")(guarded(protect_marks.mark_command))
+    group.command("trace")(guarded(protect_marks.trace_command))
     group.command("keygen")(guarded(protect_keys.keygen))
     group.command("recipients")(guarded(protect_keys.recipients))
     group.command("seal")(guarded(protect_bundle.seal_command))
