@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -212,3 +213,21 @@ def test_secrets_that_others_may_read(protect: Run, secret: Path, tmp_path: Path
     refused(protect(*arguments, secret), "others may read this secret (mode 644); run chmod 600")
     refused(protect(*arguments, tmp_path / "none"), "cannot be read: No such file")
     refused(protect(*arguments, tmp_path), "cannot be read: Is a directory")
+
+
+def test_copies_on_record(protect: Run, secret: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("HANOK_PASSPHRASE", "correct horse")
+    done(protect("keygen", "vendor", "-o", tmp_path, "--x25519"))
+    log, sign = tmp_path / "log.db", tmp_path / "vendor.key"
+    done(protect("log", "create", log, "--sign", sign))
+    trace = ("--original", VOICE, "--secret", secret, "--log", log)
+    refused(protect("trace", VOICE, *trace), "no marked copy is on record; give --recipients")
+    for name in ("acme", "beta"):
+        out = tmp_path / f"{name}.onnx"
+        arguments = ("--recipient", name, "--secret", secret, "-o", out, "--log", log, "--sign", sign)
+        text = done(protect("mark", VOICE, *arguments))
+        assert "mark, 20" in text
+        assert hashlib.sha256(out.read_bytes()).hexdigest()[:16] in done(protect("log", "list", log))
+    assert "copy of: acme (of 2 recipients" in done(protect("trace", tmp_path / "acme.onnx", *trace))
+    refused(protect("trace", VOICE, *trace[:4]), "give --recipients or --log: who was given a copy")
+    refused(protect("mark", VOICE, *arguments[:-2]), "--log and --sign go together")
