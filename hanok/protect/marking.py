@@ -193,43 +193,53 @@ def trace(leaked: Path, original: Path, secret: bytes, recipients: Sequence[str]
     leaked, original: a file or a folder each. Evidence of all carriers counts together.
     """
     suspects = collected([leaked])
-    parts: list[Part] = []
     notes: list[str] = []
-    evidence, biases, words = [np.zeros(0)], [np.zeros(0)], [np.zeros((len(recipients), 0), np.uint8)]
-    for relative, path, kind in _originals([original]):
-        carrier = _usable(kind, path, secret)
-        if carrier is None:
-            continue
-        seen = _best_read(carrier, kind, leaked, suspects, notes)
-        code = Code(secret, carrier.subject, carrier.marks)
-        parts.append(Part(relative, kind.name, carrier.subject, carrier.marks, _count(seen)))
-        evidence.append(seen)
-        biases.append(code.biases)
-        words.append(code.words(recipients))
-    if not parts:
-        raise FingerprintError(
-            f"{original}: nothing in it can carry marks; give the original that was marked"
-        )
-    kinds = [kind for kind in KINDS if kind.name in {part.kind for part in parts}]
-    if not any(_shows(path, kind) for path in suspects.values() for kind in kinds):
-        raise FingerprintError(
-            f"{leaked}: no file that could show marks of {' or '.join(kind.name for kind in kinds)}; give "
-            "a model for weights, copied values (TOML, CSV or text) for a specification, Verilog for gates"
-        )
-    bits, seen = np.concatenate(words, axis=1), np.concatenate(evidence)
-    accusation = accuse(np.concatenate(biases), bits, seen, limit)
-    standing = _standing(accusation, np.concatenate(biases), bits, seen, recipients)
+    read = _gathered(leaked, original, secret, suspects, notes)
+    seen = np.concatenate([evidence for _, _, evidence in read])
+    biases = np.concatenate([code.biases for _, code, _ in read])
+    words = np.concatenate([code.words(recipients) for _, code, _ in read], axis=1)
+    accusation = accuse(biases, words, seen, limit)
+    standing = _standing(accusation, biases, words, seen, recipients)
     return Trace(
         str(leaked),
         digest_of(suspects),
         str(original),
         limit,
         len(recipients),
-        tuple(parts),
+        tuple(part for part, _, _ in read),
         tuple(notes),
         tuple(standing[row] for row in accusation.accused),
         tuple(sorted((each for each in standing if not each.step), key=lambda each: each.bound)[:5]),
     )
+
+
+def _gathered(
+    leaked: Path, original: Path, secret: bytes, suspects: Mapping[str, Path], notes: list[str]
+) -> list[tuple[Part, Code, Evidence]]:
+    """What the leak shows of each part of the original.
+
+    Parts of the same content have the same code and count once: the bound takes marks to be independent.
+    """
+    read: dict[str, tuple[Part, Code, Evidence]] = {}
+    kinds: set[Kind] = set()
+    for relative, path, kind in _originals([original]):
+        carrier = _usable(kind, path, secret)
+        if carrier is None or carrier.subject in read:
+            continue
+        seen = _best_read(carrier, kind, leaked, suspects, notes)
+        part = Part(relative, kind.name, carrier.subject, carrier.marks, _count(seen))
+        read[carrier.subject] = part, Code(secret, carrier.subject, carrier.marks), seen
+        kinds.add(kind)
+    if not read:
+        raise FingerprintError(
+            f"{original}: nothing in it can carry marks; give the original that was marked"
+        )
+    if not any(_shows(path, kind) for path in suspects.values() for kind in kinds):
+        raise FingerprintError(
+            f"{leaked}: no file that could show marks of {' or '.join(sorted(kind.name for kind in kinds))}; "
+            "give a model for weights, copied values for a specification, Verilog for gates"
+        )
+    return list(read.values())
 
 
 def read_recipients(path: Path) -> tuple[str, ...]:

@@ -133,6 +133,19 @@ def test_a_folder_with_a_model_and_a_specification(
     assert "copy of gamma" in again
 
 
+def test_equal_originals_count_once(protect: Run, secret: Path, recipients: Path, tmp_path: Path) -> None:
+    """Two files of the same content carry the same word: as independent marks they would break the bound."""
+    build = tmp_path / "build"
+    build.mkdir()
+    for name in ("a.onnx", "b.onnx"):
+        shutil.copy(VOICE, build / name)
+    out = tmp_path / "out"
+    done(protect("mark", build, "--recipient", "acme", "--secret", secret, "-o", out))
+    assert (out / "a.onnx").read_bytes() == (out / "b.onnx").read_bytes()
+    text = done(protect("trace", out, "--original", build, "--secret", secret, "--recipients", recipients))
+    assert "2,226 of 2,226 marks read" in text
+
+
 def test_a_model_with_external_data_becomes_a_folder(protect: Run, secret: Path, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
