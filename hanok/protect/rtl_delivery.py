@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -47,7 +48,7 @@ class RtlDelivery:
         Raises DeliveryError where the core in the folder is not the one that this hanok makes of its chip.
         """
         version = self.about["hanok"]
-        plain = core_sources(Core(self.chip), self.chip, version)
+        plain = _plain_sources(self.files[CHIP_FILE], version)
         if {path: text.encode() for path, text in plain.items()} != self._verilog():
             raise DeliveryError(
                 f"the Verilog is not what this hanok makes of the folder's {CHIP_FILE}; "
@@ -97,6 +98,13 @@ def read_rtl_delivery(folder: Path) -> RtlDelivery:
         raise DeliveryError(f"{folder}/{CHIP_FILE}: describes no chip")
     chip = Chip.from_dict(description, f"{folder}/{CHIP_FILE}")
     return RtlDelivery(chip, files, {name: str(value) for name, value in about.items()})
+
+
+@lru_cache(1)
+def _plain_sources(description: bytes, version: str) -> dict[str, str]:
+    """The Verilog of an unmarked core; kept, for one core is marked for many."""
+    chip = Chip.from_dict(json.loads(description), CHIP_FILE)
+    return core_sources(Core(chip), chip, version)
 
 
 def _is_source(path: str) -> bool:
