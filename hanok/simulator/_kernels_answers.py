@@ -80,6 +80,7 @@ from hanok.simulator._kernels_transfer import (
     plan_load,
     store_lines,
     take_line,
+    take_whole_lines,
 )
 
 
@@ -201,6 +202,8 @@ def _take_loads(plan: Plan, record: Record, engines: Engines) -> bool:
         transfer = transfer_of(plan, index)
         if state[TAKING] != index:
             begin_taking(engines, transfer, index, times_of(record, index)[START])
+        if take_whole_lines(engines, transfer, plan.constants):
+            continue
         if take_line(engines, transfer, plan.constants):
             finish(record, LOAD, index, state[MOVER])
             ended = True
