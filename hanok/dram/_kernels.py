@@ -50,7 +50,7 @@ Flags = NDArray[np.bool_]
 
 @leaf
 def put(state: State, place: int, index: int, handle: int, arrival: int, kind: int) -> None:
-    """Put the request for the burst at a place at the end of port `index` of its unit, which must have room."""
+    """Put the request for the burst at a place last into port `index` of its unit, which must have room."""
     unit = unit_block(state, unit_of(place))
     port = unit + state[O_PORTS] + index * I_SIZE
     count, mask = state[port + I_PUT], state[H_RING_MASK]

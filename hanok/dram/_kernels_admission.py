@@ -60,7 +60,7 @@ def _take(state: State, channel: int, unit: int, index: int, now: int) -> bool:
         state[unit + (C_FORWARDS if kind == READ else C_COALESCED)] += 1
     elif state[unit + U_READS + kind] - state[unit + U_OWNED_READS + kind] < state[H_READ_QUEUE + kind]:
         state[slot + A_ADMITTED] = now
-        after_admission(state, channel, unit, insert(state, unit, request, index, now))
+        after_admission(state, channel, unit, insert(state, unit, request, index, taken, now))
     else:
         return False
     state[port + I_TAKEN] = taken + 1

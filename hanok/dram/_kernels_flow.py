@@ -17,6 +17,7 @@ from typing import NamedTuple
 from hanok.dram._kernels_commands import MOST_COMMANDS, follow, record
 from hanok.dram._kernels_places import bank_of, column_of, row_of
 from hanok.dram._kernels_queues import account_loss, answer_slot, empty_queue, insert
+from hanok.dram._kernels_wants import sort_bank
 from hanok.dram._layout import (
     A_ADMITTED,
     A_COMPLETED,
@@ -67,8 +68,8 @@ from hanok.dram._layout import (
     O_INPUT,
     O_PORTS,
     O_RANKS,
-    Q_BEFORE,
-    Q_HANDLE,
+    Q_AFTER,
+    Q_NUMBER,
     Q_PORT,
     Q_SEEN,
     RD,
@@ -77,6 +78,7 @@ from hanok.dram._layout import (
     U_DATA_END,
     U_DUE,
     U_EARLIEST,
+    U_FIRST_READ,
     U_FLOW_AGAIN,
     U_FLOW_ENTERED,
     U_FLOW_PORT,
@@ -86,7 +88,6 @@ from hanok.dram._layout import (
     U_FLOWING,
     U_HALF,
     U_LAST_KIND,
-    U_LAST_READ,
     U_MODE,
     U_NEXT,
     U_NOW,
@@ -104,7 +105,7 @@ from hanok.dram._layout import (
 from hanok.numerics._kernels_compile import inner, leaf
 
 LOOKED_AT, WEIGHED = 4, 16
-"""How many of the oldest requests are asked whether they can go at once, and of how many the first is found."""
+"""How many of the oldest are asked whether they can go at once, and of how many the first is found."""
 AT_LEAST = 32
 """After a flow of fewer reads the next begins so many reads later; it would not pay."""
 REACH = 60
@@ -125,7 +126,7 @@ def _port(state: State, unit: int, port: int) -> int:
 
 @leaf
 def can_flow(state: State, unit: int) -> bool:
-    """Whether a unit's state allows a flow of reads."""
+    """Whether a unit's state allows a flow of reads: all that wait are row hits, and reads are served."""
     if state[unit + U_STRAY_READS] > 0 or state[unit + U_MODE] != READ or state[unit + U_READS] == 0:
         return False
     if state[unit + U_OWED] > 0 or state[unit + U_HALF] >= 0 or state[unit + U_LAST_KIND] == WRITE:
@@ -137,42 +138,36 @@ def can_flow(state: State, unit: int) -> bool:
     return state[H_FLOW_UNIT] > 0 and state[unit + U_WRITES] < state[H_HIGH]
 
 
-@leaf
-def _later(state: State, unit: int) -> bool:
-    """Let no flow begin in the next few reads, in which what forbids one will hardly have gone."""
-    state[unit + U_FLOW_AGAIN] = state[unit + C_READS] + 8
-    return False
-
-
 @inner
 def begin_flow(state: State, unit: int) -> bool:
-    """Let a flow begin with all that waits in the queue of reads, if that came from one port."""
-    entry = state[unit + U_LAST_READ]
-    port = state[entry + Q_PORT]
-    place = _port(state, unit, port)
-    head = taken = state[place + I_TAKEN]
-    if state[place + I_MORE] > 0 and state[H_RING_MASK] < state[H_READ_QUEUE] + REACH:
-        return _later(state, unit)
-    first = max(0, max(taken - REACH - state[H_READ_QUEUE], state[place + I_PUT] - state[H_RING_MASK]))
-    served, waiting = 0, 0
+    """Let a flow begin with all that waits in the queue of reads, if that can be; it came from one port."""
+    entry = state[unit + U_FIRST_READ]
+    port, head = state[entry + Q_PORT], state[entry + Q_NUMBER]
+    place, size = _port(state, unit, port), state[H_RING_MASK] + 1
+    state[unit + U_FLOW_AGAIN] = state[unit + C_READS] + AT_LEAST
+    if state[place + I_PUT] - head > size or (state[place + I_MORE] and size < state[H_READ_QUEUE] + 64):
+        return False
+    following, served = head, 0
     while entry >= 0:
-        if head == first or state[entry + Q_SEEN] > 0 or state[entry + Q_PORT] != port or served >> REACH:
-            return _later(state, unit)
-        head -= 1
-        served <<= 1
-        if state[_request_at(state, unit, port, head) + N_HANDLE] == state[entry + Q_HANDLE]:
-            waiting += 1
-            entry = state[entry + Q_BEFORE]
-        else:
-            served |= 1
-    if state[place + I_MORE] == 0 and state[place + I_PUT] - head > state[H_RING_MASK]:
-        return _later(state, unit)
+        number = state[entry + Q_NUMBER]
+        if state[entry + Q_PORT] != port or state[entry + Q_SEEN] > 0:
+            return False
+        if number > following:
+            if number - head >= REACH:
+                return False
+            served |= (1 << (number - head)) - (1 << (following - head))
+        following = number + 1
+        entry = state[entry + Q_AFTER]
+    taken = state[place + I_TAKEN]
+    if taken > following:
+        if taken - head >= REACH:
+            return False
+        served |= (1 << (taken - head)) - (1 << (following - head))
+    state[unit + U_FLOW_WAITING] = state[unit + U_READS]
     empty_queue(state, unit, READ)
     state[place + I_TAKEN] = head
     state[unit + U_FLOWING], state[unit + U_FLOWED], state[unit + U_FLOW_PORT] = 1, 0, port
     state[unit + U_FLOW_ENTERED], state[unit + U_FLOW_SERVED] = taken, served
-    state[unit + U_FLOW_WAITING] = waiting
-    state[unit + U_FLOW_AGAIN] = state[unit + C_READS] + AT_LEAST
     return True
 
 
@@ -192,7 +187,7 @@ def end_flow(state: State, unit: int) -> None:
         if served & 1 == 0:
             request = _request_at(state, unit, port, number)
             admitted = state[answer_slot(state, state[request + N_HANDLE]) + A_ADMITTED]
-            insert(state, unit, request, port, admitted)
+            insert(state, unit, request, port, number, admitted)
         served >>= 1
     state[place + I_TAKEN] = state[unit + U_FLOW_ENTERED]
     state[unit + U_FLOWING], state[unit + U_PLANNED], state[unit + U_ARRIVAL] = 0, 0, 0
@@ -255,11 +250,9 @@ def _request(flow: Flow, number: int) -> int:
 
 @leaf
 def _ready(state: State, flow: Flow, number: int) -> int:
-    """Return the first cycle in which the rules of bank, group and rank allow the read of request `number`."""
+    """Return the first cycle in which bank, group and rank allow the read of request `number`."""
     bank = bank_of(state[_request(flow, number) + N_PLACE])
-    cycle = max(
-        state[flow.banks + bank * B_SIZE], state[flow.groups + (bank >> flow.group_shift) * COMMANDS]
-    )
+    cycle = max(state[flow.banks + bank * B_SIZE], state[flow.groups + (bank >> flow.group_shift) * COMMANDS])
     return max(cycle, state[flow.ranks + (bank >> flow.rank_shift) * COMMANDS])
 
 
@@ -267,7 +260,7 @@ def _ready(state: State, flow: Flow, number: int) -> int:
 def _choose(
     state: State, flow: Flow, head: int, entered: int, served: int, floor: int
 ) -> tuple[int, int]:  # fmt: skip
-    """Return what goes first of what waits, the oldest of those, and its cycle, which is `floor` or later.
+    """Return what goes first of what waits, the oldest of those, and its cycle, `floor` or later.
 
     -1 if too many would have to be asked.
     """
@@ -338,13 +331,14 @@ def _serve(state: State, unit: int, number: int, flow: Flow, request: int, cycle
         state[unit + state[O_FLOWED] + state[unit + U_FLOWED]] = bank
         state[unit + U_FLOWED] += 1
         state[slot + B_BYPASSED] = 0
+        sort_bank(state, unit, bank, WRITE)
     state[slot + B_FLOWED] = cycle
     record(state, number, cycle, RD, bank, row_of(place), column_of(place))
     return cycle + delay + state[H_BURST]
 
 
 ENDED, HUNGRY_FLOW, WAITS, GOES_ON = 0, 1, 2, 3
-"""Why `run_flow` returned: something else comes first; its port is empty; nothing before its caller's turn."""
+"""Why `run_flow` returns: something else comes first; its port is empty; it is its caller's turn."""
 
 
 @inner
@@ -372,7 +366,9 @@ def run_flow(state: State, channel: int, unit: int, number: int, until: int, oth
             why = ENDED
             break
         floor = (max(now + lead, soonest) + flow.align) & ~flow.align
-        chosen, cycle = _choose(state, flow, head, entered, served, floor) if waiting > 0 else (head, NEVER)
+        chosen, cycle = head, NEVER
+        if waiting > 0:
+            chosen, cycle = _choose(state, flow, head, entered, served, floor)
         start = cycle - lead if waiting > 0 else NEVER
         if chosen < 0 or chosen - head >= REACH:
             why = ENDED

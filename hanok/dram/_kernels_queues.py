@@ -51,6 +51,7 @@ from hanok.dram._layout import (
     Q_HANDLE,
     Q_KIND,
     Q_NEXT,
+    Q_NUMBER,
     Q_PORT,
     Q_ROW,
     Q_SEEN,
@@ -94,8 +95,8 @@ def is_queued(state: State, unit: int, bank: int, row: int, column: int) -> bool
 
 
 @leaf
-def insert(state: State, unit: int, request: int, port: int, now: int) -> int:
-    """Give a request at port `port` a queue entry, last in its unit's and its bank's order; return it."""
+def insert(state: State, unit: int, request: int, port: int, number: int, now: int) -> int:
+    """Give request `number` of a port a queue entry, last in its unit's and its bank's order; return it."""
     kind, place = state[request + N_KIND], state[request + N_PLACE]
     bank, entry = bank_of(place), state[unit + U_FREE]
     state[unit + U_FREE] = state[entry + Q_NEXT]
@@ -104,7 +105,8 @@ def insert(state: State, unit: int, request: int, port: int, now: int) -> int:
     state[entry + Q_BANK], state[entry + Q_ROW] = bank, row_of(place)
     state[entry + Q_COLUMN], state[entry + Q_KIND] = column_of(place), kind
     state[entry + Q_SEEN], state[entry + Q_ADMITTED] = 0, now
-    state[entry + Q_HANDLE], state[entry + Q_PORT] = state[request + N_HANDLE], port
+    state[entry + Q_HANDLE] = state[request + N_HANDLE]
+    state[entry + Q_PORT], state[entry + Q_NUMBER] = port, number
     state[entry + Q_NEXT], state[entry + Q_AFTER] = -1, -1
     last = state[unit + U_LAST_READ + kind]
     state[entry + Q_BEFORE] = last

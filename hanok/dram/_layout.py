@@ -43,8 +43,8 @@ R_SIZE = 2
 F_LEAD, F_TAIL, F_ALIGN, F_BUS, F_SIZE = range(5)
 """For each command: its Form; F_BUS is 1 on the column bus of a channel with two, else 0."""
 P_COLUMN, P_BANK, P_ROW = 12, 28, 40
-"""A burst's place in one number: its unit from bit 0 on, then these. At H_PLACES stands what each value of each
-8 address bits adds to it; H_ADDRESS and H_PLACE are those that were asked for last."""
+"""A burst's place in one number: its unit from bit 0 on, then these. At H_PLACES stands what each value of
+each digit of an address adds to it; H_ADDRESS and H_PLACE are those that were asked for last."""
 P_DIGIT = 8
 P_VALUES = 1 << P_DIGIT
 P_SIZE = 64 // P_DIGIT * P_VALUES
@@ -81,7 +81,8 @@ ROW_CLOSED, ROW_OPENING = -1, -2
     U_COLUMN_AT, U_COLUMN_ENTRY, U_ROW_AT, U_ROW_BANK, U_ROW_COMMAND,  # candidates
     U_FLOWING,  # 1: reads are served from their port
     U_FLOW_PORT, U_FLOW_ENTERED,  # that port, and how many of its requests have entered
-    U_FLOW_SERVED, U_FLOW_WAITING,  # which of those not taken are served, the oldest in bit 0; how many are not
+    U_FLOW_SERVED,  # of those that are not taken: which are served, the oldest in bit 0
+    U_FLOW_WAITING,  # how many are not served
     U_FLOW_AGAIN,  # how many reads must be served before a flow may begin
     U_FLOWED,  # banks whose last column commands the rules do not know yet
     U_DATA_END, U_LAST_KIND, U_REFRESHED,
@@ -107,12 +108,13 @@ U_SIZE = U_EARLIEST + COMMANDS
     B_SIZE,
 ) = range(COMMANDS, COMMANDS + 16)  # fmt: skip
 
-# A queue entry: its number, place, links in its bank's queue and in its unit's, and what it is for.
+# A queue entry: its number, place, links in its bank's queue and in its unit's, and what it is for; which
+# request of which port it was.
 (
-    Q_SEQUENCE, Q_BANK, Q_ROW, Q_COLUMN, Q_KIND, Q_SEEN, Q_ADMITTED, Q_HANDLE, Q_PORT,
+    Q_SEQUENCE, Q_BANK, Q_ROW, Q_COLUMN, Q_KIND, Q_SEEN, Q_ADMITTED, Q_HANDLE, Q_PORT, Q_NUMBER,
     Q_NEXT, Q_BEFORE, Q_AFTER,
     Q_SIZE,
-) = range(13)  # fmt: skip
+) = range(14)  # fmt: skip
 
 # A port: how many requests were put in and taken out, and whether more may come at any time.
 I_PUT, I_TAKEN, I_MORE, I_SIZE = range(4)

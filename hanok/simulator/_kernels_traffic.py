@@ -152,7 +152,7 @@ def picosecond_of(cycle: int, clock_mhz: int) -> int:
 
 @leaf
 def quotient(number: int, divisor: int, inverse: float) -> int:
-    """`number // divisor`, neither negative, by 1 / `divisor`: several in flight take less time than divisions.
+    """`number // divisor`, neither negative, by 1 / `divisor`, which takes less time than a division.
 
     The product is off by less than one as long as the quotient is less than 2**50.
     """

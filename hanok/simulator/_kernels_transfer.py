@@ -188,14 +188,12 @@ def _send_block(engines: Engines, constants: Integers, first: int, last: int, cy
 
 @inner
 def _send_whole_lines(engines: Engines, constants: Integers) -> None:
-    """Send requests for lines that a load's run fills and does not end in, as long as their slots are known."""
+    """Send requests for lines that a run of a load fills and goes on behind, while their slots are known."""
     state, memory, ring, parts = engine_of(engines, LOAD), engines.memory, engines.ring, engines.parts
     shift, clock, tick = constants[LINE_SHIFT], constants[CLOCK_MHZ], memory[H_TCK_FS]
     per_clock, per_tick = 1.0 / clock, 1.0 / tick
     address, sent, answered = state[ISSUE_WALK + WALK_ADDRESS], state[SENT], state[ANSWERED_LINES]
-    lines = min(
-        (state[ISSUE_WALK + WALK_LEFT] - 1) >> shift, answered + constants[OPEN_LINES] - sent
-    )
+    lines = min((state[ISSUE_WALK + WALK_LEFT] - 1) >> shift, answered + constants[OPEN_LINES] - sent)
     if address & ((1 << shift) - 1) or lines <= 0:
         return
     now = begun = behind = state[NEXT]
@@ -306,7 +304,7 @@ def _unpack_beat(engines: Engines, transfer: Integers, constants: Integers, earl
 
 @inner
 def take_whole_lines(engines: Engines, transfer: Integers, constants: Integers) -> bool:
-    """Move lines that a load's run fills and does not end in to SRAM, in whole beats; True if there were any."""
+    """Move lines that a run of a load fills and goes on behind to SRAM, in whole beats; True if any."""
     state, memory, ring, parts = engine_of(engines, LOAD), engines.memory, engines.ring, engines.parts
     shift, size, width = constants[LINE_SHIFT], 1 << constants[LINE_SHIFT], constants[BYTES_PER_CYCLE]
     address, first = state[ARRIVAL_WALK + WALK_ADDRESS], state[ANSWERED_LINES]
@@ -320,7 +318,7 @@ def take_whole_lines(engines: Engines, transfer: Integers, constants: Integers) 
         slot, found = line & (ring - 1), 0
         for part in range(slot * parts, slot * parts + parts):
             answer = memory[answer_slot(memory, part) + A_COMPLETED]
-            found = NEVER if answer < 0 else max(found, answer)
+            found = int(NEVER) if answer < 0 else max(found, answer)
         if found == NEVER:
             break
         state[ANSWERED_LINES] = line
