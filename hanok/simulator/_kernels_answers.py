@@ -12,6 +12,7 @@ from hanok.isa.timing import CODE_WORD_BYTES, FETCH_LATENCY_CYCLES, FETCH_REQUES
 from hanok.numerics._kernels_compile import (
     inner,
 )
+from hanok.simulator._kernels_lines import plan_load, take_whole_lines
 from hanok.simulator._kernels_state import (
     ARRIVALS,
     ARRIVED,
@@ -77,10 +78,8 @@ from hanok.simulator._kernels_transfer import (
     fill,
     gather_line,
     load_lines,
-    plan_load,
     store_lines,
     take_line,
-    take_whole_lines,
 )
 
 
