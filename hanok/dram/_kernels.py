@@ -8,23 +8,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from hanok.dram._kernels_places import channel_of, locate, unit_block, unit_of
 from hanok.dram._kernels_queues import answer_slot
 from hanok.dram._kernels_schedule import advance
 from hanok.dram._layout import (
     A_ADMITTED,
     A_COMPLETED,
-    CH_UNITS,
-    H_ADDRESS,
-    H_CHANNEL_SIZE,
-    H_CHANNELS,
     H_FLAT,
-    H_PLACE,
-    H_PLACES,
     H_PSEUDO,
-    H_PSEUDO_SHIFT,
     H_RING_MASK,
     H_TCK_FS,
-    H_UNIT_SIZE,
     H_UNITS,
     HUNGRY,
     I_MORE,
@@ -32,18 +25,13 @@ from hanok.dram._layout import (
     I_SIZE,
     I_TAKEN,
     N_ARRIVAL,
-    N_BANK,
-    N_COLUMN,
     N_HANDLE,
     N_KIND,
-    N_ROW,
+    N_PLACE,
     N_SIZE,
     NEVER,
     O_INPUT,
     O_PORTS,
-    P_BANK,
-    P_COLUMN,
-    P_ROW,
     REACHED,
     READ,
     TRACE_FULL,
@@ -61,83 +49,17 @@ Flags = NDArray[np.bool_]
 
 
 @leaf
-def locate(state: State, address: int) -> int:
-    """Return the place of the burst at `address`, as the layout's P_* say.
-
-    Each of its bits is the XOR of bits of the address, so it follows from the place that was asked for last.
-    """
-    differing, place = address ^ state[H_ADDRESS], state[H_PLACE]
-    bit = state[H_PLACES]
-    while differing > 0:
-        place ^= state[bit] & -(differing & 1)
-        differing >>= 1
-        bit += 1
-    state[H_ADDRESS], state[H_PLACE] = address, place
-    return place
-
-
-@leaf
-def unit_of(place: int) -> int:
-    """Return the unit of a place, counted over all channels."""
-    return place & ((1 << P_COLUMN) - 1)
-
-
-@leaf
-def channel_of(state: State, number: int) -> int:
-    """Return the channel of unit `number`, counted over all channels."""
-    return number >> state[H_PSEUDO_SHIFT]
-
-
-@leaf
-def unit_block(state: State, number: int) -> int:
-    """Return where the block of unit `number`, counted over all channels, begins."""
-    channel = channel_of(state, number)
-    return (
-        state[H_CHANNELS]
-        + channel * state[H_CHANNEL_SIZE]
-        + CH_UNITS
-        + (number - channel * state[H_PSEUDO]) * state[H_UNIT_SIZE]
-    )
-
-
-@leaf
-def put(
-    state: State,
-    unit: int,
-    index: int,
-    arrival: int,
-    kind: int,
-    bank: int,
-    row: int,
-    column: int,
-    handle: int,
-) -> None:
-    """Put a request at the end of port `index` of a unit; the port must have room."""
+def put(state: State, place: int, index: int, handle: int, arrival: int, kind: int) -> None:
+    """Put the request for the burst at a place last into port `index` of its unit, which must have room."""
+    unit = unit_block(state, unit_of(place))
     port = unit + state[O_PORTS] + index * I_SIZE
     count, mask = state[port + I_PUT], state[H_RING_MASK]
     request = unit + state[O_INPUT] + (index * (mask + 1) + (count & mask)) * N_SIZE
     state[request + N_ARRIVAL], state[request + N_KIND] = arrival, kind
-    state[request + N_BANK], state[request + N_ROW], state[request + N_COLUMN] = bank, row, column
-    state[request + N_HANDLE] = handle
+    state[request + N_PLACE], state[request + N_HANDLE] = place, handle
     state[port + I_PUT] = count + 1
     state[unit + U_ARRIVAL] = min(state[unit + U_ARRIVAL], arrival)
     state[unit + U_NEXT] = min(state[unit + U_NEXT], max(arrival, state[unit + U_NOW]))
-
-
-@leaf
-def put_place(state: State, place: int, port: int, handle: int, cycle: int, kind: int) -> None:
-    """Put the request for the burst at a place into a port of its unit."""
-    put(
-        state,
-        unit_block(state, unit_of(place)),
-        port,
-        cycle,
-        kind,
-        (place >> P_BANK) & ((1 << (P_ROW - P_BANK)) - 1),
-        place >> P_ROW,
-        (place >> P_COLUMN) & ((1 << (P_BANK - P_COLUMN)) - 1),
-        handle,
-    )
 
 
 @kernel
@@ -147,8 +69,19 @@ def request(state: State, port: int, handle: int, address: int, cycle: int, kind
     slot = answer_slot(memory, handle)
     memory[slot + A_ADMITTED], memory[slot + A_COMPLETED] = -1, -1
     place = locate(memory, address)
-    put_place(memory, place, port, handle, cycle, kind)
+    put(memory, place, port, handle, cycle, kind)
     return channel_of(memory, unit_of(place))
+
+
+@inner
+def request_line(
+    state: State, port: int, handle: int, address: int, burst_bytes: int, cycle: int, kind: int,
+    channels: Integers, bursts: int,
+) -> None:  # fmt: skip
+    """Make a `request` for each burst of a line, with handles that follow each other; note their channels."""
+    for part in range(bursts):
+        channels[part] = request(state, port, handle + part, address, cycle, kind)
+        address += burst_bytes
 
 
 @leaf
@@ -229,7 +162,7 @@ def _refill(
     for index in range(first, last):
         handle = order[index]
         kind = WRITE if writes[handle] else READ
-        put_place(state, locate(state, addresses[handle]), 0, handle, arrivals[handle], kind)
+        put(state, locate(state, addresses[handle]), 0, handle, arrivals[handle], kind)
     cursor[number] = last
     state[port + I_MORE] = 1 if last < end else 0
 
@@ -273,7 +206,7 @@ def feed_in_order(
                     break
                 cycle = max(cycle, entered)
             place = locate(memory, addresses[handle])
-            put_place(memory, place, 0, handle, cycle, WRITE if writes[handle] else READ)
+            put(memory, place, 0, handle, cycle, WRITE if writes[handle] else READ)
             cursor[0], cursor[1] = handle + 1, cycle
         if cursor[0] == count:
             return advance_all(memory, NEVER)

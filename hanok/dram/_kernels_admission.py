@@ -8,6 +8,7 @@ from __future__ import annotations
 from hanok.dram._kernels_offers import (
     after_admission,
 )
+from hanok.dram._kernels_places import bank_of, column_of, row_of
 from hanok.dram._kernels_queues import (
     answer_slot,
     insert,
@@ -28,11 +29,9 @@ from hanok.dram._layout import (
     I_SIZE,
     I_TAKEN,
     N_ARRIVAL,
-    N_BANK,
-    N_COLUMN,
     N_HANDLE,
     N_KIND,
-    N_ROW,
+    N_PLACE,
     N_SIZE,
     NEVER,
     O_INPUT,
@@ -53,15 +52,15 @@ def _take(state: State, channel: int, unit: int, index: int, now: int) -> bool:
     port = unit + state[O_PORTS] + index * I_SIZE
     taken, ring = state[port + I_TAKEN], state[H_RING_MASK]
     request = unit + state[O_INPUT] + (index * (ring + 1) + (taken & ring)) * N_SIZE
-    kind, bank, handle = state[request + N_KIND], state[request + N_BANK], state[request + N_HANDLE]
-    slot = answer_slot(state, handle)
-    if is_queued(state, unit, bank, state[request + N_ROW], state[request + N_COLUMN]):
+    kind, place = state[request + N_KIND], state[request + N_PLACE]
+    slot = answer_slot(state, state[request + N_HANDLE])
+    if is_queued(state, unit, bank_of(place), row_of(place), column_of(place)):
         state[slot + A_ADMITTED] = now
         state[slot + A_COMPLETED] = now + (state[H_READ_LATENCY] + state[H_BURST] if kind == READ else 0)
         state[unit + (C_FORWARDS if kind == READ else C_COALESCED)] += 1
     elif state[unit + U_READS + kind] - state[unit + U_OWNED_READS + kind] < state[H_READ_QUEUE + kind]:
         state[slot + A_ADMITTED] = now
-        after_admission(state, channel, unit, insert(state, unit, request, now))
+        after_admission(state, channel, unit, insert(state, unit, request, index, taken, now))
     else:
         return False
     state[port + I_TAKEN] = taken + 1

@@ -89,6 +89,9 @@ from hanok.dram._layout import (
 )
 from hanok.numerics._kernels_compile import inner, leaf
 
+MOST_COMMANDS = 4
+"""The trace has room for so many commands when a step begins."""
+
 
 @leaf
 def record(state: State, number: int, cycle: int, command: int, bank: int, row: int, column: int) -> None:
@@ -119,6 +122,12 @@ def send(state: State, channel: int, unit: int, command: int, cycle: int, bank: 
     """Put a command on its bus and apply all rules that begin with it; bank -1 is the whole unit."""
     form = state[H_FORMS] + command * F_SIZE
     state[channel + CH_BUSES + state[form + F_BUS]] = cycle + state[form + F_TAIL] + 1
+    follow(state, unit, command, cycle, bank)
+
+
+@leaf
+def follow(state: State, unit: int, command: int, cycle: int, bank: int) -> None:
+    """Apply all rules that begin with a command; bank -1 is the whole unit."""
     rules = state[H_RULES] + command * LEVELS * R_SIZE
     _follow(state, rules + L_PSEUDO * R_SIZE, unit + U_EARLIEST, cycle)
     if bank < 0:

@@ -10,6 +10,7 @@ from hanok.dram._kernels_admission import (
     is_hungry,
 )
 from hanok.dram._kernels_commands import (
+    MOST_COMMANDS,
     aligned,
     earliest,
 )
@@ -53,9 +54,6 @@ from hanok.dram._layout import (
     State,
 )
 from hanok.numerics._kernels_compile import inner, leaf
-
-MOST_COMMANDS = 4
-"""The trace has room for so many commands when a step begins."""
 
 LOOKED_AT = 4
 """Of the oldest row hits; where more in succession are held back, as in one bank group, all are weighed."""

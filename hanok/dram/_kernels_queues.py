@@ -10,6 +10,7 @@ so that a bank's oldest request and its oldest row hit are known at once.
 from __future__ import annotations
 
 from hanok.dram._kernels_commands import record, send
+from hanok.dram._kernels_places import bank_of, column_of, row_of
 from hanok.dram._kernels_wants import sort_bank
 from hanok.dram._layout import (
     A_COMPLETED,
@@ -36,11 +37,9 @@ from hanok.dram._layout import (
     H_GROUP_SHIFT,
     H_RANK_SHIFT,
     H_READ_LATENCY,
-    N_BANK,
-    N_COLUMN,
     N_HANDLE,
     N_KIND,
-    N_ROW,
+    N_PLACE,
     O_BANKS,
     O_GROUPS,
     O_RANKS,
@@ -52,6 +51,8 @@ from hanok.dram._layout import (
     Q_HANDLE,
     Q_KIND,
     Q_NEXT,
+    Q_NUMBER,
+    Q_PORT,
     Q_ROW,
     Q_SEEN,
     Q_SEQUENCE,
@@ -94,17 +95,18 @@ def is_queued(state: State, unit: int, bank: int, row: int, column: int) -> bool
 
 
 @leaf
-def insert(state: State, unit: int, request: int, now: int) -> int:
-    """Give the request at a port a queue entry, last in its unit's and its bank's order; return it."""
-    kind, bank = state[request + N_KIND], state[request + N_BANK]
-    entry = state[unit + U_FREE]
+def insert(state: State, unit: int, request: int, port: int, number: int, now: int) -> int:
+    """Give request `number` of a port a queue entry, last in its unit's and its bank's order; return it."""
+    kind, place = state[request + N_KIND], state[request + N_PLACE]
+    bank, entry = bank_of(place), state[unit + U_FREE]
     state[unit + U_FREE] = state[entry + Q_NEXT]
     state[entry + Q_SEQUENCE] = state[unit + U_SEQUENCE]
     state[unit + U_SEQUENCE] += 1
-    state[entry + Q_BANK], state[entry + Q_ROW] = bank, state[request + N_ROW]
-    state[entry + Q_COLUMN], state[entry + Q_KIND] = state[request + N_COLUMN], kind
+    state[entry + Q_BANK], state[entry + Q_ROW] = bank, row_of(place)
+    state[entry + Q_COLUMN], state[entry + Q_KIND] = column_of(place), kind
     state[entry + Q_SEEN], state[entry + Q_ADMITTED] = 0, now
     state[entry + Q_HANDLE] = state[request + N_HANDLE]
+    state[entry + Q_PORT], state[entry + Q_NUMBER] = port, number
     state[entry + Q_NEXT], state[entry + Q_AFTER] = -1, -1
     last = state[unit + U_LAST_READ + kind]
     state[entry + Q_BEFORE] = last
@@ -126,6 +128,23 @@ def insert(state: State, unit: int, request: int, now: int) -> int:
         state[slot + B_HIT_READ + kind] = entry
     sort_bank(state, unit, bank, kind)
     return entry
+
+
+@inner
+def empty_queue(state: State, unit: int, kind: int) -> None:
+    """Take all entries of a queue out of it; none may be an owner or want another row."""
+    entry = state[unit + U_FIRST_READ + kind]
+    while entry >= 0:
+        after, bank = state[entry + Q_AFTER], state[entry + Q_BANK]
+        slot = unit + state[O_BANKS] + bank * B_SIZE
+        for part in (B_HEAD_READ, B_TAIL_READ, B_HIT_READ):
+            state[slot + part + kind] = -1
+        sort_bank(state, unit, bank, kind)
+        state[entry + Q_NEXT] = state[unit + U_FREE]
+        state[unit + U_FREE] = entry
+        entry = after
+    state[unit + U_FIRST_READ + kind] = state[unit + U_LAST_READ + kind] = -1
+    state[unit + U_READS + kind] = 0
 
 
 @leaf
@@ -168,12 +187,13 @@ def _leave(state: State, unit: int, entry: int) -> None:
 
 
 @inner
-def _account_loss(state: State, unit: int, entry: int, cycle: int, start: int) -> None:
+def account_loss(
+    state: State, unit: int, kind: int, bank: int, seen: bool, admitted: int, cycle: int, start: int
+) -> None:
     """Say why the data bus was idle from `start` on (as cycles of this column command) until `cycle`."""
-    kind, bank = state[entry + Q_KIND], state[entry + Q_BANK]
     slot = unit + state[O_BANKS] + bank * B_SIZE
     command = RD + kind
-    opening = state[slot + command] if state[entry + Q_SEEN] else 0
+    opening = state[slot + command] if seen else 0
     rank = state[unit + state[O_RANKS] + (bank >> state[H_RANK_SHIFT]) * COMMANDS + command]
     apart = max(state[unit + state[O_GROUPS] + (bank >> state[H_GROUP_SHIFT]) * COMMANDS + command], rank)
     turned = 0
@@ -181,7 +201,7 @@ def _account_loss(state: State, unit: int, entry: int, cycle: int, start: int) -
         turned = max(state[unit + U_EARLIEST + command], rank)
     refreshed = max(state[unit + U_REFRESHED], state[slot + B_REFRESHED])
     cause = C_LOST
-    for until in (state[entry + Q_ADMITTED], refreshed, turned, opening, apart, cycle):
+    for until in (admitted, refreshed, turned, opening, apart, cycle):
         reached = min(until, cycle)
         if reached > start:
             state[unit + cause] += reached - start
@@ -197,7 +217,9 @@ def serve(state: State, channel: int, unit: int, number: int, entry: int, cycle:
     latency = state[H_READ_LATENCY + kind]
     start = state[unit + U_DATA_END] - latency
     if cycle > start:
-        _account_loss(state, unit, entry, cycle, start)
+        account_loss(
+            state, unit, kind, bank, state[entry + Q_SEEN] > 0, state[entry + Q_ADMITTED], cycle, start
+        )
     send(state, channel, unit, RD + kind, cycle, bank)
     record(state, number, cycle, RD + kind, bank, state[entry + Q_ROW], state[entry + Q_COLUMN])
     state[unit + U_DATA_END] = cycle + latency + state[H_BURST]

@@ -10,6 +10,7 @@ from hanok.dram._kernels_admission import (
     is_hungry,
 )
 from hanok.dram._kernels_commands import (
+    MOST_COMMANDS,
     send_activate,
     send_row_command,
     send_second_half,
@@ -17,8 +18,14 @@ from hanok.dram._kernels_commands import (
 from hanok.dram._kernels_flat import (
     step_flat,
 )
+from hanok.dram._kernels_flow import (
+    HUNGRY_FLOW,
+    begin_flow,
+    can_flow,
+    end_flow,
+    run_flow,
+)
 from hanok.dram._kernels_hits import (
-    MOST_COMMANDS,
     MOVED,
     WAITS,
     is_steady,
@@ -91,6 +98,7 @@ from hanok.dram._layout import (
     U_COLUMN_ENTRY,
     U_DEADLINE,
     U_DUE,
+    U_FLOWING,
     U_HALF,
     U_MODE,
     U_NEXT,
@@ -193,7 +201,9 @@ def step(
             return REACHED
         if state[H_TRACE_ROOM] > 0 and state[H_TRACE_COUNT] + MOST_COMMANDS > state[H_TRACE_ROOM]:
             return TRACE_FULL
-        if state[unit + U_ARRIVAL] <= now:
+        if state[unit + U_FLOWING] and awaited >= 0:
+            end_flow(state, unit)
+        if state[unit + U_FLOWING] == 0 and state[unit + U_ARRIVAL] <= now:
             state[unit + U_ARRIVAL] = admit(state, channel, unit, now)
             if is_hungry(state, unit):
                 state[unit + U_ARRIVAL] = now
@@ -201,6 +211,16 @@ def step(
         if awaited >= 0 and state[answer_slot(state, awaited) + A_ADMITTED] >= 0:
             state[unit + U_NEXT] = now
             return ENTERED
+        if state[unit + U_FLOWING] or (awaited < 0 and can_flow(state, unit) and begin_flow(state, unit)):
+            ended = run_flow(state, channel, unit, number, until, other)
+            if ended == HUNGRY_FLOW:
+                return HUNGRY
+            if ended == WAITS:
+                return REACHED
+            if until == NEVER and state[unit + U_READS] + state[unit + U_WRITES] == 0:
+                state[unit + U_NEXT] = state[unit + U_NOW]
+                return REACHED
+            continue
         if state[H_STREAM] and awaited < 0 and is_steady(state, unit):
             ended = run_hits(state, channel, unit, number, until, other)
             if ended == WAITS:

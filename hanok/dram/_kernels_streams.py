@@ -8,7 +8,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hanok.dram._kernels import locate, put_place, unit_block, unit_of
+from hanok.dram._kernels import put
+from hanok.dram._kernels_flow import end_flow
+from hanok.dram._kernels_places import locate, unit_block, unit_of
 from hanok.dram._kernels_schedule import advance
 from hanok.dram._layout import (
     B_BYPASSED,
@@ -61,6 +63,7 @@ from hanok.dram._layout import (
     U_DUE,
     U_EARLIEST,
     U_FIRST_READ,
+    U_FLOWING,
     U_HALF,
     U_HALF_ENTRY,
     U_LAST_KIND,
@@ -131,7 +134,7 @@ def _refill(
             address = stream[S_ADDRESS] + index * stream[S_STRIDE]
         place = locate(state, address)
         if unit_of(place) == number:
-            put_place(state, place, port, index, stream[S_ARRIVAL], stream[S_KIND])
+            put(state, place, port, index, stream[S_ARRIVAL], stream[S_KIND])
             room -= 1
         index += 1
     position[0] = min(index, stream[S_COUNT])
@@ -162,7 +165,12 @@ def feed_streams(
                     )  # fmt: skip
         why = advance(memory, index, until)
         if why != HUNGRY:
-            return why
+            break
+    for number in range(index * units, (index + 1) * units):
+        unit = unit_block(memory, number)
+        if memory[unit + U_FLOWING]:
+            end_flow(memory, unit)
+    return why
 
 
 @kernel

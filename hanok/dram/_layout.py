@@ -25,13 +25,14 @@ NEVER = 1 << 60
     H_GAP_LEAST, H_GAP_MOST, H_FIRST,
     H_INTERVAL, H_BANK_INTERVAL, H_REFRESH_CYCLES, H_POSTPONED,
     H_CLOSED, H_CAP, H_READ_QUEUE, H_WRITE_QUEUE, H_HIGH, H_LOW, H_STREAM,
+    H_FLOW_UNIT, H_FLOW_RANK, H_FLOW_OTHER_RANK, H_FLOW_GROUP,
     H_PORTS, H_RING_MASK,
     H_CHANNELS, H_CHANNEL_SIZE, H_UNIT_SIZE,
-    O_RANKS, O_GROUPS, O_BANKS, O_WANTING, O_ENTRIES, O_PORTS, O_INPUT,
+    O_RANKS, O_GROUPS, O_BANKS, O_WANTING, O_ENTRIES, O_PORTS, O_INPUT, O_FLOWED,
     H_ANSWERS, H_ANSWER_MASK, H_TRACE, H_TRACE_ROOM, H_TRACE_COUNT,
     H_ADVANCE,
     H_SIZE,
-) = range(57)  # fmt: skip
+) = range(62)  # fmt: skip
 
 COMMANDS = 8
 ACT, PRE, PREA, RD, WR, REFA, ACT1, REFB = range(COMMANDS)
@@ -42,9 +43,11 @@ R_SIZE = 2
 F_LEAD, F_TAIL, F_ALIGN, F_BUS, F_SIZE = range(5)
 """For each command: its Form; F_BUS is 1 on the column bus of a channel with two, else 0."""
 P_COLUMN, P_BANK, P_ROW = 12, 28, 40
-"""A burst's place in one number: its unit from bit 0 on, then these. At H_PLACES stands what each address bit
-adds to it; H_ADDRESS and H_PLACE are those that were asked for last."""
-P_SIZE = 63
+"""A burst's place in one number: its unit from bit 0 on, then these. At H_PLACES stands what each value of
+each digit of an address adds to it; H_ADDRESS and H_PLACE are those that were asked for last."""
+P_DIGIT = 8
+P_VALUES = 1 << P_DIGIT
+P_SIZE = 64 // P_DIGIT * P_VALUES
 
 CH_BUSES, CH_LAST, CH_UNITS = 0, 2, 4
 """A channel's block begins with the first free cycle of each command bus, and who sent the last command."""
@@ -76,12 +79,18 @@ ROW_CLOSED, ROW_OPENING = -1, -2
     U_BLOCKED,  # 1: a request has arrived that found no room
     U_OWNED_READS, U_OWNED_WRITES,  # requests whose row was opened for them; they do not count in the queue
     U_COLUMN_AT, U_COLUMN_ENTRY, U_ROW_AT, U_ROW_BANK, U_ROW_COMMAND,  # candidates
+    U_FLOWING,  # 1: reads are served from their port
+    U_FLOW_PORT, U_FLOW_ENTERED,  # that port, and how many of its requests have entered
+    U_FLOW_SERVED,  # of those that are not taken: which are served, the oldest in bit 0
+    U_FLOW_WAITING,  # how many are not served
+    U_FLOW_AGAIN,  # how many reads must be served before a flow may begin
+    U_FLOWED,  # banks whose last column commands the rules do not know yet
     U_DATA_END, U_LAST_KIND, U_REFRESHED,
     C_READS, C_WRITES, C_HITS, C_MISSES, C_CONFLICTS, C_ACTIVATES, C_PRECHARGES, C_REFRESHES,
     C_BANK_REFRESHES, C_TURNAROUNDS, C_FORWARDS, C_COALESCED,
     C_LOST, C_LOST_REFRESH, C_LOST_TURNAROUND, C_LOST_ACTIVATE, C_LOST_GROUP, C_LOST_BUS,
     U_RING,  # cycles of the last eight activates
-) = range(55)  # fmt: skip
+) = range(62)  # fmt: skip
 RING = 8
 U_WANTING = U_RING + RING
 WANTS = 3
@@ -91,25 +100,26 @@ U_EARLIEST = U_WANTING + 2 * WANTS
 U_SIZE = U_EARLIEST + COMMANDS
 
 # A bank: earliest cycles of its commands, then these. B_OWNER: the request that its row was opened for, until
-# it is served.
+# it is served. B_FLOWED: the cycle of the last column command that the rules do not know yet, or -1.
 (
-    B_ROW, B_OWNER, B_BYPASSED, B_REFRESHED,
+    B_ROW, B_OWNER, B_BYPASSED, B_REFRESHED, B_FLOWED,
     B_HEAD_READ, B_HEAD_WRITE, B_TAIL_READ, B_TAIL_WRITE, B_HIT_READ, B_HIT_WRITE,
     B_WANT_READ, B_WANT_WRITE, B_PLACE_READ, B_PLACE_WRITE,
     B_SIZE,
-) = range(COMMANDS, COMMANDS + 15)  # fmt: skip
+) = range(COMMANDS, COMMANDS + 16)  # fmt: skip
 
-# A queue entry: its number, place, links in its bank's queue and in its unit's, and what it is for.
+# A queue entry: its number, place, links in its bank's queue and in its unit's, and what it is for; which
+# request of which port it was.
 (
-    Q_SEQUENCE, Q_BANK, Q_ROW, Q_COLUMN, Q_KIND, Q_SEEN, Q_ADMITTED, Q_HANDLE,
+    Q_SEQUENCE, Q_BANK, Q_ROW, Q_COLUMN, Q_KIND, Q_SEEN, Q_ADMITTED, Q_HANDLE, Q_PORT, Q_NUMBER,
     Q_NEXT, Q_BEFORE, Q_AFTER,
     Q_SIZE,
-) = range(12)  # fmt: skip
+) = range(14)  # fmt: skip
 
 # A port: how many requests were put in and taken out, and whether more may come at any time.
 I_PUT, I_TAKEN, I_MORE, I_SIZE = range(4)
 # A request at a port.
-N_ARRIVAL, N_KIND, N_BANK, N_ROW, N_COLUMN, N_HANDLE, N_SIZE = range(7)
+N_ARRIVAL, N_KIND, N_PLACE, N_HANDLE, N_SIZE = range(5)
 
 T_CYCLE, T_UNIT, T_COMMAND, T_BANK, T_ROW, T_COLUMN, T_SIZE = range(7)
 

@@ -81,11 +81,12 @@ def state_of(
             "allowed: all_bank, none"
         )
     table = parse_mapping(mapping or standard.mapping, standard, channels)
-    tables: dict[int, list[int]] = {}
+    tables: dict[int, list[int] | State] = {}
     tables[k.H_PLACES] = _places(table, standard)
     tables[k.H_FORMS] = _forms(standard)
     header = _header(standard, channels, policy, ports, port_depth)
     header[k.H_STREAM] = int(stream)
+    header |= _flow(standard, policy) if stream else {}
     offset = k.H_SIZE
     for slot, content in tables.items():
         header[slot] = offset
@@ -142,6 +143,7 @@ def _header(standard: Standard, channels: int, policy: Policy, ports: int, port_
         (k.O_ENTRIES, (policy.read_queue + policy.write_queue + banks) * k.Q_SIZE),
         (k.O_PORTS, ports * k.I_SIZE),
         (k.O_INPUT, ports * ring * k.N_SIZE),
+        (k.O_FLOWED, banks),
     ):
         offsets[slot] = offset
         offset += size
@@ -182,6 +184,22 @@ def _header(standard: Standard, channels: int, policy: Policy, ports: int, port_
         k.H_RING_MASK: ring - 1,
         k.H_UNIT_SIZE: offset,
         k.H_CHANNEL_SIZE: k.CH_UNITS + shape.pseudo_channels * offset,
+    }
+
+
+def _flow(standard: Standard, policy: Policy) -> dict[int, int]:
+    """How far apart the column commands of a flow of reads are by each level's rules; none: no flows."""
+    unit, rank, other, group, bank = (
+        standard.delay(level, Command.RD, Command.RD)
+        for level in ("pseudo", "rank", "other_rank", "group", "bank")
+    )
+    if policy.page == "closed" or bank > group:
+        return {}
+    return {
+        k.H_FLOW_UNIT: max(unit, 1),
+        k.H_FLOW_RANK: rank,
+        k.H_FLOW_OTHER_RANK: other,
+        k.H_FLOW_GROUP: group,
     }
 
 
@@ -261,7 +279,7 @@ def _idle(state: State) -> None:
     units[..., k.U_RING : k.U_RING + k.RING] = LONG_AGO
     banks = units[..., state[k.O_BANKS] : state[k.O_WANTING]].reshape(channels, pseudo, -1, k.B_SIZE)
     banks[..., k.B_ROW] = k.ROW_CLOSED
-    banks[..., k.B_OWNER] = -1
+    banks[..., k.B_OWNER] = banks[..., k.B_FLOWED] = -1
     banks[..., k.B_HEAD_READ : k.B_WANT_READ] = -1
     banks[..., k.B_WANT_READ : k.B_PLACE_READ] = k.WANTS_NOTHING
     entries = units[..., state[k.O_ENTRIES] : state[k.O_PORTS]].reshape(channels, pseudo, -1, k.Q_SIZE)
@@ -277,8 +295,8 @@ def _log2(power: int) -> int:
     return power.bit_length() - 1
 
 
-def _places(mapping: Mapping, standard: Standard) -> list[int]:
-    """What each address bit adds to a burst's place."""
+def _places(mapping: Mapping, standard: Standard) -> State:
+    """What each value of each digit of an address adds to a burst's place."""
     shape = standard.organisation
     bank, group = _log2(shape.banks_per_group), _log2(shape.groups)
     first = {
@@ -290,11 +308,20 @@ def _places(mapping: Mapping, standard: Standard) -> list[int]:
         "rank": k.P_BANK + bank + group,
         "row": k.P_ROW,
     }
-    found = [0] * k.P_SIZE
+    found = [0] * 64
     for piece in mapping.pieces:
         for bit in range(piece.bits):
             found[piece.address_bit + bit] ^= 1 << (first[piece.field] + piece.field_bit + bit)
-    return found
+    return _by_digits(found)
+
+
+def _by_digits(bits: list[int]) -> State:
+    """Return the XOR of those of `bits` that each value of each digit sets, digit by digit."""
+    digits = np.array(bits, np.int64).reshape(-1, k.P_DIGIT)
+    found = np.zeros((len(digits), k.P_VALUES), np.int64)
+    for bit in range(k.P_DIGIT):
+        found[:, 1 << bit : 2 << bit] = found[:, : 1 << bit] ^ digits[:, bit, None]
+    return found.ravel()
 
 
 def units_of(state: State) -> State:
@@ -350,7 +377,9 @@ def flat_state_of(
         k.O_INPUT: k.U_SIZE + ports * k.I_SIZE,
     }
     state = _with_records(header, answers, 0)
+    bits = [0] * 64
     for bit in range(_log2(channels)):
-        state[k.H_SIZE + _log2(flat.burst_bytes) + bit] = 1 << bit
+        bits[_log2(flat.burst_bytes) + bit] = 1 << bit
+    state[k.H_SIZE : k.H_SIZE + k.P_SIZE] = _by_digits(bits)
     units_of(state)[..., k.U_NEXT] = k.NEVER
     return state

@@ -12,6 +12,7 @@ from hanok.isa.timing import CODE_WORD_BYTES, FETCH_LATENCY_CYCLES, FETCH_REQUES
 from hanok.numerics._kernels_compile import (
     inner,
 )
+from hanok.simulator._kernels_lines import plan_load, take_whole_lines
 from hanok.simulator._kernels_state import (
     ARRIVALS,
     ARRIVED,
@@ -77,7 +78,6 @@ from hanok.simulator._kernels_transfer import (
     fill,
     gather_line,
     load_lines,
-    plan_load,
     store_lines,
     take_line,
 )
@@ -201,6 +201,8 @@ def _take_loads(plan: Plan, record: Record, engines: Engines) -> bool:
         transfer = transfer_of(plan, index)
         if state[TAKING] != index:
             begin_taking(engines, transfer, index, times_of(record, index)[START])
+        if take_whole_lines(engines, transfer, plan.constants):
+            continue
         if take_line(engines, transfer, plan.constants):
             finish(record, LOAD, index, state[MOVER])
             ended = True

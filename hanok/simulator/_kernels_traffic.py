@@ -151,6 +151,19 @@ def picosecond_of(cycle: int, clock_mhz: int) -> int:
 
 
 @leaf
+def quotient(number: int, divisor: int, inverse: float) -> int:
+    """`number // divisor`, neither negative, by 1 / `divisor`, which takes less time than a division.
+
+    The product is off by less than one as long as the quotient is less than 2**50.
+    """
+    found = int(number * inverse)
+    rest = number - found * divisor
+    if rest < 0:
+        return found - 1
+    return found + 1 if rest >= divisor else found
+
+
+@leaf
 def memory_cycle(engines: Engines, constants: Integers, cycle: int) -> int:
     """Return the memory's cycle in which a request of a cycle of the core arrives."""
     if cycle >= NEVER:

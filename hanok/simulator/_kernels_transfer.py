@@ -24,6 +24,7 @@ from hanok.isa.timing import (
     STORE_START_CYCLES,
 )
 from hanok.numerics._kernels_compile import inner, leaf
+from hanok.simulator._kernels_lines import plan_load, send_whole_lines
 from hanok.simulator._kernels_state import (
     ADDRESS,
     COUNT_1,
@@ -147,16 +148,6 @@ def begin_load(engines: Engines, transfer: Integers, constants: Integers, row: i
     plan_load(engines, constants)
 
 
-@leaf
-def plan_load(engines: Engines, constants: Integers) -> None:
-    """Set the cycle of the next request, if its slot is known."""
-    state = engine_of(engines, LOAD)
-    if state[CURRENT] >= 0 and state[NEXT] == NEVER:
-        free = slot_cycle(engines, constants, LOAD)
-        if free < NEVER:
-            state[NEXT] = max(state[SOONEST], free)
-
-
 @inner
 def _send_block(engines: Engines, constants: Integers, first: int, last: int, cycle: int) -> None:
     """Send a load's request for bursts `first` to `last` of a line, with those that AXI brings beside them.
@@ -182,6 +173,9 @@ def load_lines(engines: Engines, transfer: Integers, constants: Integers) -> boo
     state = engine_of(engines, LOAD)
     shift, burst_shift = constants[LINE_SHIFT], constants[BURST_SHIFT]
     while state[NEXT] < NEVER:
+        send_whole_lines(engines, constants)
+        if state[NEXT] == NEVER:
+            break
         now = state[NEXT]
         line = state[ISSUE_WALK + WALK_ADDRESS] >> shift
         first, last = state[ISSUE_WALK + WALK_ADDRESS] >> burst_shift, 0
