@@ -63,6 +63,7 @@ def renamed(sources: Sources, seed: int, prefix: str = "") -> Sources:
     files = []
     for file in sources.files:
         text = "".join(written(*token) for token in tokens(file.text))
+        text = re.sub(r"\\\n\s*", "\\\n", text)  # a macro goes on in the next line
         files.append(SourceFile(headers.get(file.name, f"{prefix}copy.v"), text))
     return Sources("copy", tuple(files))
 
@@ -70,6 +71,7 @@ def renamed(sources: Sources, seed: int, prefix: str = "") -> Sources:
 def _body(text: str) -> tuple[list[tuple[str, str]], list[tuple[int, int]]]:
     """Return all tokens, and of each assign and always of a module's own level where it is in them."""
     everything = tokens(text)
+    conditional = 0
     solid = [number for number, (kind, _) in enumerate(everything) if kind]
     words = [everything[number][1] for number in solid]
     items, depth, index, is_inside = [], 0, 0, False
@@ -83,11 +85,13 @@ def _body(text: str) -> tuple[list[tuple[str, str]], list[tuple[int, int]]]:
             is_inside = True
         elif word == "endmodule":
             is_inside = False
+        elif word in ("`ifdef", "`ifndef", "`endif"):
+            conditional += -1 if word == "`endif" else 1
         elif word in opening:
             depth += 1
         elif word in closing:
             depth -= 1
-        elif is_inside and not depth and word in ("assign", "always") and words[index - 1] in (*closing, ";"):
+        elif is_inside and not depth and not conditional and word in ("assign", "always") and words[index - 1] in (*closing, ";"):
             end = _statement(words, index + 1)
             items.append((solid[index], solid[min(end, len(words)) - 1] + 1))
             index = end
@@ -160,12 +164,13 @@ def _shuffled(text: str, random: Random) -> str:
     movable = [number for number, span in enumerate(spans) if "`" not in span]
     order = movable[:]
     random.shuffle(order)
-    moved = dict(zip(movable, (spans[number] for number in order), strict=True))
     out, last = [], 0
     for number, (start, end) in enumerate(items):
-        out += [word for _, word in everything[last:start]] + [moved.get(number, spans[number])]
+        kept = [] if number in movable else [spans[number]]
+        out += [word for _, word in everything[last:start]] + kept
         last = end
-    return "".join(out + [word for _, word in everything[last:]])
+    rest = "".join(word for _, word in everything[last:])
+    return "".join(out) + rest.replace("endmodule", "\n" + "\n".join(spans[each] for each in order) + "\nendmodule", 1)
 
 
 def with_other_numbers(sources: Sources, seed: int) -> Sources:
@@ -261,7 +266,7 @@ def _blocks(text: str, random: Random) -> str:
     ]
     lines = "".join(f"(* keep *) wire alive_{number} = ^{name};\n" for number, name in enumerate(alive))
     # The instances of the module stay as boxes, since what they are instances of is not in the file.
-    return before + whole.replace("endmodule", lines + "endmodule")
+    return before + "\n`default_nettype wire\n" + whole.replace("endmodule", lines + "endmodule")
 
 
 def buried(sources: Sources, top: str, others: Sequence[Sources], seed: int) -> Sources:

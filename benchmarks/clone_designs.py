@@ -6,6 +6,7 @@ They are not part of hanok. `FOLDER/<owner>+<name>` is a clone of that repositor
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -31,11 +32,10 @@ ZipCPU+wbuart32/rtl: wbuart
 ZipCPU+sdspi/rtl: sdspi sdtxframe sdrxframe sddma_s2mm
 ZipCPU+wb2axip/rtl: wbxbar axilxbar axivdisplay axisgfsm axi2axilite axidouble apbslave axim2wbsp axlite2wbsp aximm2s axiperf axissafety wbsafety axilgpio
 ZipCPU+zipcpu/rtl: div idecode pfcache dcache wbdmac zipmmu icontrol pipemem
-ZipCPU+cordic/rtl: topolar cordic quadtbl sintable seqcordic
+ZipCPU+cordic/rtl: topolar cordic seqcordic
 ultraembedded+riscv/core/riscv: riscv_core
 ultraembedded+cores/usb_device/src_v: usbf_device
 ultraembedded+cores/uart/rtl: uart
-ultraembedded+cores/i2s/rtl: i2s
 ultraembedded+cores/spdif/rtl: spdif_core
 ultraembedded+cores/sdram/rtl: sdram
 ultraembedded+cores/spilite_axi4l/src_v: spi_lite
@@ -62,7 +62,6 @@ py+serv/verilog/rtl: serv_top
 py+vexriscv/verilog: VexRiscv
 py+mor1kx/verilog/rtl/verilog: mor1kx_ctrl_espresso mor1kx_icache mor1kx_dmmu mor1kx_ticktimer mor1kx_bus_if_wb32 pfpu32_top
 py+marocchino/verilog/rtl/verilog: or1k_marocchino_ctrl or1k_marocchino_oman or1k_marocchino_int_div or1k_marocchino_lsu
-py+lm32/verilog/rtl: lm32_instruction_unit lm32_mc_arithmetic lm32_load_store_unit
 """
 _ENDINGS = (".v", ".vh", ".h")
 
@@ -88,7 +87,8 @@ def designs(folder: Path) -> list[Design]:
     for line in BY_FOLDER.strip().splitlines():
         place, tops = line.split(":")
         modules, headers = _modules(folder / place)
-        author = place.split("/")[0].split("+")[1 if place.startswith("py+") else 0]
+        author, project = place.split("/")[0].split("+")
+        author = project if author in ("py", "freecores") else author
         for top in tops.split():
             if top in modules:
                 found.append(Design(author, top, _closure(top, modules, headers)))
@@ -121,12 +121,23 @@ def _closure(top: str, modules: dict[str, _Slice], headers: tuple[SourceFile, ..
         wanted |= fresh
         waiting += sorted(fresh)
     text = "".join(modules[name].text for name in sorted(wanted))
+    files, waiting_files = {f"{top}.v": _with_headers(text, headers)}, [f"{top}.v"]
+    while waiting_files:
+        name = waiting_files.pop()
+        for header in headers:
+            if header.name not in files and f'"{header.name}"' in files[name]:
+                files[header.name] = _with_headers(header.text, headers)
+                waiting_files.append(header.name)
+    return Sources(top, tuple(SourceFile(name, text) for name, text in files.items()))
+
+
+def _with_headers(text: str, headers: tuple[SourceFile, ...]) -> str:
+    """Return a text that includes headers by names that end as a header's does, from one folder."""
+    text = re.sub(r'`include\s+"(?:[^"\n]*/)?([^"/\n]+)"', r'`include "\1"', text)
     for header in headers:
         stem = header.name.rsplit(".", 1)[0]
         text = text.replace(f'`include "{stem}.v"', f'`include "{stem}.vh"')
-    used = tuple(header for header in headers if f'"{header.name}"' in text)
-    inner = tuple(header for header in headers if any(f'"{header.name}"' in each.text for each in used))
-    return Sources(top, (SourceFile(f"{top}.v", text), *dict.fromkeys((*used, *inner))))
+    return text
 
 
 def tokens_of(sources: Sources) -> list[Tokens]:

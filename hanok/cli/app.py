@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from hanok.cli import apps, area, chips, compile, cosim, demo, dram, fpga, inspect, rtl, run
+from hanok.cli import apps, area, chips, compile, cosim, demo, dram, fpga, inspect, protect, rtl, run
 from hanok.cli.errors import guarded
 
 _HELP = """Run, time and explain ONNX models on an open NPU.
@@ -52,6 +52,7 @@ def build_app() -> typer.Typer:
     memory.command("list")(guarded(dram.list_command))
     memory.command("run")(guarded(dram.run_command))
     app.add_typer(memory, name="dram")
+    app.add_typer(protect.build_protect(_CONTEXT), name="protect")
     return app
 
 

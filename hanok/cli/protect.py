@@ -6,9 +6,14 @@ from typing import Any
 
 import typer
 
+from hanok.cli import protect_compare
+from hanok.cli.errors import guarded
+
 HELP = "Seal deliveries, trace leaks, recognise clones, and keep a record that cannot be altered."
 
 
 def build_protect(context: dict[str, Any]) -> typer.Typer:
     """Return the group of commands."""
-    return typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode=None, context_settings=context)
+    group = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode=None, context_settings=context)
+    group.command("compare")(guarded(protect_compare.compare_command))
+    return group

@@ -45,6 +45,7 @@ opt_clean
 write_json {folder}/gates{number}.json
 """
 _ERROR_FILE = re.compile(rf"{MOUNT}/(\d+)\.s?v\b(?::(\d+))?")
+_INCLUDE = re.compile(r'`include\s+"(?:[^"\n]*/)?([^"/\n]+)"')
 _PLAIN_NAME = re.compile(r"[A-Za-z_][\w$]*", re.ASCII)
 """A name goes into a script of Yosys; any other could hold commands."""
 
@@ -90,12 +91,14 @@ def elaborate(sources: Sources, tokens: list[Tokens], has_gates: bool, limit_s: 
 
 
 def _put(sources: Sources, work: Path) -> None:
+    """Write the files under numbers, and under their own names, without folders, for what includes them."""
     for number, file in enumerate(sources.files):
+        text = _INCLUDE.sub(r'`include "\1"', file.text)
         if not file.is_header:
-            (work / f"{number}.{'sv' if file.ending == '.sv' else 'v'}").write_text(file.text, "latin-1")
+            (work / f"{number}.{'sv' if file.ending == '.sv' else 'v'}").write_text(text, "latin-1")
         base = file.name.rsplit("/", 1)[-1]
-        if re.fullmatch(r"[A-Za-z_][\w.-]{0,100}", base, re.ASCII) and base != "script.ys":
-            (work / base).write_text(file.text, "latin-1")
+        if re.fullmatch(r"[A-Za-z_][\w.-]{0,100}", base, re.ASCII):
+            (work / base).write_text(text, "latin-1")
 
 
 def _run(

@@ -52,31 +52,28 @@ def match_regions(
     suspect: Fingerprint, ours: Fingerprint, bag: Bag, families: Collection[str]
 ) -> tuple[RegionMatch, ...]:
     """Return modules of ours by how much of them is found in one module of the suspect."""
-    totals: Counter[str] = Counter()
-    votes: Counter[tuple[str, str]] = Counter()
-    places: dict[tuple[str, str], tuple[list[Place], list[Place]]] = defaultdict(lambda: ([], []))
+    totals: dict[str, float] = defaultdict(float)
+    votes: dict[tuple[str, str], float] = defaultdict(float)
+    places: dict[tuple[str, str], tuple[set[Place], set[Place]]] = defaultdict(lambda: (set(), set()))
     for shared in _shared(suspect, ours, bag, families):
-        our_modules = {place.module for place in shared.ours}
         their_modules = {place.module for place in shared.suspect}
-        for module in our_modules:
+        for module in {place.module for place in shared.ours}:
             totals[module] += shared.weight
             for other in their_modules:
                 votes[module, other] += shared.weight / len(their_modules)
-        for place in shared.ours:
-            for other in shared.suspect[:MAX_PLACES]:
-                places[place.module, other.module][0].append(place)
-                places[place.module, other.module][1].append(other)
+        for near in shared.ours[:MAX_PLACES]:
+            for far in shared.suspect[:MAX_PLACES]:
+                places[near.module, far.module][0].add(near)
+                places[near.module, far.module][1].add(far)
+    best: dict[str, tuple[float, str]] = {}
+    for (module, other), weight in votes.items():
+        best[module] = max(best.get(module, (0.0, "")), (weight, other))
     found = []
-    for module, total in totals.items():
-        partners = [(weight, other) for (ours_module, other), weight in votes.items() if ours_module == module]
-        if not partners:
-            continue
-        weight, other = max(partners)
-        if weight >= MIN_SHARE * total:
-            near, far = places[module, other]
-            found.append(
-                RegionMatch(module, other, len(set(near)), weight / total, _span(near), _span(far))
-            )
+    for module, (weight, other) in best.items():
+        if weight >= MIN_SHARE * totals[module]:
+            here, there = places[module, other]
+            share = weight / totals[module]
+            found.append(RegionMatch(module, other, len(here), share, _span(here), _span(there)))
     return tuple(sorted(found, key=lambda each: (-each.features * each.share, each.ours))[:MAX_ROWS])
 
 
@@ -84,7 +81,7 @@ def match_registers(
     suspect: Fingerprint, ours: Fingerprint, bag: Bag, families: Collection[str]
 ) -> tuple[RegisterMatch, ...]:
     """Return pairs of registers that nothing else explains as well, each register in one pair at most."""
-    votes: Counter[tuple[str, str]] = Counter()
+    votes: dict[tuple[str, str], float] = defaultdict(float)
     for shared in _shared(suspect, ours, bag, [each for each in families if each in ("registers", "gates")]):
         near = {_BIT.sub("", place.register) for place in shared.ours if place.register}
         far = {_BIT.sub("", place.register) for place in shared.suspect if place.register}
@@ -122,10 +119,11 @@ def _by_hash(features: Features) -> dict[int, list[Place]]:
     return found
 
 
-def _span(places: list[Place]) -> str:
+def _span(places: Collection[Place]) -> str:
     """Return the lines that places are within, in the file that has most of them."""
     if not places:
         return ""
-    file = Counter(place.file for place in places).most_common(1)[0][0]
+    counted = Counter(place.file for place in places)
+    file = min(counted, key=lambda name: (-counted[name], name))
     lines = sorted({place.line for place in places if place.file == file and place.line})
     return f"{file}:{lines[0]}-{lines[-1]}" if lines else file

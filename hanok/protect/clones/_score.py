@@ -36,7 +36,8 @@ class Bag:
         values, counts = self._values[family], self._counts[family]
         places = np.minimum(np.searchsorted(values, hashes), len(values) - 1)
         known = np.where(values[places] == hashes, counts[places], 0) if len(values) else np.zeros(len(hashes))
-        return np.log((len(self.members) + 1) / (known - own + 1))
+        rarity: NDArray[np.float64] = np.log((len(self.members) + 1) / (known - own + 1))
+        return rarity
 
 
 def contained(
@@ -58,17 +59,25 @@ def contained(
     return whole, float(np.max((found[ends] - found[starts]) / (total[ends] - total[starts] + prior)))
 
 
+def is_in(hashes: Hashes, values: Hashes) -> NDArray[np.bool_]:
+    """Return which hashes are among values, which are sorted."""
+    if not len(values):
+        return np.zeros(len(hashes), np.bool_)
+    found: NDArray[np.bool_] = values[np.minimum(np.searchsorted(values, hashes), len(values) - 1)] == hashes
+    return found
+
+
 def family_scores(
     bag: Bag, ours: Sketch, suspect: Mapping[str, Hashes], steps: Mapping[str, int], is_ours_member: bool
 ) -> dict[str, tuple[float, float]]:
     """Return `contained` by family. The member that is scored is ours, or else the suspect.
 
-    Hashes of the suspect are multiples of `steps`, so that of ours only such count.
+    Hashes of the suspect are sorted and multiples of `steps`, so that of ours only such count.
     """
     scores = {}
     for family in FAMILIES:
         hashes = thin(ours.hashes[family], steps[family])
-        is_found = np.isin(hashes, suspect[family])
+        is_found = is_in(hashes, suspect[family])
         own = np.ones(len(hashes), np.bool_) if is_ours_member else is_found
         scores[family] = contained(hashes, bag.weights(family, hashes, own), is_found)
     return scores

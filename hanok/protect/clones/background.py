@@ -64,12 +64,14 @@ class Background:
 def different(features: Features) -> Hashes:
     """Return each hash once, where it is first."""
     _, first = np.unique(features.hashes, return_index=True)
-    return features.hashes[np.sort(first)]
+    once: Hashes = features.hashes[np.sort(first)]
+    return once
 
 
 def thin(hashes: Hashes, step: int) -> Hashes:
     """Return the hashes that are a multiple of a power of two."""
-    return hashes[hashes & np.uint32(step - 1) == 0]
+    kept: Hashes = hashes[hashes & np.uint32(step - 1) == 0]
+    return kept
 
 
 def sketch_of(found: Fingerprint) -> Sketch:
@@ -109,4 +111,4 @@ def read_background(content: bytes) -> Background:
 @lru_cache
 def load_background() -> Background:
     """Return the background that hanok ships, made by `benchmarks/protect_clones.py background`."""
-    return read_background((resources.files("hanok.assets") / FILE).read_bytes())
+    return read_background((resources.files("hanok") / "assets" / FILE).read_bytes())

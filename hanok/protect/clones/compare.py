@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from hanok.protect.clones._matches import RegionMatch, RegisterMatch, match_regions, match_registers
 from hanok.protect.clones._score import Bag, family_scores
 from hanok.protect.clones.background import Background, Sketch, different, sketch_of
@@ -65,7 +67,7 @@ def compare(
     stood among them (Vovk, Gammerman and Shafer, "Algorithmic Learning in a Random World", 2005).
     """
     ours_sketch, suspect_sketch = sketch_of(ours), sketch_of(suspect)
-    whole = {family: different(suspect.families[family]) for family in FAMILIES}
+    whole = {family: np.unique(suspect.families[family].hashes) for family in FAMILIES}
     bag = Bag(background, ours_sketch)
     once = dict.fromkeys(FAMILIES, 1)
 
@@ -75,7 +77,8 @@ def compare(
     other_bag = Bag(background, suspect_sketch)
 
     def of_suspect(member: Sketch) -> dict[str, tuple[float, float]]:
-        return family_scores(other_bag, ours_sketch, member.hashes, member.steps, False)
+        found = {family: np.sort(member.hashes[family]) for family in FAMILIES}
+        return family_scores(other_bag, ours_sketch, found, member.steps, False)
 
     measured = of_ours(ours_sketch)
     score = joined(measured, families)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -55,13 +55,20 @@ def fingerprint(
         notes.append("no netlists: they take Yosys; pip install 'hanok[rtl]'")
     elif not elaborated.words:
         notes.append("no netlist could be made; only the text is compared")
-    families = {"text": _text_features(sources, tokens)} | _netlist_features(sources, tokens, elaborated)
-    if not any(map(len, families.values())):
+    found = features_from(sources, tokens, elaborated)
+    if not any(map(len, found.values())):
         raise SourceError(f"{sources.name}: nothing to compare; {'; '.join(notes) or 'too little Verilog'}")
-    return Fingerprint(sources.name, families, tuple(notes))
+    return Fingerprint(sources.name, found, tuple(notes))
 
 
-def _text_features(sources: Sources, tokens: list[Tokens]) -> Features:
+def features_from(
+    sources: Sources, tokens: Sequence[Tokens], elaborated: Elaboration
+) -> dict[str, Features]:
+    """Return the features of a design by family, from what was made of it."""
+    return {"text": _text_features(sources, tokens)} | _netlist_features(sources, tokens, elaborated)
+
+
+def _text_features(sources: Sources, tokens: Sequence[Tokens]) -> Features:
     found = []
     for file, read in zip(sources.files, tokens, strict=False):
         hashes, starts = winnow(read.codes)
@@ -72,11 +79,8 @@ def _text_features(sources: Sources, tokens: list[Tokens]) -> Features:
 
 
 def _netlist_features(
-    sources: Sources, tokens: list[Tokens], elaborated: Elaboration
+    sources: Sources, tokens: Sequence[Tokens], elaborated: Elaboration
 ) -> dict[str, Features]:
-    def located(netlist: Netlist) -> tuple[dict[str, Place], dict[str, Place]]:
-        return {}, {}
-
     places = _Places(sources, tokens)
     cells = chain.from_iterable(cell_features(each, places.of(each)) for each in elaborated.words)
     registers = chain.from_iterable(register_features(each, places.of(each)) for each in elaborated.words)
@@ -91,11 +95,11 @@ def _netlist_features(
 class _Places:
     """Finds where a cell comes from: by its source line, or by its path in the hierarchy."""
 
-    def __init__(self, sources: Sources, tokens: list[Tokens]) -> None:
+    def __init__(self, sources: Sources, tokens: Sequence[Tokens]) -> None:
         self._files = sources.files
         self._tokens = tokens
 
-    def of(self, netlist: Netlist):
+    def of(self, netlist: Netlist) -> Callable[[Cell], Place]:
         def locate(cell: Cell) -> Place:
             register = _register_name(netlist, cell) if cell.is_register else ""
             found = _SOURCE.match(cell.source)
