@@ -1,4 +1,4 @@
-"""What a thief makes of a design: other names and layout, other order, other numbers, other gates, a part, a core."""
+"""What a thief makes of a design: other names, order, numbers and gates, a part of it, a core of a system."""
 
 from __future__ import annotations
 
@@ -15,10 +15,26 @@ from hanok.protect.clones._yosys import MOUNT, run_yosys
 from hanok.protect.clones.sources import SourceFile, Sources
 
 _DIRECTIVES = frozenset(
-    "include define undef ifdef ifndef elsif else endif timescale default_nettype resetall celldefine "
-    "endcelldefine line begin_keywords end_keywords".split()
+    [
+        "include",
+        "define",
+        "undef",
+        "ifdef",
+        "ifndef",
+        "elsif",
+        "else",
+        "endif",
+        "timescale",
+        "default_nettype",
+        "resetall",
+        "celldefine",
+        "endcelldefine",
+        "line",
+        "begin_keywords",
+        "end_keywords",
+    ]
 )
-_WORDS = "read_verilog -sv -I{m} {files}; hierarchy -top {top}; proc; flatten; opt -full; wreduce; opt_clean; rename -hide w:* %n; write_verilog -noattr {m}/out.v"
+_WORDS = "hierarchy -top {top}; proc; flatten; opt -full; wreduce; opt_clean"
 _GATES = {
     "cells": "synth -flatten -top {top}; abc -g AND,OR,XOR,MUX,ANDNOT; opt_clean",
     "nand": "synth -flatten -top {top}; dffunmap; simplemap; aigmap -nand; opt_clean",
@@ -38,7 +54,9 @@ def renamed(sources: Sources, seed: int, prefix: str = "") -> Sources:
     """Other names for everything, other spaces and lines, no comments."""
     random = Random(seed)
     names: dict[str, str] = {}
-    headers = {file.name: f"{prefix}h{number}.vh" for number, file in enumerate(sources.files) if file.is_header}
+    headers = {
+        file.name: f"{prefix}h{number}.vh" for number, file in enumerate(sources.files) if file.is_header
+    }
 
     def other(name: str) -> str:
         if name in KEYWORDS or name.startswith("$") or name == "none":
@@ -91,7 +109,13 @@ def _body(text: str) -> tuple[list[tuple[str, str]], list[tuple[int, int]]]:
             depth += 1
         elif word in closing:
             depth -= 1
-        elif is_inside and not depth and not conditional and word in ("assign", "always") and words[index - 1] in (*closing, ";"):
+        elif (
+            is_inside
+            and not depth
+            and not conditional
+            and word in ("assign", "always")
+            and words[index - 1] in (*closing, ";")
+        ):
             end = _statement(words, index + 1)
             items.append((solid[index], solid[min(end, len(words)) - 1] + 1))
             index = end
@@ -152,7 +176,9 @@ def reordered(sources: Sources, seed: int) -> Sources:
             _shuffled(file.text[module.start : end], random)
             for module, end in zip(read.modules, bounds, strict=True)
         ]
-        if "`" not in "".join(file.text[module.end : end] for module, end in zip(read.modules, bounds, strict=True)):
+        if "`" not in "".join(
+            file.text[module.end : end] for module, end in zip(read.modules, bounds, strict=True)
+        ):
             random.shuffle(modules)
         files.append(SourceFile(file.name, "\n".join(parts + modules)))
     return renamed(Sources("copy", tuple(files)), seed + 1)
@@ -170,7 +196,9 @@ def _shuffled(text: str, random: Random) -> str:
         out += [word for _, word in everything[last:start]] + kept
         last = end
     rest = "".join(word for _, word in everything[last:])
-    return "".join(out) + rest.replace("endmodule", "\n" + "\n".join(spans[each] for each in order) + "\nendmodule", 1)
+    return "".join(out) + rest.replace(
+        "endmodule", "\n" + "\n".join(spans[each] for each in order) + "\nendmodule", 1
+    )
 
 
 def with_other_numbers(sources: Sources, seed: int) -> Sources:
@@ -197,11 +225,11 @@ def resynthesised(sources: Sources, top: str, how: str, seed: int) -> Sources:
         for file in sources.files:
             (work / file.name).write_text(file.text, "latin-1")
         files = " ".join(f"{MOUNT}/{file.name}" for file in sources.files if not file.is_header)
-        if how == "words":
-            script = _WORDS.replace("rename -hide w:* %n; ", "")
-        else:
-            script = "read_verilog -sv -I{m} {files}; " + _GATES[how] + "; write_verilog -noattr {m}/out.v"
-        failure = run_yosys(work, script.format(m=MOUNT, files=files, top=top).replace("; ", "\n") + "\n", 240)
+        made = _WORDS if how == "words" else _GATES[how]
+        script = f"read_verilog -sv -I{{m}} {{files}}; {made}; write_verilog -noattr {{m}}/out.v"
+        failure = run_yosys(
+            work, script.format(m=MOUNT, files=files, top=top).replace("; ", "\n") + "\n", 240
+        )
         if failure:
             raise CopyError(failure)
         text = (work / "out.v").read_text("latin-1")
@@ -253,7 +281,9 @@ def _blocks(text: str, random: Random) -> str:
         if number in kept:
             span = "".join(word for _, word in everything[start:end])
             out.append(span)
-            targets |= dict.fromkeys(re.findall(r"(?:^|[;)\s])([A-Za-z_]\w*)\s*(?:\[[^\]]*\]\s*)?<?=(?!=)", span))
+            targets |= dict.fromkeys(
+                re.findall(r"(?:^|[;)\s])([A-Za-z_]\w*)\s*(?:\[[^\]]*\]\s*)?<?=(?!=)", span)
+            )
         last = end
     out += [word for _, word in everything[last:]]
     whole = "".join(out)
@@ -299,9 +329,7 @@ def buried(sources: Sources, top: str, others: Sequence[Sources], seed: int) -> 
     text += "".join(instances) + f"  assign result = {result};\nendmodule\n"
     files = [SourceFile("system.v", text)]
     for number, part in enumerate(parts):
-        files += [
-            file if file.is_header else SourceFile(f"s{number}.v", file.text) for file in part.files
-        ]
+        files += [file if file.is_header else SourceFile(f"s{number}.v", file.text) for file in part.files]
     return Sources("system", tuple(files))
 
 
@@ -313,7 +341,9 @@ def _ports(sources: Sources) -> tuple[str, list[tuple[str, str, int]]]:
         for file in sources.files:
             (work / file.name).write_text(file.text, "latin-1")
         files = " ".join(f"{MOUNT}/{file.name}" for file in sources.files if not file.is_header)
-        script = f"read_verilog -sv -I{MOUNT} {files}\nhierarchy -top {root}\nproc\nwrite_json {MOUNT}/out.json\n"
+        script = (
+            f"read_verilog -sv -I{MOUNT} {files}\nhierarchy -top {root}\nproc\nwrite_json {MOUNT}/out.json\n"
+        )
         failure = run_yosys(work, script, 120)
         if failure:
             raise CopyError(failure)

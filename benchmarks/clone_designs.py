@@ -1,7 +1,8 @@
-"""Open designs that clone detection is measured on: where they are from, and each cut out with what it holds.
+"""Open designs that clone detection is measured on, and how each is cut out with what it holds.
 
 They are not part of hanok. `FOLDER/<owner>+<name>` is a clone of that repository on GitHub, and
-`FOLDER/py+<name>` what `pip install --target` leaves of `pythondata-cpu-<name>` under `pythondata_cpu_<name>`.
+`FOLDER/py+<name>` the folder `pythondata_cpu_<name>` that `pip install --target` makes of
+`pythondata-cpu-<name>`.
 """
 
 from __future__ import annotations
@@ -26,11 +27,14 @@ secworks+md5/src/rtl: md5
 secworks+sha3/src/rtl: sha3
 secworks+uart/src/rtl: uart_core
 alexforencich+verilog-i2c/rtl: i2c_slave i2c_master i2c_init
-alexforencich+verilog-axi/rtl: axi_dma_rd axi_cdma axi_adapter_rd axi_vfifo_enc axi_dma_desc_mux axil_cdc_wr axi_ram_wr_rd_if axi_axil_adapter_rd
-alexforencich+verilog-ethernet/rtl: ptp_clock ptp_td_phc mac_ctrl_rx xgmii_baser_dec_64 ip_eth_rx udp_ip_tx ptp_perout eth_arb_mux rgmii_phy_if
+alexforencich+verilog-axi/rtl: axi_dma_rd axi_cdma axi_adapter_rd axi_vfifo_enc axi_dma_desc_mux
+alexforencich+verilog-axi/rtl: axil_cdc_wr axi_ram_wr_rd_if axi_axil_adapter_rd
+alexforencich+verilog-ethernet/rtl: ptp_clock ptp_td_phc mac_ctrl_rx xgmii_baser_dec_64 ip_eth_rx udp_ip_tx
+alexforencich+verilog-ethernet/rtl: ptp_perout eth_arb_mux rgmii_phy_if
 ZipCPU+wbuart32/rtl: wbuart
 ZipCPU+sdspi/rtl: sdspi sdtxframe sdrxframe sddma_s2mm
-ZipCPU+wb2axip/rtl: wbxbar axilxbar axivdisplay axisgfsm axi2axilite axidouble apbslave axim2wbsp axlite2wbsp aximm2s axiperf axissafety wbsafety axilgpio
+ZipCPU+wb2axip/rtl: wbxbar axilxbar axivdisplay axisgfsm axi2axilite axidouble apbslave axim2wbsp
+ZipCPU+wb2axip/rtl: axlite2wbsp aximm2s axiperf axissafety wbsafety axilgpio
 ZipCPU+zipcpu/rtl: div idecode pfcache dcache wbdmac zipmmu icontrol pipemem
 ZipCPU+cordic/rtl: topolar cordic seqcordic
 ultraembedded+riscv/core/riscv: riscv_core
@@ -60,8 +64,10 @@ darklife+darkriscv/rtl: darkriscv
 py+picorv32/verilog: picorv32
 py+serv/verilog/rtl: serv_top
 py+vexriscv/verilog: VexRiscv
-py+mor1kx/verilog/rtl/verilog: mor1kx_ctrl_espresso mor1kx_icache mor1kx_dmmu mor1kx_ticktimer mor1kx_bus_if_wb32 pfpu32_top
-py+marocchino/verilog/rtl/verilog: or1k_marocchino_ctrl or1k_marocchino_oman or1k_marocchino_int_div or1k_marocchino_lsu
+py+mor1kx/verilog/rtl/verilog: mor1kx_ctrl_espresso mor1kx_icache mor1kx_dmmu mor1kx_ticktimer
+py+mor1kx/verilog/rtl/verilog: mor1kx_bus_if_wb32 pfpu32_top
+py+marocchino/verilog/rtl/verilog: or1k_marocchino_ctrl or1k_marocchino_oman or1k_marocchino_int_div
+py+marocchino/verilog/rtl/verilog: or1k_marocchino_lsu
 """
 _ENDINGS = (".v", ".vh", ".h")
 

@@ -12,7 +12,10 @@ from hanok.cli.progress import progress_line
 
 def compare_command(
     suspect: Annotated[
-        Path, typer.Argument(metavar="SUSPECT", help="Verilog, a folder of it, or a netlist: Verilog or Yosys' JSON.")
+        Path,
+        typer.Argument(
+            metavar="SUSPECT", help="Verilog, a folder of it, or a netlist: Verilog or Yosys' JSON."
+        ),
     ],
     ours: Annotated[Path, typer.Argument(metavar="OURS", help="Our design, likewise.")],
     html: Annotated[

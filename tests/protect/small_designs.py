@@ -64,8 +64,8 @@ module mixer (input clk, input rst, input step, input [7:0] seed, output reg [23
 endmodule
 """
 PULSER = """
-module pulser (input clock, input reset, input [11:0] period, input [11:0] width, input load, output reg pulse,
-               output reg [2:0] phase, output tick);
+module pulser (input clock, input reset, input [11:0] period, input [11:0] width, input load,
+               output reg pulse, output reg [2:0] phase, output tick);
   reg [11:0] period_held, width_held, position;
   reg [5:0] divider;
   reg direction;
@@ -101,8 +101,26 @@ module pulser (input clock, input reset, input [11:0] period, input [11:0] width
 endmodule
 """
 _KEPT = frozenset(
-    "module endmodule input output reg wire assign always posedge negedge begin end if else case endcase or "
-    "localparam".split()
+    [
+        "module",
+        "endmodule",
+        "input",
+        "output",
+        "reg",
+        "wire",
+        "assign",
+        "always",
+        "posedge",
+        "negedge",
+        "begin",
+        "end",
+        "if",
+        "else",
+        "case",
+        "endcase",
+        "or",
+        "localparam",
+    ]
 )
 
 

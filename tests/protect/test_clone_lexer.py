@@ -31,14 +31,16 @@ def test_any_text_becomes_tokens_in_order(text: str) -> None:
 
 def test_names_numbers_and_comments_do_not_count() -> None:
     plain = codes('assign total = first + 8\'h3F; initial x("a");')
-    assert plain == codes("assign a=b/* c\n*/+12'b1;//d\ninitial (* keep *) \\odd[3] (\"b\\\"c\");")
+    assert plain == codes('assign a=b/* c\n*/+12\'b1;//d\ninitial (* keep *) \\odd[3] ("b\\"c");')
     assert plain != codes('assign total = first - 8\'h3F; initial x("a");')
     assert codes("always @(*) a <= `B;") == codes("always @( * ) c<=`D ;")
     assert codes("8'h`WIDTH") == codes("8'h3`WIDTH")
 
 
 def test_modules_are_found_with_their_lines() -> None:
-    read = read_tokens("// head\nmodule a;\nendmodule\n`define B 1\nmodule \\b+c ;\n wire x;\nendmodule\nwire y;")
+    read = read_tokens(
+        "// head\nmodule a;\nendmodule\n`define B 1\nmodule \\b+c ;\n wire x;\nendmodule\nwire y;"
+    )
     assert [module.name for module in read.modules] == ["a", "b+c"]
     assert [read.module_of_line(line) for line in (1, 2, 3, 4, 6, 8)] == ["", "a", "a", "", "b+c", ""]
     assert read_tokens("module a; module b; wire").modules[-1].name == "b"
@@ -56,8 +58,6 @@ def test_too_many_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_lexer, "MAX_TOKENS", 100)
     with pytest.raises(HanokError, match=r"more than 100 tokens; give the modules in question"):
         read_tokens("a " * 101)
-
-
 
 
 @settings(max_examples=50)

@@ -104,7 +104,9 @@ def test_units_of_one_author_are_told_from_each_other(tmp_path: Path) -> None:
     from hanok.rtl.verilog import write_verilog
 
     units = (UartReceiver(16), UartTransmitter(16), Semaphores())
-    texts = ["\n".join(write_verilog(unit, f"unit{number}").modules.values()) for number, unit in enumerate(units)]
+    texts = [
+        "\n".join(write_verilog(unit, f"unit{number}").modules.values()) for number, unit in enumerate(units)
+    ]
     for number, ours in enumerate(texts):
         scores = [compared(renamed(suspect, 5), ours).score for suspect in texts]
         assert max(range(3), key=scores.__getitem__) == number
@@ -138,7 +140,8 @@ def test_without_yosys_the_text_is_left(monkeypatch: pytest.MonkeyPatch) -> None
 def test_yosys_sees_no_other_file(tmp_path: Path) -> None:
     secret = tmp_path / "secret.vh"
     secret.write_text("wire from_outside;\n")
-    text = f'module m (input clk, output reg q);\n`include "{secret}"\n always @(posedge clk) q <= !q;\nendmodule\n'
+    body = "always @(posedge clk) q <= !q;\nendmodule\n"
+    text = f'module m (input clk, output reg q);\n`include "{secret}"\n {body}'
     files = design(text)
     made = elaborate(files, [read_tokens(text)], False, 30)
     assert not made.words
@@ -146,14 +149,15 @@ def test_yosys_sees_no_other_file(tmp_path: Path) -> None:
 
 
 def test_a_name_is_no_command() -> None:
-    text = "module \\m;shell ; wire a; endmodule\nmodule good (input c, output reg q); always @(posedge c) q <= !q;\nendmodule"
+    good = "module good (input c, output reg q); always @(posedge c) q <= !q;\nendmodule"
+    text = f"module \\m;shell ; wire a; endmodule\n{good}"
     made = elaborate(design(text), [read_tokens(text)], False, 30)
     assert [netlist.name for netlist in made.words] == ["good"]
 
 
 def test_time_is_limited() -> None:
-    text = "module m (input c, output reg [31:0] q);\n integer i; always @(posedge c) for (i = 0; i < 2000000; i = i + 1)"
-    text += " q <= q * 3 + i;\nendmodule"
+    loop = "for (i = 0; i < 2000000; i = i + 1) q <= q * 3 + i;"
+    text = f"module m (input c, output reg [31:0] q);\n integer i; always @(posedge c) {loop}\nendmodule"
     begin = time.monotonic()
     made = elaborate(design(text), [read_tokens(text)], False, 2)
     assert time.monotonic() - begin < 30
@@ -227,7 +231,11 @@ def test_a_large_file_is_refused_at_once(tmp_path: Path) -> None:
 
 def test_one_long_line(tmp_path: Path) -> None:
     line = tmp_path / "line.v"
-    line.write_text(FRAMER.replace("\n", " ").replace("// Frames bytes: finds a start mark, takes a length, sums the payload and checks it.", ""))
+    line.write_text(
+        FRAMER.replace("\n", " ").replace(
+            "// Frames bytes: finds a start mark, takes a length, sums the payload and checks it.", ""
+        )
+    )
     found = compare(fingerprint(read_design(line), False, 60), features(FRAMER), load_background())
     assert found.p_value == found.resolution
 

@@ -1,4 +1,4 @@
-"""Recognition of copied designs: features of text, words, registers and gates, and what chance would explain."""
+"""Recognition of copied designs: features of text, words and gates, and what chance would explain."""
 
 from hanok.protect.clones.background import Background, load_background
 from hanok.protect.clones.compare import Comparison, compare

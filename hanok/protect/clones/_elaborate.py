@@ -104,14 +104,16 @@ def _put(sources: Sources, work: Path) -> None:
 def _run(
     sources: Sources, work: Path, files: list[int], roots: list[str], has_gates: bool, end_s: float
 ) -> list[str]:
-    """Elaborate root by root, again without the file or the root that stopped it; return what was left out."""
+    """Elaborate root by root, again without what stopped it; return what was left out."""
     notes: list[str] = []
     numbered = dict(enumerate(roots))
     for _ in range(MAX_ATTEMPTS):
         left = {number: root for number, root in numbered.items() if not _is_done(work, number, has_gates)}
         if not left or not files:
             return notes
-        failure = run_yosys(work, _script(sources, files, left, has_gates), max(1.0, end_s - time.monotonic()))
+        failure = run_yosys(
+            work, _script(sources, files, left, has_gates), max(1.0, end_s - time.monotonic())
+        )
         if not failure:
             return notes
         number = next(number for number in left if not _is_done(work, number, has_gates))
@@ -152,7 +154,9 @@ def _script(sources: Sources, files: list[int], roots: dict[int, str], has_gates
 def _told(failure: str, sources: Sources) -> str:
     """Return Yosys' words with the user's names of the files."""
     return _ERROR_FILE.sub(
-        lambda match: sources.files[int(match.group(1))].name + (f":{match.group(2)}" if match.group(2) else ""),
+        lambda match: (
+            sources.files[int(match.group(1))].name + (f":{match.group(2)}" if match.group(2) else "")
+        ),
         failure,
     )
 
@@ -177,7 +181,9 @@ def _from_json(sources: Sources, has_gates: bool, limit_s: float) -> Elaboration
         work = Path(folder)
         (work / "given.json").write_text(text, "latin-1")
         gates = _GATES.format(folder=MOUNT, number=0, depth=SMALL_MEMORY_WORDS)
-        script = f"read_json {MOUNT}/given.json\nhierarchy -auto-top\nproc\nflatten\nopt_clean\nmemory_collect\n{gates}"
-        failure = run_yosys(work, script, limit_s)
+        begin = (
+            f"read_json {MOUNT}/given.json\nhierarchy -auto-top\nproc\nflatten\nopt_clean\nmemory_collect\n"
+        )
+        failure = run_yosys(work, begin + gates, limit_s)
         notes = (f"no netlist of gates: {failure}",) if failure else ()
         return Elaboration(words, _collect(work, "gates", sources.name), notes)

@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 
 from hanok.protect.clones._netlist import Bit, Cell, Netlist
-from hanok.protect.clones.features import Place, label
+from hanok.protect.clones.features import label
 
 MAX_EXACT_INPUTS = 9
 """A function of so many bits or fewer is told exactly, a wider one by how many bits it depends on."""
@@ -38,9 +38,7 @@ class _Graph:
 
 def _graph(netlist: Netlist) -> _Graph:
     """Return gates and flip-flops of a netlist; loops of gates are cut where they are met."""
-    gates = {
-        cell.ports["Y"][0]: cell for cell in netlist.cells if cell.kind in _GATES and "Y" in cell.ports
-    }
+    gates = {cell.ports["Y"][0]: cell for cell in netlist.cells if cell.kind in _GATES and "Y" in cell.ports}
     literals: dict[Bit, Literal] = {"0": 0, "1": 1, "x": 0, "z": 0}
     states = [cell for cell in netlist.cells if cell.is_register and len(cell.ports.get("Q", ())) == 1]
     used = [*(bit for cell in states for bit in cell.ports["Q"]), *netlist.inputs]
@@ -184,7 +182,7 @@ def _truth_table(graph: _Graph, taken: Literal, nodes: list[int]) -> int:
 
 @lru_cache(maxsize=65_536)
 def _spectrum_label(table: int, inputs: int, own: int) -> int:
-    """Return the label of a function's absolute Walsh spectrum: by order, apart where its own bit takes part."""
+    """Return the label of a function's absolute Walsh spectrum, by order and by part of its own bit."""
     rows = 1 << inputs
     packed = np.frombuffer(table.to_bytes(max(1, rows // 8), "little"), np.uint8)
     spectrum = 1 - 2 * np.unpackbits(packed, bitorder="little")[:rows].astype(np.int64)

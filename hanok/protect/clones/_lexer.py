@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 
 from hanok.errors import HanokError
 
-KEYWORDS = frozenset(
-    """always always_comb always_ff always_latch and assert assign assume automatic begin bit break buf byte
-    case casex casez const continue cover deassign default defparam disable do edge else end endcase endclass
-    endfunction endgenerate endinterface endmodule endpackage endprimitive endproperty endsequence endtask
-    enum event final for force forever fork function generate genvar if iff import initial inout input inside
-    int integer interface join localparam logic longint macromodule modport module nand negedge new nor not or
-    output package packed parameter posedge primitive priority property real reg release repeat return sequence
-    shortint signed specify static string struct supply0 supply1 task time tri tri0 tri1 triand trior typedef
-    union unique unsigned var void wait wand while wire wor xnor xor""".split()
-)
+_WORDS = """
+always always_comb always_ff always_latch and assert assign assume automatic begin bit break buf byte
+case casex casez const continue cover deassign default defparam disable do edge else end endcase endclass
+endfunction endgenerate endinterface endmodule endpackage endprimitive endproperty endsequence endtask
+enum event final for force forever fork function generate genvar if iff import initial inout input inside
+int integer interface join localparam logic longint macromodule modport module nand negedge new nor not or
+output package packed parameter posedge primitive priority property real reg release repeat return sequence
+shortint signed specify static string struct supply0 supply1 task time tri tri0 tri1 triand trior typedef
+union unique unsigned var void wait wand while wire wor xnor xor"""
+KEYWORDS = frozenset(_WORDS.split())
 _PATTERN = re.compile(
     r"""(?:\s+|//[^\n]*|/\*(?:.*?\*/|.*)|\(\*(?!\s*\))(?:.*?\*\)|.*))
     |(?P<name>[A-Za-z_$][\w$]*|\\\S+)
@@ -113,7 +113,9 @@ def read_tokens(text: str) -> Tokens:
         codes.append(code)
         offsets.append(match.start())
         if len(codes) > MAX_TOKENS:
-            raise HanokError(f"more than {MAX_TOKENS:,} tokens; give the modules in question, not all of them")
+            raise HanokError(
+                f"more than {MAX_TOKENS:,} tokens; give the modules in question, not all of them"
+            )
     if opened:
         modules.append(Module(opened, began, len(text)))
     found = np.frombuffer(text.encode("latin-1", "replace"), np.uint8)

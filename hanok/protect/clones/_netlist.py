@@ -48,8 +48,10 @@ _BIT_REGISTERS = ("$_DFF", "$_SDFF", "$_ALDFF", "$_DLATCH", "$_FF_", "$_SR_")
 
 def is_register(kind: str) -> bool:
     """Whether a cell of Yosys' of this type holds state, memories aside."""
-    return kind.startswith((*_WORD_REGISTERS, *_BIT_REGISTERS)) and not kind.startswith("$sr_") and kind not in (
-        "$shr", "$sshr"
+    return (
+        kind.startswith((*_WORD_REGISTERS, *_BIT_REGISTERS))
+        and not kind.startswith("$sr_")
+        and kind not in ("$shr", "$sshr")
     )
 
 

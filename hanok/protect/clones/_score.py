@@ -1,4 +1,4 @@
-"""How much of one design is in another, in what few designs have: containment, in all and in the best part."""
+"""How much of one design is in another: containment by what few designs have, in all and in a part."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ class Bag:
         """
         values, counts = self._values[family], self._counts[family]
         places = np.minimum(np.searchsorted(values, hashes), len(values) - 1)
-        known = np.where(values[places] == hashes, counts[places], 0) if len(values) else np.zeros(len(hashes))
+        known = (
+            np.where(values[places] == hashes, counts[places], 0) if len(values) else np.zeros(len(hashes))
+        )
         rarity: NDArray[np.float64] = np.log((len(self.members) + 1) / (known - own + 1))
         return rarity
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,11 +93,13 @@ def read_background(content: bytes) -> Background:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             names = tuple(str(name) for name in arrays["names"])
             split = {
-                family: np.split(arrays[family].astype(np.uint32), np.cumsum(arrays[f"{family}_lengths"])[:-1])
+                family: np.split(
+                    arrays[family].astype(np.uint32), np.cumsum(arrays[f"{family}_lengths"])[:-1]
+                )
                 for family in FAMILIES
             }
             steps = {family: arrays[f"{family}_steps"].tolist() for family in FAMILIES}
-    except (ValueError, KeyError, OSError, EOFError) as error:
+    except (ValueError, KeyError, OSError, EOFError, BadZipFile) as error:
         raise HanokError(f"background of unrelated designs: {error}; install hanok again") from None
     sketches = tuple(
         Sketch(

@@ -93,7 +93,10 @@ def compare(
         ours.name,
         tuple(
             FamilyScore(
-                family, len(different(ours.families[family])), len(whole[family]), *measured[family],
+                family,
+                len(different(ours.families[family])),
+                len(whole[family]),
+                *measured[family],
                 joined(measured, (family,)),
             )
             for family in FAMILIES

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, order=True)
 class Place:
-    """Where a feature is: file and line (0: unknown), the module around it, a register's name if it is one."""
+    """Where a feature is: file and line (0: unknown), the module around it, the name if it is a register."""
 
     file: str
     line: int

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
+from hanok.errors import HanokError
 from hanok.protect.clones._elaborate import Elaboration, elaborate
 from hanok.protect.clones._gates import gate_features
 from hanok.protect.clones._lexer import Tokens, read_tokens
@@ -14,9 +15,8 @@ from hanok.protect.clones._netlist import Cell, Netlist
 from hanok.protect.clones._winnow import winnow
 from hanok.protect.clones._words import cell_features, register_features
 from hanok.protect.clones._yosys import has_yosys
-from hanok.protect.clones.features import NONE, Features, Place, features_of
+from hanok.protect.clones.features import Features, Place, features_of
 from hanok.protect.clones.sources import SourceError, Sources
-from hanok.errors import HanokError
 
 FAMILIES = ("text", "cells", "registers", "gates")
 """What is compared: runs of tokens, cells of words, dependencies of registers, functions of flip-flops."""
@@ -33,9 +33,7 @@ class Fingerprint:
     notes: tuple[str, ...] = ()
 
 
-def fingerprint(
-    sources: Sources, has_gates: bool = True, limit_s: float = DEFAULT_LIMIT_S
-) -> Fingerprint:
+def fingerprint(sources: Sources, has_gates: bool = True, limit_s: float = DEFAULT_LIMIT_S) -> Fingerprint:
     """Return the features of a design; without Yosys, or for what it refuses, those of its text alone.
 
     Raises SourceError where not even text can be compared.
@@ -61,9 +59,7 @@ def fingerprint(
     return Fingerprint(sources.name, found, tuple(notes))
 
 
-def features_from(
-    sources: Sources, tokens: Sequence[Tokens], elaborated: Elaboration
-) -> dict[str, Features]:
+def features_from(sources: Sources, tokens: Sequence[Tokens], elaborated: Elaboration) -> dict[str, Features]:
     """Return the features of a design by family, from what was made of it."""
     return {"text": _text_features(sources, tokens)} | _netlist_features(sources, tokens, elaborated)
 

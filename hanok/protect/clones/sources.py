@@ -79,7 +79,7 @@ def _read(path: Path, left_bytes: int, design: Path) -> tuple[str, int]:
         content = b"" if size > left_bytes else file.read(left_bytes + 1)
     if max(size, len(content)) > left_bytes:
         raise SourceError(
-            f"{design}: more than {MAX_BYTES >> 20} MiB of text; give the modules in question, not all of them"
+            f"{design}: more than {MAX_BYTES >> 20} MiB of text; give the modules in question alone"
         )
     return content.decode("latin-1"), len(content)
 
