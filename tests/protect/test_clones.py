@@ -65,7 +65,7 @@ COPIES: dict[str, Callable[[str], str]] = {
 def test_a_copy_of_the_text_is_recognised(how: str) -> None:
     found = compared(COPIES[how](FRAMER), FRAMER)
     assert found.p_value == found.resolution
-    assert all(family.whole > 0.6 for family in found.families), found.families
+    assert all(family.whole > 0.4 for family in found.families), found.families
 
 
 def test_another_design_is_not() -> None:

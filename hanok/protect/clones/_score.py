@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,14 +70,19 @@ def is_in(hashes: Hashes, values: Hashes) -> NDArray[np.bool_]:
 
 
 def family_scores(
-    bag: Bag, ours: Sketch, suspect: Mapping[str, Hashes], steps: Mapping[str, int], is_ours_member: bool
+    bag: Bag,
+    ours: Sketch,
+    suspect: Mapping[str, Hashes],
+    steps: Mapping[str, int],
+    families: Collection[str],
+    is_ours_member: bool,
 ) -> dict[str, tuple[float, float]]:
     """Return `contained` by family. The member that is scored is ours, or else the suspect.
 
     Hashes of the suspect are sorted and multiples of `steps`, so that of ours only such count.
     """
     scores = {}
-    for family in FAMILIES:
+    for family in families:
         hashes = thin(ours.hashes[family], steps[family])
         is_found = is_in(hashes, suspect[family])
         own = np.ones(len(hashes), np.bool_) if is_ours_member else is_found

@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
+
+import numpy as np
+from numpy.typing import NDArray
 
 from hanok.errors import HanokError
 from hanok.protect.clones._elaborate import Elaboration, elaborate
@@ -31,6 +35,11 @@ class Fingerprint:
     name: str
     families: Mapping[str, Features]
     notes: tuple[str, ...] = ()
+
+    @cached_property
+    def sorted_hashes(self) -> dict[str, NDArray[np.uint32]]:
+        """The different hashes of each family, sorted."""
+        return {family: np.unique(features.hashes) for family, features in self.families.items()}
 
 
 def fingerprint(sources: Sources, has_gates: bool = True, limit_s: float = DEFAULT_LIMIT_S) -> Fingerprint:
