@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cli_types import Run
 
-COUNTER = """module counter (input clk, input rst, input [7:0] step, output reg [15:0] total, output reg full);
+COUNTER = """module counter (input clk, input rst, input [7:0] step,
+                output reg [15:0] total, output reg full);
   reg [3:0] turns;
   always @(posedge clk)
     if (rst) begin total <= 16'd0; turns <= 4'd0; end
@@ -48,7 +50,7 @@ def test_a_copy_is_reported(hanok_command: Run, files: tuple[Path, Path], tmp_pa
     assert found["regions"][0]["suspect"] == "thing"
     text = page.read_text("utf-8")
     assert "What this does not prove" in text
-    assert found["verdict"] in text
+    assert escape(found["verdict"]) in text
     again = hanok_command("protect", "compare", *files, "--json", figures, "--no-gates")
     assert again.exit_code == 0, again.output
     assert len(json.loads(figures.read_text("utf-8"))["families"]) == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import time
@@ -13,6 +14,7 @@ import pytest
 from small_designs import FRAMER, PULSER, renamed, reordered
 
 from hanok.protect.clones import (
+    FAMILIES,
     Comparison,
     Fingerprint,
     SourceError,
@@ -22,7 +24,6 @@ from hanok.protect.clones import (
     read_design,
     sources,
 )
-from hanok.protect.clones import fingerprint as fingerprinting
 from hanok.protect.clones._elaborate import elaborate, roots_of
 from hanok.protect.clones._lexer import read_tokens
 from hanok.protect.clones._yosys import MOUNT, run_yosys
@@ -43,7 +44,7 @@ def compared(suspect: str, ours: str) -> Comparison:
 
 
 def synthesised(text: str, top: str, folder: Path) -> str:
-    """Return a design as gates, without a name of its own."""
+    """Return a design as gates, without what only its text says."""
     (folder / "in.v").write_text(text)
     script = (
         f"read_verilog {MOUNT}/in.v\nsynth -flatten -top {top}\nabc -g AND,XOR,MUX\nopt_clean\n"
@@ -76,7 +77,7 @@ def test_another_design_is_not() -> None:
 
 
 def test_a_copy_in_gates_is_recognised_and_its_registers_are_named(tmp_path: Path) -> None:
-    found = compared(renamed(synthesised(FRAMER, "framer", tmp_path)), FRAMER)
+    found = compared(synthesised(FRAMER, "framer", tmp_path), FRAMER)
     by_family = {family.family: family for family in found.families}
     assert found.p_value == found.resolution
     assert by_family["text"].whole < 0.1
@@ -99,16 +100,18 @@ def test_the_parts_that_match_are_named() -> None:
 def test_units_of_one_author_are_told_from_each_other(tmp_path: Path) -> None:
     """hanok's own: each is found in itself renamed, and in no other."""
     pytest.importorskip("amaranth")
+    from hanok.rtl.float_convert import FloatToInteger
     from hanok.rtl.fpga_uart import UartReceiver, UartTransmitter
-    from hanok.rtl.semaphores import Semaphores
     from hanok.rtl.verilog import write_verilog
 
-    units = (UartReceiver(16), UartTransmitter(16), Semaphores())
+    units = (UartReceiver(16), UartTransmitter(16), FloatToInteger())
     texts = [
         "\n".join(write_verilog(unit, f"unit{number}").modules.values()) for number, unit in enumerate(units)
     ]
-    for number, ours in enumerate(texts):
-        scores = [compared(renamed(suspect, 5), ours).score for suspect in texts]
+    made = [fingerprint(design(text), False, 60) for text in texts]
+    copies = [fingerprint(design(renamed(text, 5)), False, 60) for text in texts]
+    for number, ours in enumerate(made):
+        scores = [compare(copy, ours, load_background(), FAMILIES[:3]).score for copy in copies]
         assert max(range(3), key=scores.__getitem__) == number
         assert scores[number] > 1.2
         assert all(score < 0.8 * scores[number] for place, score in enumerate(scores) if place != number)
@@ -130,7 +133,8 @@ def test_a_file_that_yosys_cannot_read_leaves_the_others() -> None:
 
 
 def test_without_yosys_the_text_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fingerprinting, "has_yosys", lambda: False)
+    module = importlib.import_module("hanok.protect.clones.fingerprint")
+    monkeypatch.setattr(module, "has_yosys", lambda: False)
     made = fingerprint(design(FRAMER))
     assert len(made.families["text"])
     assert not len(made.families["cells"])

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanok.protect.clones.background import Background, Hashes, Sketch, thin
-from hanok.protect.clones.fingerprint import FAMILIES
 
 PART = 0.25
 """Of a design's weight, in the order of its text: what a copied part has at least."""
@@ -24,15 +23,15 @@ class Bag:
         self.members = [*background.sketches, more]
         self._values: dict[str, Hashes] = {}
         self._counts: dict[str, NDArray[np.int64]] = {}
-        for family in FAMILIES:
-            together = np.concatenate([np.unique(member.hashes[family]) for member in self.members])
-            self._values[family], self._counts[family] = np.unique(together, return_counts=True)
 
     def weights(self, family: str, hashes: Hashes, own: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Return the rarity of hashes; `own` says which of them the member that is scored has itself.
 
         The logarithm of members by members that have it (inverse document frequency).
         """
+        if family not in self._values:
+            together = np.concatenate([np.unique(member.hashes[family]) for member in self.members])
+            self._values[family], self._counts[family] = np.unique(together, return_counts=True)
         values, counts = self._values[family], self._counts[family]
         places = np.minimum(np.searchsorted(values, hashes), len(values) - 1)
         known = (

@@ -78,7 +78,7 @@ def compare(
     background: Background,
     families: Collection[str] = FAMILIES,
 ) -> Comparison:
-    """Say how much of ours is in the suspect, where, and what chance would explain; both may be of any size."""
+    """Say how much of ours is in the suspect, where, and what chance explains; both may be of any size."""
     ranking = rank(suspect, ours, background, families)
     bag = Bag(background, sketch_of(ours))
     counted = {
