@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from hanok.cli import protect_bundle, protect_keys, protect_log, protect_marks
+from hanok.cli import protect_bundle, protect_compare, protect_keys, protect_log, protect_marks
 from hanok.cli.errors import guarded
 
 HELP = "Seal deliveries, trace leaks, recognise clones, and keep a record that cannot be altered."
@@ -38,4 +38,5 @@ def build_protect(context: dict[str, Any]) -> typer.Typer:
     ):
         log.command(name)(guarded(command))
     group.add_typer(log, name="log")
+    group.command("compare")(guarded(protect_compare.compare_command))
     return group
