@@ -196,7 +196,7 @@ class Forge:
             {"executable": False, "path": path, "sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
             for path, data in sorted(self.files.items(), key=lambda item: item[0].encode("utf-8", "replace"))
         ]
-        self.manifest = {"files": entries, "licence": LICENCE, "sealed_at": "2026-01-01T00:00:00Z"}
+        self.manifest = {"files": entries, "licence": {**LICENCE}, "sealed_at": "2026-01-01T00:00:00Z"}
 
     @property
     def keys(self) -> dict[str, bytes]:
