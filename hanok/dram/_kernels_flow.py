@@ -46,6 +46,7 @@ from hanok.dram._layout import (
     O_FLOWED,
     O_INPUT,
     O_PORTS,
+    Q_ADMITTED,
     Q_AFTER,
     Q_NUMBER,
     Q_PORT,
@@ -132,6 +133,7 @@ def begin_flow(state: State, unit: int) -> bool:
             if number - head >= REACH:
                 return False
             served |= (1 << (number - head)) - (1 << (following - head))
+        state[_request_at(state, unit, port, number) + N_ARRIVAL] = state[entry + Q_ADMITTED]
         following = number + 1
         entry = state[entry + Q_AFTER]
     taken = state[place + I_TAKEN]
@@ -162,8 +164,7 @@ def end_flow(state: State, unit: int) -> None:
     for number in range(state[place + I_TAKEN], state[unit + U_FLOW_ENTERED]):
         if served & 1 == 0:
             request = _request_at(state, unit, port, number)
-            admitted = state[answer_slot(state, state[request + N_HANDLE]) + A_ADMITTED]
-            insert(state, unit, request, port, number, admitted)
+            insert(state, unit, request, port, number, state[request + N_ARRIVAL])
         served >>= 1
     state[place + I_TAKEN] = state[unit + U_FLOW_ENTERED]
     state[unit + U_FLOWING], state[unit + U_PLANNED], state[unit + U_ARRIVAL] = 0, 0, 0
@@ -234,6 +235,7 @@ def run_flow(state: State, channel: int, unit: int, number: int, until: int, oth
                 now = arrival
                 if is_plain(state, flow, request) and is_hit(state, flow, request):
                     state[answer_slot(state, state[request + N_HANDLE]) + A_ADMITTED] = now
+                    state[request + N_ARRIVAL] = now
                     entered += 1
                     waiting += 1
                     entering = cycle == floor

@@ -12,7 +12,6 @@ from hanok.dram._kernels_places import bank_of, column_of, row_of
 from hanok.dram._kernels_queues import account_loss, answer_slot
 from hanok.dram._kernels_wants import sort_bank
 from hanok.dram._layout import (
-    A_ADMITTED,
     A_COMPLETED,
     B_BYPASSED,
     B_FLOWED,
@@ -33,6 +32,7 @@ from hanok.dram._layout import (
     H_RANKS,
     H_READ_LATENCY,
     H_RING_MASK,
+    N_ARRIVAL,
     N_HANDLE,
     N_KIND,
     N_PLACE,
@@ -165,8 +165,7 @@ def serve_read(
     place, answer = state[request + N_PLACE], answer_slot(state, state[request + N_HANDLE])
     bank, delay = bank_of(place), state[H_READ_LATENCY]
     if cycle + delay > data_end:
-        admitted = state[answer + A_ADMITTED]
-        account_loss(state, unit, READ, bank, False, admitted, cycle, data_end - delay)
+        account_loss(state, unit, READ, bank, False, state[request + N_ARRIVAL], cycle, data_end - delay)
     state[answer + A_COMPLETED] = cycle + delay + state[H_BURST]
     state[flow.groups + (bank >> flow.group_shift) * COMMANDS] = cycle + state[H_FLOW_GROUP]
     rank = bank >> flow.rank_shift

@@ -118,7 +118,7 @@ U_SIZE = U_EARLIEST + COMMANDS
 
 # A port: how many requests were put in and taken out, and whether more may come at any time.
 I_PUT, I_TAKEN, I_MORE, I_SIZE = range(4)
-# A request at a port.
+# A request at a port; in a flow N_ARRIVAL is when it entered.
 N_ARRIVAL, N_KIND, N_PLACE, N_HANDLE, N_SIZE = range(5)
 
 T_CYCLE, T_UNIT, T_COMMAND, T_BANK, T_ROW, T_COLUMN, T_SIZE = range(7)
