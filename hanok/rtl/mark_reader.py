@@ -22,7 +22,7 @@ from hanok.rtl.marks import (
 from hanok.rtl.register_map import BY_NAME, CAUSE_BITS, FIRST_OPEN, WORD_BYTES
 from hanok.rtl.registers import SLAVE_ERROR
 from hanok.rtl.simulate import Simulation
-from hanok.rtl.yosys import run_yosys
+from hanok.rtl.yosys import ALONE, run_yosys
 
 MOST_RUN_CYCLES, MOST_ANSWER_CYCLES = 2000, 100
 CODE_ADDRESS = 0
@@ -46,11 +46,10 @@ def core_text(sources: list[str], top: str = "") -> str:
         work = Path(folder)
         for number, source in enumerate(sources):
             (work / f"{number}.v").write_text(source, encoding="utf-8")
-        read = "; ".join(f"read_verilog -sv {number}.v" for number in range(len(sources)))
+        read = "; ".join(f"read_verilog -sv {ALONE}/{number}.v" for number in range(len(sources)))
         chosen = f"-top {top}" if top else "-auto-top"
-        run_yosys(
-            f"{read}; hierarchy -check {chosen}; proc; flatten; rename -top top; write_rtlil top.il", work
-        )
+        script = f"{read}; hierarchy -check {chosen}; proc; flatten; rename -top top"
+        run_yosys(f"{script}; write_rtlil {ALONE}/top.il", work, alone=True)
         return (work / "top.il").read_text(encoding="utf-8")
 
 

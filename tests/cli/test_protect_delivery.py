@@ -117,7 +117,7 @@ def test_a_leak_names_who_had_it(hanok_command: Run, tmp_path: Path, monkeypatch
 
     (had,) = (path.parent for path in opened[GUILTY].rglob(MODEL.name))
     gates, weights = tmp_path / "leaked.v", tmp_path / "leaked.onnx"
-    gates.write_text(rewritten(had / build.name), encoding="utf-8")
+    gates.write_text(rewritten(had / "rtl"), encoding="utf-8")
     onnx.save(noisy(onnx.load(had / MODEL.name), 4, seed=1), weights)
     notes = written(tmp_path, copied_by_hand(had / spec.name), "notes.txt")
     for leak, origin in ((gates, build), (weights, MODEL), (notes, spec)):

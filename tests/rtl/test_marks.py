@@ -75,6 +75,7 @@ def test_marks_are_read_from_verilog() -> None:
     ("source", "words"),
     [
         ("module broken (input", "could not translate the design"),
+        ('`include "/etc/hostname"', "could not translate the design"),
         ("module other (input clk, input rst, output irq); assign irq = 1; endmodule", "could not compile"),
     ],
 )
