@@ -20,6 +20,7 @@ from hanok.compiler.passes.place import (
     storages_of,
     weights_in_dram,
 )
+from hanok.compiler.passes.split_columns import split_columns
 from hanok.compiler.passes.split_rows import split_rows
 from hanok.compiler.plan_matrix import Planner
 from hanok.compiler.report_layer import describe_layer
@@ -66,11 +67,11 @@ def compile_graph(
     Raises UnsupportedError if operators would need the host and `no_host` forbids it, CompileError if a
     layer does not fit the chip. The same graph and chip give the same bytes.
     """
-    graph = split_rows(fuse_formulas(graph, chip), chip)
+    graph = split_rows(split_columns(fuse_formulas(graph, chip), chip), chip)
     node_stages = partition(graph)
     if no_host:
         _refuse_host(node_stages)
-    lowering = Lowering(graph, chip.core.sram.banks)
+    lowering = Lowering(graph, chip.core.sram)
     lowered = [lowering.stage(stage.nodes) if stage.on_npu else [] for stage in node_stages]
     bound = _bound_tensors(graph, node_stages)
     lowered = _gather_bound(lowering, bound, node_stages, lowered)

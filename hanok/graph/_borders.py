@@ -67,6 +67,7 @@ def merge_equal(working: WorkingGraph) -> None:
 def _raise_quantizers(working: WorkingGraph) -> None:
     """Q(move(f)) becomes Q(move(DQ(Q(f)))), from the outputs to the inputs."""
     producers, readers = working.producers(), working.consumers()
+    repeated = overlapping_parts(working)
     inserted: dict[str, list[Operation]] = {}
     queue = deque(one for one in reversed(working.operations) if one.op_type == QUANTIZE)
     while queue:
@@ -86,7 +87,7 @@ def _raise_quantizers(working: WorkingGraph) -> None:
             maker = producers.get(source)
             if source in working.constants or (maker is not None and maker.op_type == DEQUANTIZE):
                 continue
-            if mover.op_type in _CHOOSING and len(readers[source]) > 1:
+            if mover.op_type in _CHOOSING and len(readers[source]) > 1 and source not in repeated:
                 continue
             pair = make_pair(working, source, quantizer, border)
             mover.inputs[position] = pair[1].outputs[0]
@@ -97,6 +98,16 @@ def _raise_quantizers(working: WorkingGraph) -> None:
             inserted.setdefault(mover.outputs[0], []).extend(pair)
             queue.append(pair[0])
     _insert_before(working, inserted)
+
+
+def overlapping_parts(working: WorkingGraph) -> set[str]:
+    """Activations of which Slices take more elements than there are, so that one Q of all is less."""
+    taken: dict[str, int] = {}
+    for operation in working.operations:
+        if operation.op_type == "Slice" and not operation.domain:
+            source = operation.inputs[0]
+            taken[source] = taken.get(source, 0) + math.prod(working.shape(operation.outputs[0]))
+    return {name for name, elements in taken.items() if elements > math.prod(working.shape(name))}
 
 
 def _insert_before(working: WorkingGraph, inserted: dict[str, list[Operation]]) -> None:

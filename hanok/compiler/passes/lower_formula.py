@@ -94,7 +94,7 @@ def _join_matrix(lowering: Lowering, node: Node, attributes: FormulaAttributes) 
             _rounding(lowering, node, attributes),
         )
         tail = Tail(layer, hole)
-        if _MATRIX_BANKS + 1 + tail.banks(1, 1, 1 << 20) <= lowering.sram_banks:
+        if _MATRIX_BANKS + 1 + tail.banks(1, 1, 1 << 20) <= lowering.sram.banks:
             lowering.append_tail(node, name, maker, tail, axes)
             return True
     return False
@@ -117,11 +117,15 @@ def _tail_view(
 
 
 def _operands(lowering: Lowering, node: Node, full: tuple[int, ...]) -> list[Layout]:
-    """Layouts of the operands over all axes; no two in one storage, whose banks have one port."""
+    """Layouts of the operands over all axes; no two in one storage, whose banks have one port.
+
+    A storage larger than the SRAM is never there as a whole: each operand's tiles get banks of their own.
+    """
     layouts: list[Layout] = []
     for name in node.inputs:
         layout = lowering.operand_layout(name)
-        if any(layout.storage is other.storage for other in layouts):
+        may_stay = layout.storage.size_bytes <= lowering.sram.total_bytes
+        if may_stay and any(layout.storage is other.storage for other in layouts):
             layout = lowering.copied(layout, lowering.origin(node))
         layouts.append(_repeated(layout, full))
     return layouts
