@@ -11,6 +11,7 @@ from hanok.compiler.encode import encode_operations
 from hanok.compiler.layers import Layer
 from hanok.compiler.passes.elide_copies import elide_copies
 from hanok.compiler.passes.fuse_formulas import fuse_formulas
+from hanok.compiler.passes.hoist_copies import hoist_copies
 from hanok.compiler.passes.lower import Lowering
 from hanok.compiler.passes.partition import NodeStage, partition
 from hanok.compiler.passes.place import (
@@ -80,7 +81,7 @@ def compile_graph(
     storages = [layout.storage for layout in layouts.values()]
     planner = Planner(chip, dram_bytes_per_cycle(chip))
     stored = crossing(lowered) | set(storages) | weights_in_dram(lowered)
-    lowered = [elide_copies(layers, stored, chip) for layers in lowered]
+    lowered = [hoist_copies(elide_copies(layers, stored, chip), chip) for layers in lowered]
     stored |= weights_in_dram(lowered)
     residents = [choose_residents(layers, chip, planner, stored) for layers in lowered]
     pool, regions, emitted, records = _emit_with_fitting(lowered, storages, residents, planner, measure)

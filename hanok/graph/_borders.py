@@ -9,6 +9,7 @@ import numpy as np
 from onnx import TensorProto, helper
 
 from hanok.graph._quantized import Border, read_border
+from hanok.graph._row_cuts import row_cuts
 from hanok.graph._working import DEQUANTIZE, QUANTIZE, Operation, WorkingGraph
 
 MOVEMENT = (
@@ -67,7 +68,7 @@ def merge_equal(working: WorkingGraph) -> None:
 def _raise_quantizers(working: WorkingGraph) -> None:
     """Q(move(f)) becomes Q(move(DQ(Q(f)))), from the outputs to the inputs."""
     producers, readers = working.producers(), working.consumers()
-    repeated = overlapping_parts(working)
+    wholes = _rounded_wholes(working, readers)
     inserted: dict[str, list[Operation]] = {}
     queue = deque(one for one in reversed(working.operations) if one.op_type == QUANTIZE)
     while queue:
@@ -87,7 +88,7 @@ def _raise_quantizers(working: WorkingGraph) -> None:
             maker = producers.get(source)
             if source in working.constants or (maker is not None and maker.op_type == DEQUANTIZE):
                 continue
-            if mover.op_type in _CHOOSING and len(readers[source]) > 1 and source not in repeated:
+            if mover.op_type in _CHOOSING and len(readers[source]) > 1 and source not in wholes:
                 continue
             pair = make_pair(working, source, quantizer, border)
             mover.inputs[position] = pair[1].outputs[0]
@@ -100,14 +101,27 @@ def _raise_quantizers(working: WorkingGraph) -> None:
     _insert_before(working, inserted)
 
 
-def overlapping_parts(working: WorkingGraph) -> set[str]:
-    """Activations of which Slices take more elements than there are, so that one Q of all is less."""
-    taken: dict[str, int] = {}
-    for operation in working.operations:
-        if operation.op_type == "Slice" and not operation.domain:
-            source = operation.inputs[0]
-            taken[source] = taken.get(source, 0) + math.prod(working.shape(operation.outputs[0]))
-    return {name for name, elements in taken.items() if elements > math.prod(working.shape(name))}
+def _rounded_wholes(working: WorkingGraph, readers: dict[str, list[Operation]]) -> set[str]:
+    """Activations that are cut into rows which Qs of equal parameters read: one Q of all is not more."""
+    return {
+        source
+        for source, cuts in row_cuts(working).items()
+        if len({_parameters_below(working, cut, readers) for cut in cuts} | {b""}) == 2
+    }
+
+
+def _parameters_below(working: WorkingGraph, mover: Operation, readers: dict[str, list[Operation]]) -> bytes:
+    """Scale and zero point of the Q that alone reads what is moved; b"" where there is none."""
+    while True:
+        below = readers.get(mover.outputs[0], [])
+        if len(below) != 1 or mover.outputs[0] in working.outputs:
+            return b""
+        border = read_border(working, below[0])
+        if border is not None and below[0].op_type == QUANTIZE:
+            return border.quantization.scale.tobytes() + border.quantization.zero_point.tobytes()
+        if below[0].op_type not in MOVEMENT or below[0].op_type == "Concat":
+            return b""
+        mover = below[0]
 
 
 def _insert_before(working: WorkingGraph, inserted: dict[str, list[Operation]]) -> None:

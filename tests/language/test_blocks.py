@@ -58,8 +58,8 @@ def test_logits_in_blocks_are_the_references(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.usefixtures("small_blocks")
-def test_keys_that_several_blocks_read_are_rounded_once(tmp_path: Path) -> None:
-    """Their products take slices of the rounded keys, all with one scale."""
+def test_what_several_blocks_read_is_rounded_once(tmp_path: Path) -> None:
+    """Products of all blocks take slices of the rounded queries, keys and values, each with one scale."""
     write_folder(tmp_path, "llama", seed=3)
     checkpoint = open_checkpoint(tmp_path)
     samples = [Feed(checkpoint).prefill([3, 77, 140, 5, 9, 250, 33, 8, 100], 16)]
@@ -68,13 +68,21 @@ def test_keys_that_several_blocks_read_are_rounded_once(tmp_path: Path) -> None:
     makers = graph.producers()
     scales: dict[str, set[float]] = {}
     for node in graph.nodes:
-        if node.operator is Operator.MATMUL and ".scores" in node.name:
-            quantization = graph.tensor(node.inputs[1]).quantization
+        for position, (product, name) in enumerate(
+            [("scores", "query"), ("scores", "key"), ("mixed", "value")]
+        ):
+            if node.operator is not Operator.MATMUL or f".{product}" not in node.name:
+                continue
+            operand = node.inputs[min(position, 1)]
+            quantization = graph.tensor(operand).quantization
             assert quantization is not None
-            scales.setdefault(node.name.split(".rows.")[0], set()).add(float(quantization.scalar_scale))
-            maker = makers[node.inputs[1]]
-            while maker.operator in (Operator.TRANSPOSE, Operator.RESHAPE, Operator.SLICE, Operator.CONCAT):
-                maker = makers[maker.inputs[0]]
-            assert maker.operator is Operator.FORMULA, "rounded before it is cut"
-    assert sorted(scales) == ["layer.0", "layer.1"]
+            scales.setdefault(f"{node.name.split('.rows.')[0]}.{name}", set()).add(
+                float(quantization.scalar_scale)
+            )
+            passed = []
+            while makers[operand].operator is not Operator.FORMULA:
+                passed.append(makers[operand].operator)
+                operand = makers[operand].inputs[0]
+            assert Operator.SLICE in passed, "rounded before it is cut"
+    assert len(scales) == 2 * 3
     assert all(len(found) == 1 for found in scales.values())
