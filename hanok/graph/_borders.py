@@ -28,8 +28,9 @@ def normalise_borders(working: WorkingGraph) -> None:
     """Share equal Q and DQ, drop Q of DQ with equal parameters, move both past data movement."""
     fold_layout_of_constants(working)
     merge_equal(working)
-    _raise_quantizers(working)
-    merge_equal(working)
+    for _ in range(2):  # what several parts have raised to their whole is one Q only once it is merged
+        _raise_quantizers(working)
+        merge_equal(working)
     _lower_dequantizers(working)
     merge_equal(working)
     _drop_round_trips(working)

@@ -50,12 +50,12 @@ def test_small_products_stay_whole() -> None:
     assert split_columns(graph, target) is graph
 
 
-def test_float_results_of_two_products_do_not_go_to_dram() -> None:
-    """Written are the result, and at most the int8 rows that the last product reads."""
-    graph, target = import_graph(gated(512, 16, 1024)), chip("edge")
+def test_float_results_of_two_products_hardly_go_to_dram() -> None:
+    """The first product's are 8 MiB; a block of them may go where another result stays in their place."""
+    graph, target = import_graph(gated(512, 256, 4096)), chip("edge")
     (stage,) = compile_graph(graph, target).npu_stages
-    written = simulate(stage.code, target).dram_write_bytes
-    assert written <= 4 * 512 * 9 + 512 * 1024
+    int8_rows = 512 * 4096
+    assert simulate(stage.code, target).dram_write_bytes < int8_rows + 4 * 512 * 4096 / 4
 
 
 def side_by_side(heads: int, rows: int, size: int) -> ModelProto:

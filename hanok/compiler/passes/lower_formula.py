@@ -103,10 +103,11 @@ def _join_matrix(lowering: Lowering, node: Node, attributes: FormulaAttributes) 
 def _tail_view(
     lowering: Lowering, name: str, shape: tuple[int, ...], axes: tuple[tuple[int, ...], ...]
 ) -> View | None:
-    """An operand under the axes of a matrix layer: of its shape, or one number a channel."""
+    """An operand under the axes of a matrix layer: of its shape, or one number a row or a channel."""
     own = lowering.tensor(name).shape
     layout = lowering.operand_layout(name)
-    if own == shape:
+    one_a_row = own == (*shape[:-1], 1) and axes[3] == (len(shape) - 1,)
+    if own == shape or one_a_row:
         return layout.image(axes)
     channels = shape[axes[3][0]] if len(axes[3]) == 1 else 0
     if axes[3] != (len(shape) - 1,) or layout.storage.size_bytes != channels * layout.element_bytes:
