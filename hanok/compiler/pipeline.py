@@ -11,6 +11,7 @@ from hanok.compiler.encode import encode_operations
 from hanok.compiler.layers import Layer
 from hanok.compiler.passes.elide_copies import elide_copies
 from hanok.compiler.passes.fuse_formulas import fuse_formulas
+from hanok.compiler.passes.hoist_copies import hoist_copies
 from hanok.compiler.passes.lower import Lowering
 from hanok.compiler.passes.partition import NodeStage, partition
 from hanok.compiler.passes.place import (
@@ -20,6 +21,7 @@ from hanok.compiler.passes.place import (
     storages_of,
     weights_in_dram,
 )
+from hanok.compiler.passes.split_columns import split_columns
 from hanok.compiler.passes.split_rows import split_rows
 from hanok.compiler.plan_matrix import Planner
 from hanok.compiler.report_layer import describe_layer
@@ -66,11 +68,11 @@ def compile_graph(
     Raises UnsupportedError if operators would need the host and `no_host` forbids it, CompileError if a
     layer does not fit the chip. The same graph and chip give the same bytes.
     """
-    graph = split_rows(fuse_formulas(graph, chip), chip)
+    graph = split_rows(split_columns(fuse_formulas(graph, chip), chip), chip)
     node_stages = partition(graph)
     if no_host:
         _refuse_host(node_stages)
-    lowering = Lowering(graph, chip.core.sram.banks)
+    lowering = Lowering(graph, chip.core.sram)
     lowered = [lowering.stage(stage.nodes) if stage.on_npu else [] for stage in node_stages]
     bound = _bound_tensors(graph, node_stages)
     lowered = _gather_bound(lowering, bound, node_stages, lowered)
@@ -79,7 +81,7 @@ def compile_graph(
     storages = [layout.storage for layout in layouts.values()]
     planner = Planner(chip, dram_bytes_per_cycle(chip))
     stored = crossing(lowered) | set(storages) | weights_in_dram(lowered)
-    lowered = [elide_copies(layers, stored, chip) for layers in lowered]
+    lowered = [hoist_copies(elide_copies(layers, stored, chip), chip) for layers in lowered]
     stored |= weights_in_dram(lowered)
     residents = [choose_residents(layers, chip, planner, stored) for layers in lowered]
     pool, regions, emitted, records = _emit_with_fitting(lowered, storages, residents, planner, measure)

@@ -9,6 +9,7 @@ import numpy as np
 from onnx import TensorProto, helper
 
 from hanok.graph._quantized import Border, read_border
+from hanok.graph._row_cuts import row_cuts
 from hanok.graph._working import DEQUANTIZE, QUANTIZE, Operation, WorkingGraph
 
 MOVEMENT = (
@@ -27,8 +28,9 @@ def normalise_borders(working: WorkingGraph) -> None:
     """Share equal Q and DQ, drop Q of DQ with equal parameters, move both past data movement."""
     fold_layout_of_constants(working)
     merge_equal(working)
-    _raise_quantizers(working)
-    merge_equal(working)
+    for _ in range(2):  # what several parts have raised to their whole is one Q only once it is merged
+        _raise_quantizers(working)
+        merge_equal(working)
     _lower_dequantizers(working)
     merge_equal(working)
     _drop_round_trips(working)
@@ -67,6 +69,7 @@ def merge_equal(working: WorkingGraph) -> None:
 def _raise_quantizers(working: WorkingGraph) -> None:
     """Q(move(f)) becomes Q(move(DQ(Q(f)))), from the outputs to the inputs."""
     producers, readers = working.producers(), working.consumers()
+    wholes = _rounded_wholes(working, readers)
     inserted: dict[str, list[Operation]] = {}
     queue = deque(one for one in reversed(working.operations) if one.op_type == QUANTIZE)
     while queue:
@@ -86,7 +89,7 @@ def _raise_quantizers(working: WorkingGraph) -> None:
             maker = producers.get(source)
             if source in working.constants or (maker is not None and maker.op_type == DEQUANTIZE):
                 continue
-            if mover.op_type in _CHOOSING and len(readers[source]) > 1:
+            if mover.op_type in _CHOOSING and len(readers[source]) > 1 and source not in wholes:
                 continue
             pair = make_pair(working, source, quantizer, border)
             mover.inputs[position] = pair[1].outputs[0]
@@ -97,6 +100,29 @@ def _raise_quantizers(working: WorkingGraph) -> None:
             inserted.setdefault(mover.outputs[0], []).extend(pair)
             queue.append(pair[0])
     _insert_before(working, inserted)
+
+
+def _rounded_wholes(working: WorkingGraph, readers: dict[str, list[Operation]]) -> set[str]:
+    """Activations that are cut into rows which Qs of equal parameters read: one Q of all is not more."""
+    return {
+        source
+        for source, cuts in row_cuts(working).items()
+        if len({_parameters_below(working, cut, readers) for cut in cuts} | {b""}) == 2
+    }
+
+
+def _parameters_below(working: WorkingGraph, mover: Operation, readers: dict[str, list[Operation]]) -> bytes:
+    """Scale and zero point of the Q that alone reads what is moved; b"" where there is none."""
+    while True:
+        below = readers.get(mover.outputs[0], [])
+        if len(below) != 1 or mover.outputs[0] in working.outputs:
+            return b""
+        border = read_border(working, below[0])
+        if border is not None and below[0].op_type == QUANTIZE:
+            return border.quantization.scale.tobytes() + border.quantization.zero_point.tobytes()
+        if below[0].op_type not in MOVEMENT or below[0].op_type == "Concat":
+            return b""
+        mover = below[0]
 
 
 def _insert_before(working: WorkingGraph, inserted: dict[str, list[Operation]]) -> None:

@@ -15,7 +15,8 @@ from hanok.graph._quantise_select import PRODUCTS, QUANTISED_OPERATORS, Range
 from hanok.graph._shapes import fix_input_shapes, infer_shapes
 from hanok.graph._working import DEQUANTIZE, QUANTIZE, Operation, WorkingGraph, from_model, to_model
 
-_MOVES = ("Expand", "Flatten", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze")
+MOVES = ("Expand", "Flatten", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze")
+"""Operations whose results hold values of their first operand alone."""
 
 
 def insert_quantisers(
@@ -87,7 +88,7 @@ def symmetric_activations(working: WorkingGraph) -> set[str]:
             continue
         for name in operation.inputs:
             maker = producers.get(name)
-            while maker is not None and maker.op_type in _MOVES:
+            while maker is not None and maker.op_type in MOVES:
                 maker = producers.get(maker.inputs[0])
             if maker is None or maker.op_type not in ("Softmax", "Exp"):
                 chosen.add(name)

@@ -10,7 +10,7 @@ from operator import itemgetter
 from onnx import ModelProto
 
 from hanok.graph._calibration import Sample
-from hanok.graph._clip_ranges import clip_ranges
+from hanok.graph._clip_ranges import clip_ranges, share_ranges
 from hanok.graph._even_rows import even_rows
 from hanok.graph._observe import observe_ranges
 from hanok.graph._quantise_onnxruntime import insert_quantisers
@@ -56,9 +56,9 @@ def quantise_transformer(
     skipped = products & kept_float.keys()
     smoothed = smooth_channels(working, samples, skipped)
     evened = even_rows(working, samples, skipped)
-    ranges = observe_ranges(working, samples)
+    ranges = share_ranges(working, observe_ranges(working, samples))
     kept_float = keep_float(working, ranges)
-    chosen = clip_ranges(working, samples, ranges, kept_float)
+    chosen = share_ranges(working, clip_ranges(working, samples, ranges, kept_float))
     plain = max(
         (insert_quantisers(working, each, kept_float, True) for each in (chosen, ranges)),
         key=lambda model: _worst_db(wanted, model, samples),

@@ -88,14 +88,22 @@ def _can_use(layer: Layer, copy: CopyLayer, chip: Chip) -> bool:
     writes = [layer.output] if layer.output.storage is storage else []
     if not reads and not writes:
         return True
-    if any(view.shape != copy.source.shape or not view.is_dense for view in (*reads, *writes)):
+    if any(_in_bytes(view) != _in_bytes(copy.source) or not view.is_dense for view in (*reads, *writes)):
         return False
+    if isinstance(layer, FormulaLayer):
+        return not reads
     if isinstance(layer, MatrixLayer):
         if layer.tail is not None and layer.source.storage is not storage:
-            return False
+            return not reads
         whole_rows = layer.source.shape[3] % chip.core.matrix.rows == 0
         return layer.source.storage is not storage or whole_rows
     return isinstance(layer, (ElementLayer, WindowLayer, ResizeLayer, CopyLayer))
+
+
+def _in_bytes(view: View) -> tuple[int, int, int, int]:
+    """The view's shape with its channels in bytes, as copies of float32 count them."""
+    images, rows, columns, channels = view.shape
+    return images, rows, columns, channels * view.element_bytes
 
 
 def _moved_to(copy: CopyLayer) -> Rename:
@@ -110,6 +118,7 @@ def _moved_to(copy: CopyLayer) -> Rename:
             target.image_pitch,
             target.row_pitch,
             target.pixel_pitch,
+            view.element_bytes,
         )
 
     return rename

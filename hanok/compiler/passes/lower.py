@@ -10,6 +10,7 @@ from hanok.compiler.formula_layer import Origin, Tail
 from hanok.compiler.layers import CopyLayer, Epilogue, Layer, MatrixLayer, StridedLayer
 from hanok.compiler.layout import Layout, dense
 from hanok.compiler.passes import lower_formula, lower_matrix, lower_product, lower_vector
+from hanok.compiler.passes.concat_order import order_for_reader
 from hanok.compiler.passes.fuse_residual import fuse_residual
 from hanok.compiler.passes.paired_views import paired_loops, runs, views_of
 from hanok.compiler.supported import reason_for_host
@@ -28,6 +29,7 @@ from hanok.graph import (
     Tensor,
     TransposeAttributes,
 )
+from hanok.machine import Sram
 
 IMAGE_AXES = ((0,), (2,), (3,), (1,))
 
@@ -45,8 +47,8 @@ def channels_last(rank: int) -> tuple[int, ...]:
 class Lowering:
     """Layouts of all tensors so far, and the layers of the present stage."""
 
-    def __init__(self, graph: Graph, sram_banks: int) -> None:
-        self.graph, self.sram_banks = graph, sram_banks
+    def __init__(self, graph: Graph, sram: Sram) -> None:
+        self.graph, self.sram = graph, sram
         self.layouts: dict[str, Layout] = {}
         self.layers: list[Layer] = []
         self.pads: dict[str, Node] = {}
@@ -119,6 +121,10 @@ class Lowering:
     def only_reader(self, name: str) -> bool:
         """Whether exactly one node reads `name`, and the user does not."""
         return len(self._readers.get(name, [])) == 1 and name not in self.graph.outputs
+
+    def reader_of(self, name: str) -> Node | None:
+        """The only node that reads `name`; None where there are several, or the user does."""
+        return self._readers[name][0] if self.only_reader(name) else None
 
     def only_read_by(self, name: str, operators: tuple[Operator, ...]) -> bool:
         """Whether every reader of `name` is one of `operators`."""
@@ -281,6 +287,7 @@ class Lowering:
         assert isinstance(attributes, ConcatAttributes), f"{node.name}: no axis"
         activations = [name for name in node.inputs if self.tensor(name).data is None]
         order = self.layout(activations[0]).order if activations else None
+        order = order and order_for_reader(self, node.outputs[0], order)
         output = self.define(node.outputs[0], self.fresh(node.outputs[0], order))
         position = 0
         for name in node.inputs:

@@ -94,7 +94,7 @@ def _join_matrix(lowering: Lowering, node: Node, attributes: FormulaAttributes) 
             _rounding(lowering, node, attributes),
         )
         tail = Tail(layer, hole)
-        if _MATRIX_BANKS + 1 + tail.banks(1, 1, 1 << 20) <= lowering.sram_banks:
+        if _MATRIX_BANKS + 1 + tail.banks(1, 1, 1 << 20) <= lowering.sram.banks:
             lowering.append_tail(node, name, maker, tail, axes)
             return True
     return False
@@ -103,10 +103,11 @@ def _join_matrix(lowering: Lowering, node: Node, attributes: FormulaAttributes) 
 def _tail_view(
     lowering: Lowering, name: str, shape: tuple[int, ...], axes: tuple[tuple[int, ...], ...]
 ) -> View | None:
-    """An operand under the axes of a matrix layer: of its shape, or one number a channel."""
+    """An operand under the axes of a matrix layer: of its shape, or one number a row or a channel."""
     own = lowering.tensor(name).shape
     layout = lowering.operand_layout(name)
-    if own == shape:
+    one_a_row = own == (*shape[:-1], 1) and axes[3] == (len(shape) - 1,)
+    if own == shape or one_a_row:
         return layout.image(axes)
     channels = shape[axes[3][0]] if len(axes[3]) == 1 else 0
     if axes[3] != (len(shape) - 1,) or layout.storage.size_bytes != channels * layout.element_bytes:
@@ -117,11 +118,15 @@ def _tail_view(
 
 
 def _operands(lowering: Lowering, node: Node, full: tuple[int, ...]) -> list[Layout]:
-    """Layouts of the operands over all axes; no two in one storage, whose banks have one port."""
+    """Layouts of the operands over all axes; no two in one storage, whose banks have one port.
+
+    A storage larger than the SRAM is never there as a whole: each operand's tiles get banks of their own.
+    """
     layouts: list[Layout] = []
     for name in node.inputs:
         layout = lowering.operand_layout(name)
-        if any(layout.storage is other.storage for other in layouts):
+        may_stay = layout.storage.size_bytes <= lowering.sram.total_bytes
+        if may_stay and any(layout.storage is other.storage for other in layouts):
             layout = lowering.copied(layout, lowering.origin(node))
         layouts.append(_repeated(layout, full))
     return layouts

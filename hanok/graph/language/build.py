@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
-from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
+from onnx import ModelProto, TensorProto, helper
 
+from hanok.graph.language.blocks import RowBlock, causal_blocks, result_columns
+from hanok.graph.language.graph_writer import Floats, GraphWriter, Value
 from hanok.graph.language.names import Checkpoint, Linear, Norm
 
 OPSET = 23
@@ -25,11 +26,9 @@ SINE = "sine"
 MASK = "mask"
 WINDOW_MASK = "window_mask"
 LOGITS = "logits"
+ATTENTION_PARTS = ("query", "key", "value")
 FINAL = "final_norm"
 """What the head reads."""
-
-Array = npt.NDArray[np.float32] | npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float32]
 
 
 def cache_names(layer: int) -> tuple[str, str]:
@@ -70,100 +69,7 @@ def part_model(checkpoint: Checkpoint, rows: int, past: int, part: Part | None =
     return _DecoderWriter(checkpoint, rows, past).model(part or whole)
 
 
-@dataclass(frozen=True)
-class _Value:
-    name: str
-    shape: tuple[int, ...]
-
-
-class _GraphWriter:
-    """Appends float nodes with known shapes."""
-
-    def __init__(self) -> None:
-        self.nodes: list[NodeProto] = []
-        self.constants: dict[str, TensorProto] = {}
-        self.inputs: list[ValueInfoProto] = []
-        self.outputs: list[ValueInfoProto] = []
-
-    def input(self, name: str, *shape: int) -> _Value:
-        """Declare an input of the model."""
-        self.inputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
-        return _Value(name, shape)
-
-    def output(self, value: _Value, name: str) -> None:
-        """Give a value to the user under `name`."""
-        self.nodes.append(helper.make_node("Identity", [value.name], [name], f"{name}/output"))
-        self.outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, value.shape))
-
-    def constant(self, name: str, content: Array) -> str:
-        """Add a constant once."""
-        if name not in self.constants:
-            self.constants[name] = numpy_helper.from_array(np.ascontiguousarray(content), name)
-        return name
-
-    def value(self, name: str, content: Floats) -> _Value:
-        """A constant as an operand that broadcasts."""
-        return _Value(self.constant(name, content), content.shape)
-
-    def apply(
-        self,
-        op_type: str,
-        inputs: Sequence[_Value | str],
-        shape: Sequence[int],
-        name: str,
-        **attributes: object,
-    ) -> _Value:
-        """Append a node whose only output is called like itself."""
-        names = [item if isinstance(item, str) else item.name for item in inputs]
-        self.nodes.append(helper.make_node(op_type, names, [name], name, **attributes))
-        return _Value(name, tuple(shape))
-
-    def reshape(self, x: _Value, name: str, *shape: int) -> _Value:
-        """The same elements under another shape."""
-        target = self.constant("shape." + "x".join(map(str, shape)), np.array(shape, np.int64))
-        return self.apply("Reshape", [x, target], shape, name)
-
-    def transpose(self, x: _Value, name: str, *order: int) -> _Value:
-        """Axes in another order."""
-        return self.apply("Transpose", [x], [x.shape[axis] for axis in order], name, perm=list(order))
-
-    def slice(self, x: _Value, name: str, axis: int, start: int, end: int) -> _Value:
-        """Elements start..end of one axis."""
-        shape = list(x.shape)
-        shape[axis] = end - start
-        bounds = [self.constant(f"index.{v}", np.array([v], np.int64)) for v in (start, end, axis)]
-        return self.apply("Slice", [x, *bounds], shape, name)
-
-    def joined(self, op_type: str, a: _Value, b: _Value, name: str) -> _Value:
-        """An operation of two operands that broadcast."""
-        return self.apply(op_type, [a, b], np.broadcast_shapes(a.shape, b.shape), name)
-
-    def product(self, a: _Value, b: _Value, name: str) -> _Value:
-        """MatMul of two activations."""
-        batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-        return self.apply("MatMul", [a, b], (*batch, a.shape[-2], b.shape[-1]), name)
-
-    def linear(self, x: _Value, linear: Linear, name: str) -> _Value:
-        """A product with weights, and a bias where there is one."""
-        shape = (*x.shape[:-1], linear.matrix.shape[1])
-        weight = self.constant(f"{name}.weight", linear.matrix)
-        if linear.bias is None:
-            return self.apply("MatMul", [x, weight], shape, name)
-        bias = self.constant(f"{name}.bias", linear.bias)
-        product = self.apply("MatMul", [x, weight], shape, f"{name}.product")
-        return self.apply("Add", [product, bias], shape, name)
-
-    def normalise(self, x: _Value, norm: Norm, epsilon: float, name: str, *, rms: bool) -> _Value:
-        """RMSNormalization or LayerNormalization of the last axis."""
-        gain = self.constant(f"{name}.gain", norm.gain)
-        if rms:
-            return self.apply("RMSNormalization", [x, gain], x.shape, name, axis=-1, epsilon=epsilon)
-        shift = norm.shift if norm.shift is not None else np.zeros_like(norm.gain)
-        operands: list[_Value | str] = [x, gain, self.constant(f"{name}.shift", shift)]
-        return self.apply("LayerNormalization", operands, x.shape, name, axis=-1, epsilon=epsilon)
-
-
-class _DecoderWriter(_GraphWriter):
+class _DecoderWriter(GraphWriter):
     """Writes a decoder that reads `rows` tokens behind `past` cached ones."""
 
     def __init__(self, checkpoint: Checkpoint, rows: int, past: int) -> None:
@@ -210,10 +116,14 @@ class _DecoderWriter(_GraphWriter):
         windows = self.decoder.windows
         return bool(windows) and windows[layer] > 0
 
-    def _norm(self, x: _Value, norm: Norm, name: str) -> _Value:
+    def _window(self, layer: int) -> int:
+        """How many tokens a row of this layer sees, its own among them; 0 where all before it."""
+        return self.decoder.windows[layer] if self._is_windowed(layer) else 0
+
+    def _norm(self, x: Value, norm: Norm, name: str) -> Value:
         return self.normalise(x, norm, self.decoder.epsilon, name, rms=self.decoder.norm == "rms")
 
-    def _layer(self, x: _Value, layer: int) -> _Value:
+    def _layer(self, x: Value, layer: int) -> Value:
         decoder, stem = self.decoder, f"layer.{layer}"
         ready = self._norm(x, self.checkpoint.norm(layer, "input_norm"), f"{stem}.input_norm")
         attended = self._attention(ready, layer)
@@ -224,7 +134,7 @@ class _DecoderWriter(_GraphWriter):
         ready = self._norm(x, self.checkpoint.norm(layer, "inner_norm"), f"{stem}.inner_norm")
         return self.joined("Add", x, self._inner(ready, layer), _between(layer + 1))
 
-    def _result(self, x: _Value, linear: Linear, layer: int, part: str) -> _Value:
+    def _result(self, x: Value, linear: Linear, layer: int, part: str) -> Value:
         """The last product of a part, as much of it as is added: by its weights, or the gain behind it."""
         factor = self.decoder.residual_multiplier
         if not self.decoder.post_norm:
@@ -234,7 +144,7 @@ class _DecoderWriter(_GraphWriter):
         norm = self.checkpoint.norm(layer, role)
         return self._norm(y, Norm(norm.gain * np.float32(factor), norm.shift), f"layer.{layer}.{role}")
 
-    def _inner(self, x: _Value, layer: int) -> _Value:
+    def _inner(self, x: Value, layer: int) -> Value:
         decoder, stem = self.decoder, f"layer.{layer}"
         up = self.checkpoint.linear(layer, "up", decoder.width, decoder.inner)
         if decoder.gated:
@@ -246,7 +156,7 @@ class _DecoderWriter(_GraphWriter):
         down = self.checkpoint.linear(layer, "down", decoder.inner, decoder.width)
         return self._result(y, down, layer, "down")
 
-    def _activation(self, x: _Value, stem: str) -> _Value:
+    def _activation(self, x: Value, stem: str) -> Value:
         name = f"{stem}.active"
         match self.decoder.activation:
             case "silu":
@@ -258,35 +168,112 @@ class _DecoderWriter(_GraphWriter):
             case "relu":
                 return self.apply("Relu", [x], x.shape, name)
 
-    def _attention(self, x: _Value, layer: int) -> _Value:
-        decoder, stem, rows = self.decoder, f"layer.{layer}", self.rows
-        heads, key_heads, size = decoder.heads, decoder.key_heads, decoder.head_size
-        packed = self.linear(x, self._attention_inputs(layer), f"{stem}.query_key_value")
-        parts, start = [], 0
-        for part, count in (("query", heads), ("key", key_heads), ("value", key_heads)):
-            flat = self.slice(packed, f"{stem}.{part}", 2, start * size, (start + count) * size)
-            own = self.reshape(flat, f"{stem}.{part}_rows", 1, rows, count, size)
-            if part != "value":
-                own = self._turned(self._head_norm(own, layer, part), f"{stem}.{part}")
-            parts.append(self.transpose(own, f"{stem}.{part}_heads", 0, 2, 1, 3))
-            start += count
-        query, key, value = parts
-        query = self.reshape(query, f"{stem}.query_groups", 1, key_heads, decoder.group * rows, size)
-        for made, name in zip((key, value), new_names(layer), strict=True):
-            self.output(made, name)
-        mixed = self._mixed(query, key, value, layer)
-        mixed = self.reshape(mixed, f"{stem}.mixed_heads", 1, heads, rows, size)
+    def _attention(self, x: Value, layer: int) -> Value:
+        decoder, stem, rows, past = self.decoder, f"layer.{layer}", self.rows, self.past
+        heads, size = decoder.heads, decoder.head_size
+        parts = self._attention_heads(x, layer)
+        for made, name in zip(parts[1:], new_names(layer), strict=True):
+            self.output(self._joined_heads(made, f"{stem}.{name}"), name)
+        query, key, value = (
+            self._joined_heads(made, f"{stem}.{part}_heads")
+            for made, part in zip(parts, ATTENTION_PARTS, strict=True)
+        )
+        blocks = causal_blocks(rows, self._window(layer))
+        if past or len(blocks) == 1:
+            mixed = self._mixed(query, key, value, layer)
+        else:
+            rows_of = [self._mixed_block(query, key, value, layer, block) for block in blocks]
+            mixed = self.apply("Concat", rows_of, query.shape, f"{stem}.mixed", axis=2)
         mixed = self.transpose(mixed, f"{stem}.mixed_rows", 0, 2, 1, 3)
         mixed = self.reshape(mixed, f"{stem}.mixed_flat", 1, rows, heads * size)
         output = self.checkpoint.linear(layer, "output", heads * size, decoder.width)
         return self._result(mixed, output, layer, "output")
 
-    def _mixed(self, query: _Value, key: _Value, value: _Value, layer: int) -> _Value:
+    def _joined_heads(self, parts: Sequence[Value], name: str) -> Value:
+        """Heads [1, rows, heads, size] of several products as one [1, heads, rows, size]."""
+        shape = (1, self.rows, sum(part.shape[2] for part in parts), self.decoder.head_size)
+        whole = parts[0] if len(parts) == 1 else self.apply("Concat", parts, shape, f"{name}.all", axis=2)
+        return self.transpose(whole, name, 0, 2, 1, 3)
+
+    def _attention_heads(self, x: Value, layer: int) -> list[list[Value]]:
+        """Queries, keys and values, turned, as [1, rows, heads, size] each: of one product, or of several.
+
+        Of a long prompt each product makes a few heads, so that its float32 result need not go to DRAM.
+        """
+        decoder, stem, rows, size = self.decoder, f"layer.{layer}", self.rows, self.decoder.head_size
+        counts = (decoder.heads, decoder.key_heads, decoder.key_heads)
+        linears = self._attention_inputs(layer)
+        most = result_columns(rows, size) // size
+        if sum(counts) <= most:
+            packed = self.linear(x, _side_by_side(linears), f"{stem}.query_key_value")
+            made, start = [], 0
+            for part, count in zip(ATTENTION_PARTS, counts, strict=True):
+                flat = self.slice(packed, f"{stem}.{part}", 2, start * size, (start + count) * size)
+                made.append([self._heads(flat, layer, part, f"{stem}.{part}")])
+                start += count
+            return made
+        made = []
+        for part, linear, count in zip(ATTENTION_PARTS, linears, counts, strict=True):
+            names = [(first, min(first + most, count)) for first in range(0, count, most)]
+            made.append(
+                [
+                    self._heads(
+                        self.linear(x, linear.columns(first * size, end * size), f"{stem}.{part}.{first}"),
+                        *(layer, part, f"{stem}.{part}.{first}"),
+                    )
+                    for first, end in names
+                ]
+            )
+        return made
+
+    def _heads(self, flat: Value, layer: int, part: str, name: str) -> Value:
+        """Columns of a product as heads [1, rows, heads, size]; queries and keys normalised and turned."""
+        size = self.decoder.head_size
+        own = self.reshape(flat, f"{name}_rows", 1, self.rows, flat.shape[2] // size, size)
+        return own if part == "value" else self._turned(self._head_norm(own, layer, part, name), name)
+
+    def _mixed_block(self, query: Value, key: Value, value: Value, layer: int, block: RowBlock) -> Value:
+        """Attention of a block of rows to the keys that it can see.
+
+        Heads that share keys stay an axis of their own, along which the product repeats the keys, so that
+        rows and results lie as the products with weights want them.
+        """
+        decoder, stem = self.decoder, f"layer.{layer}.rows.{block.start}"
+        heads, key_heads, group, size = decoder.heads, decoder.key_heads, decoder.group, decoder.head_size
+        rows, seen = block.rows, block.end - block.first_key
+        own = self.slice(query, f"{stem}.query", 2, block.start, block.end)
+        own = self.reshape(own, f"{stem}.query_groups", 1, key_heads, group, rows, size)
+        keys, values = (
+            self.reshape(
+                self.slice(whole, f"{stem}.{name}", 2, block.first_key, block.end),
+                f"{stem}.{name}_groups",
+                *(1, key_heads, 1, seen, size),
+            )
+            for whole, name in ((key, "key"), (value, "value"))
+        )
+        across = self.transpose(keys, f"{stem}.keys_across", 0, 1, 2, 4, 3)
+        scores = self.product(own, across, f"{stem}.scores")
+        mask = self.slice(
+            self.masks[self._is_windowed(layer)], f"{stem}.mask_rows", 3, block.start, block.end
+        )
+        mask = self.slice(mask, f"{stem}.mask", 4, block.first_key, block.end)
+        masked = self.joined("Add", scores, mask, f"{stem}.masked")
+        chances = self.apply("Softmax", [masked], masked.shape, f"{stem}.chances", axis=-1)
+        mixed = self.product(chances, values, f"{stem}.mixed")
+        return self.reshape(mixed, f"{stem}.mixed_heads", 1, heads, rows, size)
+
+    def _mixed(self, query: Value, key: Value, value: Value, layer: int) -> Value:
         """Softmax of the scores times the values; heads that share keys are rows of one product.
 
         Cached keys and values are read where they lie: they and the new ones are multiplied apart, and only
         the scores are put side by side.
         """
+        decoder, stem, rows, size = self.decoder, f"layer.{layer}", self.rows, self.decoder.head_size
+        query = self.reshape(query, f"{stem}.query_groups", 1, decoder.key_heads, decoder.group * rows, size)
+        mixed = self._mixed_groups(query, key, value, layer)
+        return self.reshape(mixed, f"{stem}.mixed_heads", 1, decoder.heads, rows, size)
+
+    def _mixed_groups(self, query: Value, key: Value, value: Value, layer: int) -> Value:
         decoder, stem, rows, past = self.decoder, f"layer.{layer}", self.rows, self.past
         shape = (1, decoder.key_heads, past, decoder.head_size)
         caches = [self.input(name, *shape) for name in cache_names(layer)] if past else []
@@ -314,13 +301,13 @@ class _DecoderWriter(_GraphWriter):
         other = self.product(behind, values[1], f"{stem}.mixed.new")
         return self.joined("Add", one, other, f"{stem}.mixed")
 
-    def _attention_inputs(self, layer: int) -> Linear:
-        """Queries, keys and values side by side; scores get their scale through the queries."""
+    def _attention_inputs(self, layer: int) -> list[Linear]:
+        """Of queries, keys and values; scores get their scale through the queries."""
         decoder = self.decoder
         query, key, value = self.checkpoint.attention_inputs(layer)
         if not decoder.query_key_norm:
             query = query.scaled(self._score_scale(layer))
-        return _side_by_side([*(self._halved(part) for part in (query, key)), value])
+        return [*(self._halved(part) for part in (query, key)), value]
 
     def _score_scale(self, layer: int) -> float:
         return self.decoder.attention_scale / (layer + 1 if self.decoder.scale_by_layer else 1)
@@ -335,7 +322,7 @@ class _DecoderWriter(_GraphWriter):
         columns = (np.arange(0, linear.matrix.shape[1], size)[:, None] + order).reshape(-1)
         return Linear(linear.matrix[:, columns], None if linear.bias is None else linear.bias[columns])
 
-    def _head_norm(self, x: _Value, layer: int, part: str) -> _Value:
+    def _head_norm(self, x: Value, layer: int, part: str, stem: str) -> Value:
         """The norm of each head of queries or keys; scores get their scale through the queries' gain."""
         decoder = self.decoder
         if not decoder.query_key_norm:
@@ -343,9 +330,9 @@ class _DecoderWriter(_GraphWriter):
         norm = self.checkpoint.norm(layer, f"{part}_norm")
         scale = self._score_scale(layer) if part == "query" else 1.0
         gained = Norm(norm.gain * np.float32(scale), norm.shift)
-        return self.normalise(x, gained, decoder.epsilon, f"layer.{layer}.{part}_norm", rms=True)
+        return self.normalise(x, gained, decoder.epsilon, f"{stem}_norm", rms=True)
 
-    def _turned(self, x: _Value, stem: str) -> _Value:
+    def _turned(self, x: Value, stem: str) -> Value:
         """Rotary embedding of the halves of each head's front; the rest stays."""
         rotary = self.decoder.rotary
         if rotary is None:

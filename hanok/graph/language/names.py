@@ -120,6 +120,12 @@ class Linear:
         bias = None if self.bias is None else self.bias * np.float32(factor)
         return Linear(self.matrix * np.float32(factor), bias)
 
+    def columns(self, start: int, end: int) -> Linear:
+        """What makes the columns start..end - 1 of the result; itself where these are all."""
+        if (start, end) == (0, self.matrix.shape[1]):
+            return self
+        return Linear(self.matrix[:, start:end], None if self.bias is None else self.bias[start:end])
+
 
 @dataclass(frozen=True)
 class Norm:
