@@ -149,7 +149,7 @@ def test_the_header_has_the_registers_of_the_table(files: dict[str, bytes]) -> N
         if register.offset < FIRST_COUNTER:
             assert macros[register.name.upper()] == register.offset
         for part in register.fields:
-            assert macros[f"{register.name}_{part.name}".upper()] == 1 << part.bit
+            assert macros[f"{register.name}_{part.name}".upper()] == ((1 << part.bits) - 1) << part.bit
     for number, name in enumerate(COUNTERS):
         assert (
             macros[f"COUNTER_{name}".upper()] == BY_NAME[f"{name}_low"].offset == FIRST_COUNTER + 8 * number
