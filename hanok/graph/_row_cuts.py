@@ -10,13 +10,14 @@ from hanok.graph._working import Operation, WorkingGraph
 def row_cuts(working: WorkingGraph) -> dict[str, list[Operation]]:
     """Activations that Slices take whole at least, with these: keys and queries of blocks of an attention.
 
-    Slices of the last axis are none of them: they tell queries from keys, which have ranges of their own.
+    Slices of other axes than the last but one are none of them: they may tell queries from keys, which have
+    ranges of their own.
     """
     found: dict[str, list[Operation]] = {}
     for operation in working.operations:
         if operation.op_type == "Slice" and not operation.domain:
             before, after = (working.shape(name) for name in (operation.inputs[0], operation.outputs[0]))
-            if before[-1:] == after[-1:]:
+            if before[-1:] == after[-1:] and before[:-2] == after[:-2]:
                 found.setdefault(operation.inputs[0], []).append(operation)
     return {
         source: cuts
