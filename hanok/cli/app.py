@@ -6,7 +6,22 @@ from typing import Annotated
 
 import typer
 
-from hanok.cli import apps, area, chips, compile, cosim, demo, dram, fpga, inspect, protect, rtl, rules, run
+from hanok.cli import (
+    apps,
+    area,
+    chips,
+    compile,
+    cosim,
+    demo,
+    dram,
+    fpga,
+    inspect,
+    protect,
+    rtl,
+    rules,
+    rules_leak,
+    run,
+)
 from hanok.cli.errors import guarded
 
 _HELP = """Run, time and explain ONNX models on an open NPU.
@@ -56,7 +71,7 @@ def build_app() -> typer.Typer:
     law = typer.Typer(help=rules.HELP, no_args_is_help=True, rich_markup_mode=None, context_settings=_CONTEXT)
     law.command("export")(guarded(rules.export))
     law.command("ai-act")(guarded(rules.ai_act))
-    law.command("leak")(guarded(rules.leak))
+    law.command("leak")(guarded(rules_leak.leak))
     law.command("fairness")(guarded(rules.fairness))
     law.command("privacy")(guarded(rules.privacy))
     law.command("label")(guarded(rules.label))

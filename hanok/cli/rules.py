@@ -152,29 +152,6 @@ def ai_act(
     print_system(report, make_console(), language)
 
 
-def leak(
-    facts: Annotated[Path, typer.Argument(metavar="FACTS", help="What is known of the leak (TOML).")],
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="Write the drafts as two texts.")
-    ] = None,
-    language: LanguageOption = "ko",
-) -> None:
-    """Draft the report of a leak of industrial technology; nothing is sent."""
-    _check_places(None, None, output)
-    from hanok.report.folder import write_folder
-    from hanok.report.text import clean
-    from hanok.rules.leak_report import leak_report
-
-    report = leak_report(facts)
-    if output is not None:
-        drafts = {"leak_report.ko.txt": report.korean.encode(), "leak_report.en.txt": report.english.encode()}
-        write_folder(output, drafts, MAKER, {"about": "draft of a leak report"})
-    for line in (report.korean if language == "ko" else report.english).splitlines():
-        typer.echo(clean(line))
-    if report.gaps:
-        typer.echo(f"missing: {', '.join(report.gaps)}", err=True)
-
-
 def fairness(
     predictions: Annotated[
         Path,

@@ -100,9 +100,13 @@ class LeakReport:
     gaps: tuple[str, ...]
 
 
-def leak_report(path: str | Path) -> LeakReport:
-    """Draft the report of a file of facts; raises RulesError that names the field or the file."""
+def leak_report(path: str | Path, events: Iterable[Event] = ()) -> LeakReport:
+    """Draft the report of a file of facts; raises RulesError that names the field or the file.
+
+    `events`, such as entries of a transparency log, stand behind those of the file.
+    """
     file = check(LeakFile, read_toml(path), str(path))
+    file = file.model_copy(update={"event": (*file.event, *events)})
     attachments = []
     for item in file.attachment:
         size, digest = sha256_of(Path(path).parent / item.file, f"{path}: attachment")

@@ -130,5 +130,10 @@ def test_a_leak_names_who_had_it(hanok_command: Run, tmp_path: Path, monkeypatch
     vendor = ("--from", keys / "vendor.pub")
     assert GUILTY in done("protect", "log", "verify", proof, *vendor)
     done("protect", "log", "verify", log, *vendor)
+    facts = written(tmp_path, '[institution]\nname = "Vendor"\n', "facts.toml")
+    report = done("rules", "leak", facts, "--log", log, *vendor, "--of", keys / f"{GUILTY}.pub", "-l", "en")
+    assert "mark: " in report
+    assert "delivery: " in report
+    assert RECIPIENTS[0] not in report
     for preset in preset_names():
         assert "Not legal advice" in done("rules", "export", preset)
