@@ -21,6 +21,7 @@ from hanok.compiler.passes.place import (
     storages_of,
     weights_in_dram,
 )
+from hanok.compiler.passes.sink_concats import sink_concats
 from hanok.compiler.passes.split_columns import split_columns
 from hanok.compiler.passes.split_rows import split_rows
 from hanok.compiler.plan_matrix import Planner
@@ -68,7 +69,8 @@ def compile_graph(
     Raises UnsupportedError if operators would need the host and `no_host` forbids it, CompileError if a
     layer does not fit the chip. The same graph and chip give the same bytes.
     """
-    graph = split_rows(split_columns(fuse_formulas(graph, chip), chip), chip)
+    graph = sink_concats(fuse_formulas(graph, chip), chip)
+    graph = split_rows(split_columns(graph, chip), chip)
     node_stages = partition(graph)
     if no_host:
         _refuse_host(node_stages)

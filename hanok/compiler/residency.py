@@ -70,6 +70,15 @@ class _Choice:
             else 1e30
         )
 
+    def saved(self, life: Life, size: int) -> float:
+        """Estimated cycles that a storage of so many banks saves; less than 0 where it may not stay."""
+        span = range(life.first, life.last + 1)
+        before = sum(self.cost(index) for index in span)
+        life.storage.resident = True
+        after = sum(self.cost(index, size) for index in span)
+        life.storage.resident = False
+        return before - after if after < 1e30 else -1.0
+
     def _moved_bytes(self, layer: Layer) -> float:
         total = sum(view.bytes for view in layer.views if not view.storage.resident)
         output = layer.output.storage
@@ -84,20 +93,16 @@ def choose_residents(layers: list[Layer], chip: Chip, planner: Planner, stored: 
     bank_bytes = chip.core.sram.bank_bytes
     choice = _Choice(layers, chip, planner, stored)
     chosen = []
-    for life in sorted(lives(layers), key=lambda life: (_burden(life, bank_bytes), life.first)):
-        size = ceil_div(life.storage.size_bytes, bank_bytes)
-        if size > chip.core.sram.banks:
-            continue
+    found = [life for life in lives(layers) if _banks(life, bank_bytes) <= chip.core.sram.banks]
+    worth = {life: choice.saved(life, 0) / _burden(life, bank_bytes) for life in found}
+    for life in sorted(found, key=lambda life: (-worth[life], _burden(life, bank_bytes), life.first)):
+        size = _banks(life, bank_bytes)
         span = range(life.first, life.last + 1)
-        before = sum(choice.cost(index) for index in span)
-        life.storage.resident = True
-        after = sum(choice.cost(index, size) for index in span)
-        if after <= before and after < 1e30:
+        if choice.saved(life, size) >= 0:
+            life.storage.resident = True
             chosen.append(life)
             for index in span:
                 choice.taken[index] += size
-        else:
-            life.storage.resident = False
     for life in chosen:
         life.storage.resident = False
     return chosen
@@ -115,8 +120,12 @@ def resident(lives: list[Life]) -> Iterator[None]:
             life.storage.resident = False
 
 
+def _banks(life: Life, bank_bytes: int) -> int:
+    return ceil_div(life.storage.size_bytes, bank_bytes)
+
+
 def _burden(life: Life, bank_bytes: int) -> int:
-    return ceil_div(life.storage.size_bytes, bank_bytes) * (life.last - life.first + 1)
+    return _banks(life, bank_bytes) * (life.last - life.first + 1)
 
 
 def _least(layer: Layer, chip: Chip) -> int:

@@ -64,8 +64,8 @@ class Way:
 
 OFTEN = Way(FLAGS, at_once=True)
 """For components, which run for millions of cycles."""
-SELDOM = Way(tuple("-O0" if flag == "-O2" else flag for flag in FLAGS), at_once=False)
-"""For netlists, which run for thousands, and whose wires look like loops of gates."""
+SELDOM = Way((*("-O0" if flag == "-O2" else flag for flag in FLAGS), "-ftemplate-depth=9000"), at_once=False)
+"""For netlists, which run for thousands, whose wires look like loops of gates, and which join single bits."""
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,18 @@ def side_by_side(heads: int, rows: int, size: int) -> ModelProto:
     return m.model()
 
 
+def grouped(heads: int, rows: int, size: int) -> ModelProto:
+    """Blocks of heads behind one another, counted in groups, then rows before heads, heads as one row."""
+    m = FloatModel()
+    parts = [m.apply("Sigmoid", [m.input(heads, rows, size)]) for _ in range(2)]
+    whole = m.apply("Concat", parts, axis=0)
+    for shape in ((1, heads, 2, rows, size), (1, 2 * heads, rows, size)):
+        whole = m.apply("Reshape", [whole, m.constant(np.array(shape))])
+    whole = m.apply("Transpose", [whole], perm=[0, 2, 1, 3])
+    m.output(m.apply("Reshape", [whole, m.constant(np.array([1, rows, 2 * heads * size]))]))
+    return m.model()
+
+
 def turned(rows: int, size: int) -> ModelProto:
     """Both halves of a tensor that is larger than the SRAM, in one formula."""
     m = FloatModel()
@@ -79,10 +91,11 @@ def turned(rows: int, size: int) -> ModelProto:
     return m.model()
 
 
-@pytest.mark.parametrize("name", ["heads", "halves"])
+@pytest.mark.parametrize("name", ["heads", "groups", "halves"])
 def test_nothing_is_moved_before_it_is_used(name: str) -> None:
     def build() -> ModelProto:
-        return side_by_side(4, 10, 8) if name == "heads" else turned(150, 16)
+        makers = {"heads": lambda: side_by_side(4, 10, 8), "groups": lambda: grouped(4, 15, 8)}
+        return makers[name]() if name in makers else turned(150, 16)
 
     program = compile_graph(import_graph(build()), chip("odd many"))
     assert not [layer.name for layer in program.layers if "(layout)" in layer.onnx_type]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import permutations
 from typing import TYPE_CHECKING
 
 from hanok.compiler.layout import dense
 from hanok.compiler.view import Storage
-from hanok.graph import Operator, TransposeAttributes
+from hanok.graph import Node, Operator, TransposeAttributes
 
 if TYPE_CHECKING:
     from hanok.compiler.passes.lower import Lowering
@@ -16,26 +17,40 @@ _IMAGE_RANK = 4
 
 
 def order_for_reader(lowering: Lowering, name: str, order: Order) -> Order:
-    """`order`, in which the first operand lies, or that of the transposition which alone reads `name`.
+    """`order`, in which the first operand lies, or the first one in which all that only rename `name` can.
 
-    The latter where a reshape behind the transposition merges axes that would else lie apart, and where the
-    copies into the concatenation still move runs of the same axis.
+    The latter where reshapes and transpositions behind it, each read by the next alone, would else have to
+    move it, and where the copies into the concatenation still move runs of the same axis.
     """
     shape = lowering.tensor(name).shape
-    axes: Order = tuple(range(len(shape)))
+    chain: list[Node] = []
     reader = lowering.reader_of(name)
-    while reader is not None and reader.operator is Operator.TRANSPOSE:
-        attributes = reader.attributes
-        assert isinstance(attributes, TransposeAttributes), f"{reader.name}: no permutation"
-        axes = tuple(axes[axis] for axis in attributes.permutation)
+    while reader is not None and reader.operator in (Operator.TRANSPOSE, Operator.RESHAPE):
+        chain.append(reader)
         reader = lowering.reader_of(reader.outputs[0])
-    if reader is None or reader.operator is not Operator.RESHAPE:
+    while chain and chain[-1].operator is Operator.TRANSPOSE:
+        chain.pop()
+    if not chain or len(lowering.tensor(chain[-1].outputs[0]).shape) == _IMAGE_RANK:
         return order
-    target = lowering.tensor(reader.outputs[0]).shape
-    if len(target) == _IMAGE_RANK or _fastest(shape, axes) != _fastest(shape, order):
-        return order
-    stored = dense(Storage(name, 0), shape, order).transposed(axes)
-    return axes if stored.reshaped(target) is None else order
+    fastest = _fastest(shape, order)
+    for tried in (order, *permutations(range(len(shape)))):
+        if _fastest(shape, tried) == fastest and _renames(lowering, name, tried, chain):
+            return tried
+    return order
+
+
+def _renames(lowering: Lowering, name: str, order: Order, chain: list[Node]) -> bool:
+    """Whether the nodes of a chain only rename what is stored in an order."""
+    layout = dense(Storage(name, 0), lowering.tensor(name).shape, order)
+    for node in chain:
+        if isinstance(node.attributes, TransposeAttributes):
+            layout = layout.transposed(node.attributes.permutation)
+            continue
+        reshaped = layout.reshaped(lowering.tensor(node.outputs[0]).shape)
+        if reshaped is None:
+            return False
+        layout = reshaped
+    return True
 
 
 def _fastest(shape: tuple[int, ...], order: Order) -> int:

@@ -13,8 +13,8 @@ _SHARE = 4
 def hoist_copies(layers: list[Layer], chip: Chip) -> list[Layer]:
     """Return the layers with each copy into a large storage behind the last one that writes its source.
 
-    Only copies of what nothing but copies reads move: with them their source is done with. Requires: nobody
-    reads a part of a storage before it is written. Keeps the values of all storages.
+    Only copies of what nothing but copies reads behind them move: with them their source is done with.
+    Requires: nobody reads a part of a storage before it is written. Keeps the values of all storages.
     """
     result = list(layers)
     for copy in layers:
@@ -34,7 +34,8 @@ def _moves(copy: CopyLayer, layers: list[Layer], chip: Chip) -> bool:
         return False
     if any(_fills(layer, target) for layer in layers):
         return False
-    readers = [layer for layer in layers if any(view.storage is source for view in layer.views)]
+    behind = layers[layers.index(copy) + 1 :]
+    readers = [layer for layer in behind if any(view.storage is source for view in layer.views)]
     return all(isinstance(layer, CopyLayer) for layer in readers)
 
 

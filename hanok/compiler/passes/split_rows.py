@@ -308,14 +308,16 @@ class _Cutter:
         nodes: list[Node] = []
         for name in self._given:
             tensor = self.graph.tensor(name)
-            width = tensor.shape[-1]
+            width, inner = tensor.shape[-1], self.region.rows[-1]
+            row = (inner, width) if all(block.length % inner == 0 for block in blocks) else (width,)
             flat = []
             for block in sorted(blocks, key=lambda block: block.first):
                 part = _name(name, block)
-                rows = self.tensors[part].elements // width
-                flat.append(self._shaped(part, (rows, width), nodes))
+                rows = self.tensors[part].elements // prod(row)
+                flat.append(self._shaped(part, (rows, *row), nodes))
             whole = f"{name} [rows]"
-            self.tensors[whole] = replace(tensor, name=whole, shape=(tensor.elements // width, width))
+            shape = (tensor.elements // prod(row), *row)
+            self.tensors[whole] = replace(tensor, name=whole, shape=shape)
             nodes.append(self._node(whole, Operator.CONCAT, tuple(flat), ConcatAttributes(0)))
             nodes.append(self._node(name, Operator.RESHAPE, (whole,), Attributes()))
         return nodes

@@ -180,12 +180,11 @@ class _DecoderWriter(GraphWriter):
         )
         blocks = causal_blocks(rows, self._window(layer))
         if past or len(blocks) == 1:
-            mixed = self._mixed(query, key, value, layer)
+            mixed = self._flat(self._mixed(query, key, value, layer), stem)
         else:
             rows_of = [self._mixed_block(query, key, value, layer, block) for block in blocks]
-            mixed = self.apply("Concat", rows_of, query.shape, f"{stem}.mixed", axis=2)
-        mixed = self.transpose(mixed, f"{stem}.mixed_rows", 0, 2, 1, 3)
-        mixed = self.reshape(mixed, f"{stem}.mixed_flat", 1, rows, heads * size)
+            shape = (1, rows, heads * size)
+            mixed = self.apply("Concat", rows_of, shape, f"{stem}.mixed_flat", axis=1)
         output = self.checkpoint.linear(layer, "output", heads * size, decoder.width)
         return self._result(mixed, output, layer, "output")
 
@@ -260,7 +259,13 @@ class _DecoderWriter(GraphWriter):
         masked = self.joined("Add", scores, mask, f"{stem}.masked")
         chances = self.apply("Softmax", [masked], masked.shape, f"{stem}.chances", axis=-1)
         mixed = self.product(chances, values, f"{stem}.mixed")
-        return self.reshape(mixed, f"{stem}.mixed_heads", 1, heads, rows, size)
+        return self._flat(self.reshape(mixed, f"{stem}.mixed_heads", 1, heads, rows, size), stem)
+
+    def _flat(self, mixed: Value, stem: str) -> Value:
+        """Heads [1, heads, rows, size] side by side in each row."""
+        _, heads, rows, size = mixed.shape
+        mixed = self.transpose(mixed, f"{stem}.mixed_rows", 0, 2, 1, 3)
+        return self.reshape(mixed, f"{stem}.mixed_flat", 1, rows, heads * size)
 
     def _mixed(self, query: Value, key: Value, value: Value, layer: int) -> Value:
         """Softmax of the scores times the values; heads that share keys are rows of one product.
