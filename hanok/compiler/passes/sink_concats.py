@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -39,7 +40,7 @@ class _Parts:
     @property
     def spans(self) -> list[tuple[int, int]]:
         """(first, end) of each part on the axis."""
-        return list(zip((0, *self.ends), self.ends, strict=False))
+        return list(pairwise((0, *self.ends)))
 
 
 def sink_concats(graph: Graph, chip: Chip) -> Graph:
