@@ -42,8 +42,7 @@ class MatrixEmitter:
         if self.plan.chunks_outer:
             kept: dict[int, Tile] = {}
             for chunk in range(len(self.chunks)):
-                if self.plan.parts == 1:
-                    self.weights.load(chunk)
+                self.weights.load(chunk)
                 for number, region in enumerate(regions):
                     source = kept.get(number) or self._source(region)
                     if len(regions) == 1:
@@ -54,7 +53,9 @@ class MatrixEmitter:
                 if len(self.chunks) == 1 and self.plan.parts == 1:
                     self.weights.load(0)
                 source = self._source(region)
-                self._compute_and_store(region, source, list(range(len(self.chunks))))
+                every = list(range(len(self.chunks)))
+                for chunks in [[one] for one in every] if self.plan.stores_chunks else [every]:
+                    self._compute_and_store(region, source, chunks)
 
     def _grid_regions(self) -> list[Region]:
         rows, columns = grid_shape(self.layer)
@@ -98,7 +99,7 @@ class MatrixEmitter:
             if self.plan.parts == 1:
                 self.weights.load(index)
             self._compute(region, source, target, other, channel, index)
-            if len(self.chunks) > 1 and not self.plan.chunks_outer:
+            if len(self.chunks) > 1 and not self.plan.stores_chunks:
                 self.weights.forget(index)
         if self.tail is None:
             self.mover.store(self.layer.output, out_region, target, channel)

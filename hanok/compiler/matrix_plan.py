@@ -21,6 +21,11 @@ class MatrixPlan:
     parts: int = 1
     """Pieces of the sum over K whose weights are loaded one after the other, for each set of accumulators."""
 
+    @property
+    def stores_chunks(self) -> bool:
+        """Whether each chunk's results are stored by themselves, not a tile's all together."""
+        return self.chunks_outer or self.parts > 1
+
     def describe(self) -> str:
         """One line for reports."""
         order = "weights outer" if self.chunks_outer else "tiles outer"

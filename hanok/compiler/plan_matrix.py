@@ -170,7 +170,7 @@ class PlanTable:
                     for chunks_outer in (False, True) if many else (False,):
                         yield MatrixPlan(tile_height, tile_width, chunk_blocks, chunks_outer, columns)
                 for parts in self._part_counts(columns):
-                    yield MatrixPlan(tile_height, tile_width, 1, True, columns, parts)
+                    yield MatrixPlan(tile_height, tile_width, 1, False, columns, parts)
 
     def _widths(self, columns: Columns, width: int) -> list[int]:
         """The full width, and narrower tiles while one row of them would take an eighth of the SRAM."""
@@ -206,10 +206,10 @@ class PlanTable:
         part_bytes = max(self._chunk_bytes(columns, chunk, plan.parts) for _, chunk in classes)
         source_bytes = self._tile_bytes(plan.tile_height, plan.tile_width)
         channels, step = layer.output.shape[3], layer.phases[0].step
-        kept = max(chunk.channels for _, chunk in classes) if plan.chunks_outer else channels
+        kept = max(chunk.channels for _, chunk in classes) if plan.stores_chunks else channels
         output_bytes = plan.tile_height * step[0] * plan.tile_width * step[1] * kept
         output_bytes *= layer.output.element_bytes
-        stores = 2 if tiles * (chunks if plan.chunks_outer else 1) > 1 else 1
+        stores = 2 if tiles * (chunks if plan.stores_chunks else 1) > 1 else 1
         elements = output_bytes // layer.output.element_bytes
         tail_banks = [
             0 if layer.tail is None else layer.tail.banks(elements, places, bank) for places in (stores, 1)
@@ -241,7 +241,7 @@ class PlanTable:
 
     def _burst_waste(self, plan: MatrixPlan, classes: list[tuple[int, Chunk]]) -> float:
         """DRAM bytes moved for each output byte: runs of a few channels do not fill their bursts."""
-        if not plan.chunks_outer or sum(count for count, _ in classes) == 1:
+        if not plan.stores_chunks or sum(count for count, _ in classes) == 1:
             return 1.0
         burst = get_standard(self.chip.memory.standard).burst_bytes
         run = min(chunk.channels for _, chunk in classes[:1]) * self.layer.output.element_bytes

@@ -58,6 +58,18 @@ def test_float_results_of_two_products_hardly_go_to_dram() -> None:
     assert simulate(stage.code, target).dram_write_bytes < int8_rows + 4 * 512 * 4096 / 4
 
 
+def test_rows_of_a_product_with_large_weights_are_read_once() -> None:
+    """Neither fits the SRAM: weights come once for a tile of rows, and rows not for each block of columns."""
+    rows, depth, columns = 512, 7168, 2048
+    m = FloatModel(7)
+    m.output(m.apply("MatMul", [m.rounded(m.input(1, rows, depth), 0.03), m.weights(depth, columns)]))
+    target = chip("edge")
+    (stage,) = compile_graph(import_graph(m.model()), target).npu_stages
+    given, tiles = 4 * rows * depth, 3
+    least = given + rows * depth + tiles * depth * columns
+    assert simulate(stage.code, target).dram_read_bytes < 1.05 * least
+
+
 def side_by_side(heads: int, rows: int, size: int) -> ModelProto:
     """Blocks of rows of heads put behind one another, then rows before heads, then heads as one row."""
     m = FloatModel()
