@@ -72,10 +72,11 @@ def test_bits_stay(build: Build) -> None:
         assert np.array_equal(first[output].view(np.int32), second[output].view(np.int32))
 
 
-@pytest.mark.parametrize("build", [evened, turned_and_given])
 @pytest.mark.parametrize("name", ["odd many", "nano", "edge"])
-def test_programs_compute_the_same(build: Build, name: str) -> None:
-    compare("transformer block", build, name, 5)
+def test_programs_compute_the_same(name: str) -> None:
+    """To the bit as the reference; evened rows may round to int8 apart from ONNX Runtime's."""
+    compare("transformer block", evened, name, 5)
+    compare("turned and given", turned_and_given, name, 5)
 
 
 def test_each_part_follows_its_maker() -> None:
