@@ -30,7 +30,7 @@ GIVEN_CHIPS = ("edge", "u55-128")
 
 def compiled(source: str | bytes, chip: Chip, *, measured: bool = True) -> Program:
     """A program; without `measured` its plans are chosen by the closed formulas alone."""
-    measure = (lambda code: simulate(code, chip).cycles) if measured else None
+    measure = (lambda code: simulate(code, chip)) if measured else None
     return compile_graph(import_graph(load_model(source)), chip, measure=measure)
 
 

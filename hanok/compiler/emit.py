@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from hanok.compiler.allocate import Allocator
 from hanok.compiler.emit_formula import FormulaEmitter
 from hanok.compiler.emit_matrix import MatrixEmitter
@@ -27,6 +25,7 @@ from hanok.compiler.layers import (
 from hanok.compiler.matrix_plan import MatrixPlan
 from hanok.compiler.pack_weights import WeightPacker
 from hanok.compiler.plan_matrix import Planner
+from hanok.compiler.reorder import Measure
 from hanok.compiler.residency import CrowdedError, Life
 from hanok.compiler.schedule import Buffer, Schedule
 from hanok.compiler.tiles import Mover
@@ -72,10 +71,6 @@ class ConstantPool:
         self._size -= sum(len(part) for part in removed)
         limit = self.address + self._size
         self._places = {content: place for content, place in self._places.items() if place < limit}
-
-
-Measure = Callable[[bytes], int]
-"""Cycles that a code takes on the chip."""
 
 
 class StageEmitter:
@@ -217,7 +212,7 @@ class StageEmitter:
             allocator.place(schedule.operations, 0)
         except CompileError:
             return float("inf")
-        return measure(encode_operations(schedule.operations, self.chip))
+        return measure(encode_operations(schedule.operations, self.chip)).cycles
 
 
 def _storages(layer: MatrixLayer) -> list[Storage]:

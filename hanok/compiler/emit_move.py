@@ -43,7 +43,7 @@ class MoveEmitter:
         free = source.storage.resident or output.storage.resident
 
         def needed(tile: tuple[int, ...]) -> int:
-            return 0 if free else 2 * self._banks(tile[0] * tile[1] * tile[2])
+            return 0 if free else 2 * self._banks(tile[0] * tile[1] * tile[2] * output.element_bytes)
 
         height, width, depth = fit(output.storage.name, (rows, columns, channels), self.banks, needed)
         groups = rows * columns * ceil_div(channels, self.lanes) if free else 0
@@ -68,18 +68,20 @@ class MoveEmitter:
 
     def _vector_copy(self, source: Tile, target: Tile, region: Region) -> None:
         rows, columns = region.y1 - region.y0, region.x1 - region.x0
+        kind, result, size = _kinds(source.element_bytes)
         chain = Chain(
             (1, rows, columns),
             source.channels,
-            Source.INT8,
+            kind,
             plain_window(rows, columns, source.row_pitch, source.pixel_pitch),
             source.place(region.y0, region.x0),
             source_access=source.access(region.y0, region.y1),
+            stride_inner=size,
         )
         place = target.place(region.y0, region.x0)
-        strides = (0, target.row_pitch, target.pixel_pitch, 1)
+        strides = (0, target.row_pitch, target.pixel_pitch, size)
         access = target.access(region.y0, region.y1)
-        self.mover.schedule.append(chain.operation(place, strides, access, self.mover.layer))
+        self.mover.schedule.append(chain.operation(place, strides, access, self.mover.layer, kind=result))
 
     def _fill(self, output: View, value: int) -> None:
         """Fill the whole storage, in SRAM and in DRAM."""
@@ -100,7 +102,7 @@ class MoveEmitter:
         """Emit a transposition or a strided slice: gather by nested loops into a dense output."""
         loops = [(c, s) for c, s in zip(layer.counts, layer.strides, strict=True) if c > 1] or [(1, 1)]
         strides_out: list[int] = []
-        step = 1
+        step = layer.output.element_bytes
         for count, _ in reversed(loops):
             strides_out.insert(0, step)
             step *= count
@@ -111,7 +113,7 @@ class MoveEmitter:
         total = int(np.prod([count for count, _ in loops], dtype=np.int64))
         if len(loops) > 4 or (len(loops) > 1 and not self._fits(layer, total)):
             count, stride = loops[0]
-            inner = total // count
+            inner = total // count * layer.output.element_bytes
             rows = 1 if len(loops) > 4 else max(1, self._rows_that_fit(layer, inner, count))
             for first, last in cut_fixed(count, rows):
                 rest = [(last - first, stride), *loops[1:]] if last - first > 1 else loops[1:]
@@ -121,11 +123,12 @@ class MoveEmitter:
 
     def _fits(self, layer: StridedLayer, total: int) -> bool:
         parts = (layer.source.storage.resident, layer.output.storage.resident)
-        return sum(0 if resident else 2 * self._banks(total) for resident in parts) <= self.banks
+        size_bytes = total * layer.output.element_bytes
+        return sum(0 if resident else 2 * self._banks(size_bytes) for resident in parts) <= self.banks
 
     def _rows_that_fit(self, layer: StridedLayer, inner: int, count: int) -> int:
         rows = count // 2
-        while rows > 1 and not self._fits(layer, inner * rows):
+        while rows > 1 and not self._fits(layer, inner // layer.output.element_bytes * rows):
             rows //= 2
         return rows
 
@@ -134,52 +137,54 @@ class MoveEmitter:
     ) -> None:
         place, strides, access = self._gather_source(layer, loops, start)
         output = layer.output
+        kind, result, size = _kinds(output.element_bytes)
         if output.storage.resident:
             target = Location(self.mover.make_resident(output.storage), output.offset + out_start)
         else:
-            target = Location(Buffer(output.storage.name, total))
+            target = Location(Buffer(output.storage.name, total * size))
         counts = [1] * (4 - len(loops)) + [count for count, _ in loops]
         steps = [0] * (4 - len(loops)) + strides
-        strides_out = [int(np.prod(counts[level + 1 :], dtype=np.int64)) for level in range(4)]
+        strides_out = [size * int(np.prod(counts[level + 1 :], dtype=np.int64)) for level in range(4)]
         chain = Chain(
             (counts[0], counts[1], counts[2]),
             counts[3],
-            Source.INT8,
+            kind,
             plain_window(counts[1], counts[2], steps[1], steps[2]),
             place,
             source_access=access,
             stride_2=steps[0],
             stride_inner=steps[3],
         )
-        written = Access(target.buffer, target.offset, target.offset + total)
+        written = Access(target.buffer, target.offset, target.offset + total * size)
         out = (strides_out[0], strides_out[1], strides_out[2], strides_out[3])
-        self.mover.schedule.append(chain.operation(target, out, written, self.mover.layer))
+        self.mover.schedule.append(chain.operation(target, out, written, self.mover.layer, kind=result))
         if output.storage.dram_address >= 0:
             address = output.storage.dram_address + output.offset + out_start
-            self.mover.strided(Opcode.STORE, [(total, 1, 1)], address, target)
+            self.mover.strided(Opcode.STORE, [(total * size, 1, 1)], address, target)
 
     def _gather_source(
         self, layer: StridedLayer, loops: list[tuple[int, int]], start: int
     ) -> tuple[Location, list[int], Access]:
         """Where the gathered elements lie in SRAM, the strides there, and the bytes touched."""
-        view = layer.source
+        view, size = layer.source, layer.source.element_bytes
         if view.storage.resident:
             buffer = self.mover.make_resident(view.storage)
             low = sum(min(0, (count - 1) * stride) for count, stride in loops)
             high = sum(max(0, (count - 1) * stride) for count, stride in loops)
             offset = view.offset + start
             place = Location(buffer, offset)
-            return place, [stride for _, stride in loops], Access(buffer, offset + low, offset + high + 1)
+            return place, [stride for _, stride in loops], Access(buffer, offset + low, offset + high + size)
         order = sorted(
             (n for n, loop in enumerate(loops) if loop[1]), key=lambda level: -abs(loops[level][1])
         )
         compact = [0] * len(loops)
-        step = 1
+        step = size
         for level in reversed(order):
             compact[level] = step
             step *= loops[level][0]
         buffer = Buffer(view.storage.name, step)
-        nest = merge_loops([(loops[level][0], loops[level][1], compact[level]) for level in order])
+        every = [(loops[level][0], loops[level][1], compact[level]) for level in order]
+        nest = merge_loops([*every, (size, 1, 1)])
         self._load_nest(nest, view.storage.dram_address + view.offset + start, Location(buffer))
         return Location(buffer), compact, Access(buffer, 0, step)
 
@@ -368,6 +373,13 @@ def _residue_runs(
                 continue
         runs.append(Run(index, period, 1, tap, 0, weight))
     return runs
+
+
+def _kinds(element_bytes: int) -> tuple[Source, Destination, int]:
+    """How the vector unit reads and writes elements that it moves, and their bytes."""
+    if element_bytes > 1:
+        return Source.FLOAT32, Destination.FLOAT32, element_bytes
+    return Source.INT8, Destination.INT8, element_bytes
 
 
 def _rows(tile: Tile, tap: int, run: Run) -> Access:

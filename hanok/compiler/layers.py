@@ -197,7 +197,8 @@ class CopyLayer:
 class StridedLayer:
     """Gather into a dense output: a transposition, a strided slice or a nearest resize, by nested loops.
 
-    Output element (i0, i1, ...) (row-major over `counts`) is source byte `start` + sum(i_k * strides[k]).
+    Output element (i0, i1, ...) (row-major over `counts`) is the source's element at byte `start` +
+    sum(i_k * strides[k]); both have elements of one size.
     """
 
     origin: Origin

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from hanok.compiler.passes.sink_concats import sink_concats
 from hanok.compiler.passes.split_columns import split_columns
 from hanok.compiler.passes.split_rows import split_rows
 from hanok.compiler.plan_matrix import Planner
+from hanok.compiler.reorder import Measure, reorder
 from hanok.compiler.report_layer import describe_layer
 from hanok.compiler.residency import CrowdedError, Life, choose_residents, resident
 from hanok.compiler.schedule import Operation
@@ -58,14 +59,15 @@ def compile_graph(
     chip: Chip,
     *,
     no_host: bool = False,
-    measure: Callable[[bytes], int] | None = None,
+    measure: Measure | None = None,
     source_model: bytes = b"",
     warnings: tuple[str, ...] = (),
 ) -> Program:
     """Compile a typed graph for a chip.
 
-    `measure` gives the cycles of a code on the chip (the cycle engine's); with it the best plans of each
-    matrix layer are tried on the machine, without it the closed formulas decide alone.
+    `measure` times a code on the chip (the cycle engine does); with it the best plans of each matrix layer
+    and several orders of the instructions are tried on the machine, without it the closed formulas decide
+    alone.
     Raises UnsupportedError if operators would need the host and `no_host` forbids it, CompileError if a
     layer does not fit the chip. The same graph and chip give the same bytes.
     """
@@ -87,6 +89,8 @@ def compile_graph(
     stored |= weights_in_dram(lowered)
     residents = [choose_residents(layers, chip, planner, stored) for layers in lowered]
     pool, regions, emitted, records = _emit_with_fitting(lowered, storages, residents, planner, measure)
+    if measure is not None:
+        emitted = [reorder(operations, chip, measure) for operations in emitted]
     image = pool.image
     regions.append(Region("constants", RegionKind.CONSTANT, pool.address, max(len(image), 1)))
     address = align_up(pool.address + len(image), ALIGNMENT)
@@ -121,7 +125,7 @@ def _emit_with_fitting(
     bound: list[Storage],
     residents: list[list[Life]],
     planner: Planner,
-    measure: Callable[[bytes], int] | None,
+    measure: Measure | None,
 ) -> Emitted:
     """Emit every stage; a resident beside which a layer finds no room goes to DRAM, and all begins anew."""
     while True:
@@ -138,7 +142,7 @@ def _emit(
     bound: list[Storage],
     residents: list[list[Life]],
     planner: Planner,
-    measure: Callable[[bytes], int] | None,
+    measure: Measure | None,
 ) -> Emitted:
     """Place tensors and emit every stage: constants, activations, instructions, records of layers."""
     kept = {life.storage for lives in residents for life in lives}

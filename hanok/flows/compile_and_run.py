@@ -89,7 +89,7 @@ def compile_model(
         import_graph(model),
         chip,
         no_host=no_host,
-        measure=lambda code: simulate(code, chip).cycles,
+        measure=lambda code: simulate(code, chip),
         source_model=content,
         warnings=warnings,
     )

@@ -150,7 +150,7 @@ def check(
     `measured`: the compiler tries its best plans on the cycle engine.
     """
     graph, target = import_graph(model), chip(chip_name)
-    measure = (lambda code: simulate(code, target).cycles) if measured else None
+    measure = (lambda code: simulate(code, target)) if measured else None
     program = compile_graph(graph, target, measure=measure)
     feeds = random_feeds(graph, seed)
     outputs = run_program(program, feeds, mode, trap, order)

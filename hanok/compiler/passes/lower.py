@@ -180,15 +180,17 @@ class Lowering:
             size = layout.element_bytes
             storage = Storage(f"{layout.storage.name} ({origin.name})", size * int(np.prod(layout.shape)))
             target = dense(storage, layout.shape, order, size)
-            run = ([], []) if size == 1 else ([size], [1])
-            source = View.dense(layout.storage, (1, 1, 1, layout.storage.size_bytes))
+            source, output = (
+                View.dense(one, (1, 1, 1, one.size_bytes // size), element_bytes=size)
+                for one in (layout.storage, storage)
+            )
             self.layers.append(
                 StridedLayer(
                     replace(origin, onnx_type=f"{origin.onnx_type} (layout)", macs=0),
                     source,
-                    View.dense(storage, (1, 1, 1, storage.size_bytes)),
-                    (*(layout.shape[axis] for axis in order), *run[0]),
-                    (*(layout.strides[axis] for axis in order), *run[1]),
+                    output,
+                    tuple(layout.shape[axis] for axis in order),
+                    tuple(layout.strides[axis] for axis in order),
                     layout.offset,
                 )
             )

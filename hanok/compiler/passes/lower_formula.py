@@ -29,8 +29,19 @@ def formula(lowering: Lowering, node: Node) -> None:
     assert isinstance(attributes, FormulaAttributes), f"{node.name}: no formula"
     if not attributes.axes and _join_matrix(lowering, node, attributes):
         return
+    layouts = [lowering.operand_layout(name) for name in node.inputs]
+    layer = _layer(lowering, node, attributes, layouts)
+    if _collide(lowering, layer):
+        layer = _layer(lowering, node, attributes, _apart(lowering, node, layouts))
+    lowering.layers.append(layer)
+
+
+def _layer(
+    lowering: Lowering, node: Node, attributes: FormulaAttributes, layouts: list[Layout]
+) -> FormulaLayer:
+    """The layer over operands that lie so, or are gathered first, and a fresh output."""
     full = np.broadcast_shapes(*(lowering.tensor(name).shape for name in node.inputs))
-    layouts = _operands(lowering, node, full)
+    layouts = [_repeated(layout, full) for layout in layouts]
     lead = max(
         layouts, key=lambda layout: np.prod([n for n, s in zip(full, layout.strides, strict=True) if s])
     )
@@ -44,16 +55,14 @@ def formula(lowering: Lowering, node: Node) -> None:
     spread = _spread(len(axes))
     rest = iter([length for length, _ in axes][:-1])
     shape = (*(1 if blank else next(rest) for blank in spread), lengths[-1])
-    lowering.layers.append(
-        FormulaLayer(
-            lowering.origin(node),
-            tuple(operands),
-            made,
-            (shape[0], shape[1], shape[2], shape[3]),
-            attributes.formula,
-            attributes.result,
-            _rounding(lowering, node, attributes),
-        )
+    return FormulaLayer(
+        lowering.origin(node),
+        tuple(operands),
+        made,
+        (shape[0], shape[1], shape[2], shape[3]),
+        attributes.formula,
+        attributes.result,
+        _rounding(lowering, node, attributes),
     )
 
 
@@ -117,19 +126,29 @@ def _tail_view(
     return View.dense(layout.storage, (1, 1, 1, channels), layout.offset, layout.element_bytes)
 
 
-def _operands(lowering: Lowering, node: Node, full: tuple[int, ...]) -> list[Layout]:
-    """Layouts of the operands over all axes; no two in one storage, whose banks have one port.
+def _collide(lowering: Lowering, layer: FormulaLayer) -> bool:
+    """Whether a chain reads two operands of one storage that may stay in SRAM, whose banks have one port.
 
     A storage larger than the SRAM is never there as a whole: each operand's tiles get banks of their own.
     """
-    layouts: list[Layout] = []
-    for name in node.inputs:
-        layout = lowering.operand_layout(name)
+    for chain in layer.packed.chains:
+        read = {held.number for held in (chain.start, *chain.streams)}
+        storages = [layer.operands[number].view.storage for number in read if number < len(layer.operands)]
+        may_stay = [one for one in storages if one.size_bytes <= lowering.sram.total_bytes]
+        if len({id(one) for one in may_stay}) < len(may_stay):
+            return True
+    return False
+
+
+def _apart(lowering: Lowering, node: Node, layouts: list[Layout]) -> list[Layout]:
+    """Layouts with each storage once that may stay in SRAM: another operand in it is copied."""
+    found: list[Layout] = []
+    for layout in layouts:
         may_stay = layout.storage.size_bytes <= lowering.sram.total_bytes
-        if may_stay and any(layout.storage is other.storage for other in layouts):
+        if may_stay and any(layout.storage is other.storage for other in found):
             layout = lowering.copied(layout, lowering.origin(node))
-        layouts.append(_repeated(layout, full))
-    return layouts
+        found.append(layout)
+    return found
 
 
 def _repeated(layout: Layout, full: tuple[int, ...]) -> Layout:

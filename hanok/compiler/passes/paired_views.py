@@ -56,12 +56,13 @@ def views_of(
 
 
 def _view_of(layout: Layout, axes: list[tuple[int, int]], offset: int) -> View:
-    """A view over up to four axes, slowest first."""
+    """A view over up to four axes, slowest first; the last is a run of bytes, so of whole elements."""
     spread = {1: [1, 1, 1], 2: [1, 0, 1], 3: [1, 0, 0], 4: [0, 0, 0]}[len(axes)]
     rest = iter(axes[:-1])
     sizes = [(1, 0) if blank else next(rest) for blank in spread] + [axes[-1]]
     pixel = sizes[2][1] or sizes[3][0]
     row = sizes[1][1] or sizes[2][0] * pixel
     image = sizes[0][1] or sizes[1][0] * row
-    shape = (sizes[0][0], sizes[1][0], sizes[2][0], sizes[3][0])
-    return View(layout.storage, shape, layout.offset + offset, image, row, pixel)
+    size = layout.element_bytes
+    shape = (sizes[0][0], sizes[1][0], sizes[2][0], sizes[3][0] // size)
+    return View(layout.storage, shape, layout.offset + offset, image, row, pixel, size)
