@@ -30,7 +30,7 @@ RULES = {
     "element size, no ring, no reduction, each element written once",
     "weight-port": "weights and biases share no bank with the activations of their own instruction",
     "next-weight-port": "weights and biases share no bank with the activations of the matrix instruction "
-    "before: the loader runs ahead",
+    "before, unless another unit touches it between them: the loader runs ahead",
     "constant": "STORE writes neither code nor constants",
     "balance": "every post is waited for, once, before the code ends",
     "deadlock": "dispatch in order, with full queues, comes to the end",

@@ -198,17 +198,6 @@ def _check_accesses(code: Decoded, chip: Chip, dram_bytes: int) -> npt.NDArray[n
     sizes = np.array([sram.total_bytes, sram.bank_bytes, dram_bytes], np.int64)
     kernels.check_dma(fields, _members(code, *_FORMAT_OPCODES["dma"]), sizes, bits, finding, found)
 
-    records = code.records["matrix"]
-    flags = records["flags"]
-    kind = np.stack([records["opcode"] == Opcode.DEPTHWISE, flags & FLAG_BIAS != 0], axis=1)
-    by_column = (flags & FLAG_COLUMNS != 0)[:, None]
-    fields = np.hstack([kind, _columns(records, _MATRIX_COLUMNS), by_column]).astype(np.int64)
-    sizes = np.array(
-        [sram.total_bytes, sram.bank_bytes, sram.banks, matrix.columns, matrix.accumulator_rows, rows],
-        np.int64,
-    )
-    kernels.check_matrix(fields, _members(code, *_FORMAT_OPCODES["matrix"]), sizes, bits, finding, found)
-
     sizes = np.array(
         [
             *(sram.total_bytes, sram.bank_bytes, sram.banks),
@@ -219,6 +208,17 @@ def _check_accesses(code: Decoded, chip: Chip, dram_bytes: int) -> npt.NDArray[n
     fields = _chain_fields(code.records["vector"])
     kernels.check_chain(fields, _members(code, Opcode.CHAIN), sizes, bits, finding, found)
     _check_table_accesses(code, chip, bits, finding, found)
+
+    records = code.records["matrix"]
+    flags = records["flags"]
+    kind = np.stack([records["opcode"] == Opcode.DEPTHWISE, flags & FLAG_BIAS != 0], axis=1)
+    by_column = (flags & FLAG_COLUMNS != 0)[:, None]
+    fields = np.hstack([kind, _columns(records, _MATRIX_COLUMNS), by_column]).astype(np.int64)
+    sizes = np.array(
+        [sram.total_bytes, sram.bank_bytes, sram.banks, matrix.columns, matrix.accumulator_rows, rows],
+        np.int64,
+    )
+    kernels.check_matrix(fields, _members(code, *_FORMAT_OPCODES["matrix"]), sizes, bits, finding, found)
 
     broken = np.flatnonzero(finding)
     if len(broken):

@@ -122,6 +122,10 @@ class Lowering:
         """Whether exactly one node reads `name`, and the user does not."""
         return len(self._readers.get(name, [])) == 1 and name not in self.graph.outputs
 
+    def readers(self, name: str) -> list[Node]:
+        """The nodes that read `name`."""
+        return self._readers.get(name, [])
+
     def reader_of(self, name: str) -> Node | None:
         """The only node that reads `name`; None where there are several, or the user does."""
         return self._readers[name][0] if self.only_reader(name) else None
