@@ -39,6 +39,8 @@ class Jobs(NamedTuple):
     """Banks of each buffer."""
     at_end: Ints
     """1 for buffers that are placed from the end of the SRAM."""
+    early: Ints
+    """1 where an instruction may start before its turn; it can be changed."""
 
 
 class Board(NamedTuple):
@@ -67,14 +69,21 @@ HEAD, FRONT, STARTED, NOW = 0, 1, 2, 3
 
 @njit(cache=True)
 def _find_run(owner: Ints, size: int, at_end: int) -> int:
-    """First of `size` free banks in a row, at the last such place if `at_end`; -1 where there is none."""
-    run, found = 0, -1
-    for bank in range(len(owner)):
-        run = run + 1 if owner[bank] == -1 else 0
-        if run >= size:
-            found = bank - size + 1
-            if not at_end:
-                return found
+    """First of `size` free banks in a row; -1 where there are none.
+
+    They are at the first place that has room; or, `at_end`, at the end of the smallest free run that has,
+    the last of these.
+    """
+    run, found, least = 0, -1, len(owner) + 1
+    for bank in range(len(owner) + 1):
+        if bank < len(owner) and owner[bank] == -1:
+            run += 1
+            if run >= size and not at_end:
+                return bank - size + 1
+            continue
+        if size <= run <= least:
+            found, least = bank - size, run
+        run = 0
     return found
 
 
@@ -149,12 +158,11 @@ def _can_start(jobs: Jobs, board: Board, index: int, mark: int) -> bool:
 def _start(jobs: Jobs, board: Board, here: int, ahead: int, mark: int) -> int:
     """Start the first instruction of a free unit that can, urgent ones first; return the last mark."""
     head = board.counts[HEAD]
-    latest = jobs.due[head] + ahead
     for urgent in range(1, -1, -1):
         for index in range(head, min(len(jobs.unit), head + _WINDOW)):
             if board.state[index] != _WAITS or jobs.unit[index] != here or board.needs[index] > 0:
                 continue
-            if jobs.urgent[index] != urgent or jobs.due[index] > latest:
+            if jobs.urgent[index] != urgent or jobs.due[index] - jobs.due[head] > ahead * jobs.early[index]:
                 continue
             mark += 1
             if _can_start(jobs, board, index, mark):
@@ -189,8 +197,8 @@ def list_schedule(jobs: Jobs, board: Board, ahead: int) -> None:
     """Start instructions as units, operands and banks get free, into `board`.
 
     An instruction can start if all that it needs is done, if it is due at most `ahead` cycles after the
-    earliest one that has not started, and if its buffers find banks without which those before it can go on.
-    Where nothing can start, fewer than all are in the order.
+    earliest one that has not started (not at all after it if it is not `early`), and if its buffers find
+    banks without which those before it can go on. Where nothing can start, fewer than all are in the order.
     """
     total, mark = len(jobs.unit), 0
     while board.counts[STARTED] < total:

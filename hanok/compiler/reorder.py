@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from hanok.compiler._kernels_reorder import STARTED, UNITS, Board, Jobs, list_schedule
+from hanok.compiler._kernels_reorder import HEAD, STARTED, UNITS, Board, Jobs, list_schedule
 from hanok.compiler.encode import encode_operations
 from hanok.compiler.schedule import Buffer, DramAccess, Operation
 from hanok.isa import Opcode, Unit
@@ -18,8 +18,9 @@ from hanok.units import ceil_div
 
 Ints = npt.NDArray[np.int64]
 
-_AHEAD_CYCLES = (1 << 14, 1 << 15, 1 << 16)
+_AHEAD_CYCLES = (1 << 13, 1 << 14, 3 << 13, 1 << 15)
 """How far an instruction may start before its turn; which of them is best, the machine says."""
+_MOST_TRIES, _AROUND = 32, 32
 _LEAST_CYCLES = 2
 _PAGE_BITS = 12
 
@@ -59,9 +60,8 @@ def reorder(operations: list[Operation], chip: Chip, measure: Measure) -> list[O
     best, best_cycles = operations, before.cycles
     best_addresses = [buffer.address for buffer in buffers]
     for ahead in _AHEAD_CYCLES:
-        board = _board(jobs, chip)
-        list_schedule(jobs, board, ahead)
-        if board.counts[STARTED] < len(operations):
+        board = _scheduled(jobs, chip, ahead)
+        if board is None:
             continue
         addresses = [int(place) * chip.core.sram.bank_bytes for place in board.place]
         _place(buffers, addresses)
@@ -71,6 +71,26 @@ def reorder(operations: list[Operation], chip: Chip, measure: Measure) -> list[O
             best, best_cycles, best_addresses = order, cycles, addresses
     _place(buffers, best_addresses)
     return best
+
+
+def _scheduled(jobs: Jobs, chip: Chip, ahead: int) -> Board | None:
+    """The board with all operations done; None where some find no banks in a row.
+
+    Where that happens, the instructions around are to keep their turn, more of them each time, and all
+    begins anew.
+    """
+    total = len(jobs.unit)
+    jobs.early[:] = 1
+    for _ in range(_MOST_TRIES):
+        board = _board(jobs, chip)
+        list_schedule(jobs, board, ahead)
+        if board.counts[STARTED] == total:
+            return board
+        stuck, around = int(board.counts[HEAD]), _AROUND
+        while around < total and not jobs.early[max(0, stuck - around) : stuck + around].any():
+            around *= 2
+        jobs.early[max(0, stuck - around) : stuck + around] = 0
+    return None
 
 
 def _place(buffers: Sequence[Buffer], addresses: Sequence[int]) -> None:
@@ -100,6 +120,7 @@ def _jobs(operations: list[Operation], buffers: list[Buffer], chip: Chip, timed:
         *_flat(uses),
         np.array([max(1, ceil_div(buffer.size_bytes, bank_bytes)) for buffer in buffers], np.int64),
         np.array([buffer.long_lived for buffer in buffers], np.int64),
+        np.ones(len(operations), np.int64),
     )
 
 
