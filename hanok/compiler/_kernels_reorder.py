@@ -155,14 +155,18 @@ def _can_start(jobs: Jobs, board: Board, index: int, mark: int) -> bool:
 
 
 @njit(cache=True)
-def _start(jobs: Jobs, board: Board, here: int, ahead: int, mark: int) -> int:
+def _start(jobs: Jobs, board: Board, here: int, ahead: int, queued: int, mark: int) -> int:
     """Start the first instruction of a free unit that can, urgent ones first; return the last mark."""
-    head = board.counts[HEAD]
+    head, total = board.counts[HEAD], len(jobs.unit)
+    turn = head
+    while turn < min(total, head + queued) and (board.state[turn] != _WAITS or jobs.unit[turn] != here):
+        turn += 1
     for urgent in range(1, -1, -1):
-        for index in range(head, min(len(jobs.unit), head + _WINDOW)):
+        for index in range(head, min(total, head + _WINDOW)):
             if board.state[index] != _WAITS or jobs.unit[index] != here or board.needs[index] > 0:
                 continue
-            if jobs.urgent[index] != urgent or jobs.due[index] - jobs.due[head] > ahead * jobs.early[index]:
+            is_due = jobs.due[index] - jobs.due[head] <= ahead * jobs.early[index]
+            if jobs.urgent[index] != urgent or not (is_due or (index == turn and jobs.early[index])):
                 continue
             mark += 1
             if _can_start(jobs, board, index, mark):
@@ -193,18 +197,19 @@ def _finish(jobs: Jobs, board: Board, here: int) -> None:
 
 
 @njit(cache=True)
-def list_schedule(jobs: Jobs, board: Board, ahead: int) -> None:
+def list_schedule(jobs: Jobs, board: Board, ahead: int, queued: int) -> None:
     """Start instructions as units, operands and banks get free, into `board`.
 
-    An instruction can start if all that it needs is done, if it is due at most `ahead` cycles after the
-    earliest one that has not started (not at all after it if it is not `early`), and if its buffers find
-    banks without which those before it can go on. Where nothing can start, fewer than all are in the order.
+    An instruction can start if all that it needs is done, and if its buffers find banks without which those
+    before it can go on. It also has to be due at most `ahead` cycles after the earliest one that has not
+    started, or to be the next one of its unit and among the `queued` from that one on; if it is not `early`,
+    it is to be due no later. Where nothing can start, fewer than all are in the order.
     """
     total, mark = len(jobs.unit), 0
     while board.counts[STARTED] < total:
         for here in range(UNITS):
             if board.running[here] < 0 and board.counts[HEAD] < total:
-                mark = _start(jobs, board, here, ahead, mark)
+                mark = _start(jobs, board, here, ahead, queued, mark)
                 while board.counts[HEAD] < total and board.state[board.counts[HEAD]] != _WAITS:
                     board.counts[HEAD] += 1
         soonest = -1

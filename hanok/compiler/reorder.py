@@ -20,6 +20,8 @@ Ints = npt.NDArray[np.int64]
 
 _AHEAD_CYCLES = (1 << 13, 1 << 14, 3 << 13, 1 << 15)
 """How far an instruction may start before its turn; which of them is best, the machine says."""
+_QUEUES = 2
+"""How many of a unit's queues an instruction may be from the earliest, if it is the next of its unit."""
 _MOST_TRIES, _AROUND = 32, 32
 _LEAST_CYCLES = 2
 _PAGE_BITS = 12
@@ -83,7 +85,7 @@ def _scheduled(jobs: Jobs, chip: Chip, ahead: int) -> Board | None:
     jobs.early[:] = 1
     for _ in range(_MOST_TRIES):
         board = _board(jobs, chip)
-        list_schedule(jobs, board, ahead)
+        list_schedule(jobs, board, ahead, _QUEUES * chip.core.control.queue_depth)
         if board.counts[STARTED] == total:
             return board
         stuck, around = int(board.counts[HEAD]), _AROUND
