@@ -200,9 +200,9 @@ def _actions(manifest: dict[str, Any]) -> list[Action]:
 
 
 def _library() -> Any:
-    """The package; it is loaded from the folder where it is installed.
+    """The package, loaded from the root of the file system, where only the system writes.
 
-    The package looks for its native part in the working folder first, where anyone may have put another.
+    For it looks for its native part in the working folder first, and what lies beside a picture may be anybody's.
     """
     specification = importlib.util.find_spec("c2pa")
     if specification is None or specification.origin is None:
@@ -211,7 +211,7 @@ def _library() -> Any:
             "without it pictures are marked but not signed"
         )
     try:
-        with contextlib.chdir(Path(specification.origin).parent):
+        with contextlib.chdir(Path(specification.origin).absolute().anchor):
             import c2pa
     except (ImportError, OSError, RuntimeError, AttributeError) as error:
         raise MissingPackageError(
