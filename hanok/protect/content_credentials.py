@@ -202,7 +202,7 @@ def _actions(manifest: dict[str, Any]) -> list[Action]:
 def _library() -> Any:
     """The package, loaded from the root of the file system, where only the system writes.
 
-    For it looks for its native part in the working folder first, and what lies beside a picture may be anybody's.
+    For it looks for its native part in the working folder first, and what lies there may be anybody's.
     """
     specification = importlib.util.find_spec("c2pa")
     if specification is None or specification.origin is None:

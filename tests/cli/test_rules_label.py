@@ -1,4 +1,4 @@
-"""`hanok rules label`, and the labels of `hanok app`: what is written, what a check finds, what is refused."""
+"""`hanok rules label` and the labels of `hanok app`: what is written, found and refused."""
 
 from __future__ import annotations
 
@@ -76,9 +76,10 @@ def test_pictures_carry_their_mark(hanok_command: Run, tmp_path: Path, ending: s
     assert "marked as composite (compositeWithTrainedAlgorithmicMedia), not signed" in told.stdout
     assert plain.read_bytes() == before
     assert hanok_command("rules", "label", "--check", plain).exit_code == 1
-    assert "XMP mark: not signed; says composite" in done(
-        hanok_command("rules", "label", "--check", marked)
-    ).stdout
+    assert (
+        "XMP mark: not signed; says composite"
+        in done(hanok_command("rules", "label", "--check", marked)).stdout
+    )
     first = marked.read_bytes()
     done(hanok_command("rules", "label", plain, "--as", "composite", "--system", "x", "-o", marked))
     assert marked.read_bytes() == first, "byte for byte"
@@ -90,17 +91,18 @@ def test_other_files_have_a_record(hanok_command: Run, tmp_path: Path, trial: Tr
     text = a_text(tmp_path / "글.txt")
     assert hanok_command("rules", "label", "--check", text).exit_code == 1
     done(hanok_command("rules", "label", text))
-    assert "record: not signed; says generated" in done(
-        hanok_command("rules", "label", "--check", text)
-    ).stdout
+    assert (
+        "record: not signed; says generated" in done(hanok_command("rules", "label", "--check", text)).stdout
+    )
     unsigned = (tmp_path / "글.txt.ai.json").read_bytes()
-    assert "signed by Trial signer, Trial" in done(
-        hanok_command("rules", "label", text, *signing(trial))
-    ).stdout
+    assert (
+        "signed by Trial signer, Trial" in done(hanok_command("rules", "label", text, *signing(trial))).stdout
+    )
     check = ("rules", "label", "--check", text)
-    assert "record: valid; says generated; signed by Trial signer, Trial (not checked" in done(
-        hanok_command(*check)
-    ).stdout
+    assert (
+        "record: valid; says generated; signed by Trial signer, Trial (not checked"
+        in done(hanok_command(*check)).stdout
+    )
     assert "(trusted)" in done(hanok_command(*check, "--trust", trial[2])).stdout
     (tmp_path / "other.pem").write_bytes(pem(TrialRoot("ES256", "Other").certificate))
     stranger = hanok_command(*check, "--trust", tmp_path / "other.pem")
@@ -249,9 +251,7 @@ def test_without_the_library_a_signature_is_refused_before_the_work(
     monkeypatch.setattr(util, "find_spec", lambda name, *rest: None if name == "c2pa" else find(name, *rest))
     monkeypatch.setattr(photo, "edit_photo", lambda *_, **__: pytest.fail("the work had begun"))
     image, out = a_picture(tmp_path / "a.png"), tmp_path / "out.png"
-    refused(
-        hanok_command("app", "photo", image, "-o", out, *signing(trial)), "pip install 'hanok[c2pa]'"
-    )
+    refused(hanok_command("app", "photo", image, "-o", out, *signing(trial)), "pip install 'hanok[c2pa]'")
     refused(hanok_command("rules", "label", image, "-o", out, *signing(trial)), "pip install 'hanok[c2pa]'")
     assert not out.exists()
     done(hanok_command("rules", "label", a_text(tmp_path / "a.txt"), *signing(trial)))
@@ -274,7 +274,9 @@ def quick_apps(monkeypatch: pytest.MonkeyPatch) -> None:
 
         def write(self, prompt: str, *, stream: Any, **_: Any) -> Writing:
             stream(" 맑다.")
-            return Writing(prompt, " 맑다.", Generation((1,), (2,), "length", " 맑다.", (), (), 0.0), Cost(()))
+            return Writing(
+                prompt, " 맑다.", Generation((1,), (2,), "length", " 맑다.", (), (), 0.0), Cost(())
+            )
 
     def edit(picture: Any, job: str, *_: Any, **__: Any) -> Photo:
         return Photo(255 - picture, picture, job, 1, Cost(()))

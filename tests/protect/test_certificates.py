@@ -1,4 +1,4 @@
-"""Keys with certificates: signatures that cryptography verifies, chains that lead to a root, and what is refused."""
+"""Keys with certificates: signatures that verify, chains that lead to a root, and what is refused."""
 
 from __future__ import annotations
 
@@ -184,9 +184,7 @@ def test_the_old_form_of_keys_is_read(tmp_path: Path) -> None:
     for kind in ("ES256", "PS256"):
         key = KINDS[kind]()
         place, chain = tmp_path / f"{kind}.pem", tmp_path / "chain.pem"
-        place.write_bytes(
-            key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
-        )
+        place.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()))
         chain.write_bytes(pem(root.issue(key, usage=SIGNING)))
         assert not needs_passphrase(place)
         assert read_credential(place, chain, None, NOW).algorithm == kind

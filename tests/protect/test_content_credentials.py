@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from trial_chain import KINDS, TrialRoot
 
@@ -34,7 +36,9 @@ from hanok.protect.content_credentials import (
 c2pa = pytest.importorskip("c2pa")
 ROOT = TrialRoot()
 SCHEME = "http://cv.iptc.org/newscodes/digitalsourcetype/"
-CREATED = Claim("a.png", (Action("c2pa.created", f"{SCHEME}trainedAlgorithmicMedia", "painter"),), "hanok", "1")
+CREATED = Claim(
+    "a.png", (Action("c2pa.created", f"{SCHEME}trainedAlgorithmicMedia", "painter"),), "hanok", "1"
+)
 EDITED = Claim(
     "b.png",
     (Action("c2pa.opened"), Action("c2pa.edited", f"{SCHEME}algorithmicallyEnhanced", "editor")),
@@ -61,6 +65,9 @@ def picture(kind: str = "image/png", seed: int = 0) -> bytes:
 
 def chunk(kind: bytes, data: bytes) -> bytes:
     return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
+
+
+SIGNED = sign_picture(picture(), "image/png", CREATED, CREDENTIAL)
 
 
 def chunks(content: bytes) -> Iterator[tuple[int, bytes, bytes]]:
@@ -101,7 +108,7 @@ def test_the_library_finds_it_valid(kind: str, algorithm: str) -> None:
 
 
 def test_ours_says_what_the_library_says() -> None:
-    signed = sign_picture(picture(), "image/png", CREATED, CREDENTIAL)
+    signed = SIGNED
     manifest = read_manifest(signed, "image/png", (), "a.png")
     assert manifest.actions == CREATED.actions
     assert (manifest.signer, manifest.generator, manifest.failures) == ("Trial signer, Trial", "hanok 1", ())
@@ -133,9 +140,10 @@ def test_what_a_manifest_says_is_bound(word: bytes) -> None:
     content = signed[:8] + bytes(wrong)
     assert content != signed
     try:
-        assert read_manifest(content, "image/png", (), "a.png").failures
-    except ManifestError as error:
-        assert "its C2PA manifest is damaged" in str(error)
+        failures = read_manifest(content, "image/png", (), "a.png").failures
+    except ManifestError:
+        return
+    assert failures
 
 
 def test_a_manifest_moved_to_another_picture_does_not_stand() -> None:
@@ -192,19 +200,19 @@ def test_a_source_that_was_altered_is_carried_as_such(tmp_path: Path) -> None:
 
 
 def test_sources_that_cannot_be_carried(tmp_path: Path) -> None:
-    with pytest.raises(ManifestError, match="none.png: cannot be read: No such file"):
+    with pytest.raises(ManifestError, match="cannot be read: No such file"):
         check_parent(EDITED, (tmp_path / "none.png", "image/png"))
     place, plain = tmp_path / "a.png", picture()
     place.write_bytes(plain[:33] + chunk(b"caBX", b"\0\0\0\x10jumbnonsense") + plain[33:])
-    with pytest.raises(ManifestError, match="a.png: its C2PA manifest cannot be read"):
+    with pytest.raises(ManifestError, match="its C2PA manifest cannot be read"):
         check_parent(EDITED, (place, "image/png"))
 
 
 @pytest.mark.parametrize("content", [b"", b"GIF89a", picture()[:40], picture()[:-20]])
 def test_what_is_no_picture(content: bytes) -> None:
-    with pytest.raises(ManifestError, match="a.png: a C2PA manifest cannot be made"):
+    with pytest.raises(ManifestError, match="a C2PA manifest cannot be made"):
         sign_picture(content, "image/png", CREATED, CREDENTIAL)
-    with pytest.raises(ManifestError, match="x: its C2PA manifest is damaged"):
+    with pytest.raises(ManifestError, match="its C2PA manifest is damaged"):
         read_manifest(content, "image/png", (), "x")
 
 
@@ -212,7 +220,7 @@ def test_the_library_is_asked_once_more_about_what_was_signed(monkeypatch: pytes
     key = KINDS["ES256"]()
     wrong = Credential((ROOT.issue(KINDS["ES256"]()), ROOT.certificate), key)
     monkeypatch.setitem(content_credentials._SETTINGS["verify"], "verify_after_sign", False)
-    with pytest.raises(ManifestError, match="C2PA refuses what was signed: claimSignature.mismatch"):
+    with pytest.raises(ManifestError, match="C2PA refuses what was signed: claimSignature"):
         sign_picture(picture(), "image/png", CREATED, wrong)
 
 
@@ -234,8 +242,10 @@ def test_nothing_is_fetched(tmp_path: Path) -> None:
     try:
         address = f"http://127.0.0.1:{server.server_port}/a.c2pa"
         xmp = (
-            '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-            f'<rdf:Description rdf:about="" xmlns:dcterms="http://purl.org/dc/terms/" dcterms:provenance="{address}"/>'
+            '<x:xmpmeta xmlns:x="adobe:ns:meta/">'
+            '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+            '<rdf:Description rdf:about="" xmlns:dcterms="http://purl.org/dc/terms/"'
+            f' dcterms:provenance="{address}"/>'
             "</rdf:RDF></x:xmpmeta>"
         )
         plain = picture()
@@ -294,3 +304,23 @@ def test_a_library_that_does_not_load(tmp_path: Path) -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "does not load here: no native part; pip install --force-reinstall 'hanok[c2pa]'" in run.stdout
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 12_000), st.integers(0, 255)), min_size=1, max_size=4))
+def test_a_damaged_manifest_fails_or_says_the_same(changes: list[tuple[int, int]]) -> None:
+    """Only the padding of its signature may change, which says nothing."""
+    content = SIGNED[:8]
+    for _, kind, data in chunks(SIGNED):
+        if kind != b"caBX":
+            content += data
+            continue
+        box = bytearray(data[8:-4])
+        for place, value in changes:
+            box[place % len(box)] = value
+        content += chunk(kind, bytes(box))
+    try:
+        found = read_manifest(content, "image/png", (ROOT.certificate,), "a.png")
+    except ManifestError:
+        return
+    assert found.failures or found == read_manifest(SIGNED, "image/png", (ROOT.certificate,), "a.png")

@@ -1,4 +1,4 @@
-"""Certificates for trials: a root, a signer's certificate that C2PA takes, and the same with one thing wrong."""
+"""Certificates for trials: a root, a signer that C2PA takes, and the same with one thing wrong."""
 
 from __future__ import annotations
 
@@ -34,7 +34,10 @@ ISSUING = x509.KeyUsage(False, False, False, False, False, True, True, False, Fa
 
 def named(name: str) -> x509.Name:
     return x509.Name(
-        [x509.NameAttribute(NameOID.COMMON_NAME, name), x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Trial")]
+        [
+            x509.NameAttribute(NameOID.COMMON_NAME, name),
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Trial"),
+        ]
     )
 
 
@@ -99,7 +102,9 @@ def key_pem(key: Any, passphrase: str = "") -> bytes:
     return bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, hidden))
 
 
-def write_trial(folder: Path, kind: str = "ES256", passphrase: str = "", **wanted: Any) -> tuple[Path, Path, Path]:
+def write_trial(
+    folder: Path, kind: str = "ES256", passphrase: str = "", **wanted: Any
+) -> tuple[Path, Path, Path]:
     """Files of a new key, its chain and the root that issued it."""
     root, key = TrialRoot(kind), KINDS[kind]()
     places = (folder / "key.pem", folder / "chain.pem", folder / "root.pem")

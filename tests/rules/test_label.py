@@ -75,7 +75,7 @@ def test_terms_are_those_of_iptc() -> None:
         f"{scheme}compositeWithTrainedAlgorithmicMedia",
         f"{scheme}algorithmicallyEnhanced",
     ]
-    assert DIGITAL_SOURCE_TYPE == GENERATED.uri
+    assert GENERATED.uri == DIGITAL_SOURCE_TYPE
 
 
 kinds_of_chunk = st.text("abcdefgXYZ", min_size=4, max_size=4).map(str.encode)
