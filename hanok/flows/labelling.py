@@ -130,10 +130,11 @@ def check_file(path: Path, anchors: Sequence[Certificate] | None, now: datetime.
     if is_picture(path):
         content = labels.read_picture(path)
         source = labels.picture_mark(content, str(path))
-        if source is not None:
-            found.append(Finding("XMP mark", (source.name,), "not signed"))
         if labels.has_manifest(content, str(path)):
             found.append(_check_manifest(content, path, anchors))
+        if source is not None:
+            covered = "the manifest's signature covers it" if found and found[0].state == "valid" else ""
+            found.append(Finding("XMP mark", (source.name,), "not signed", covered))
     facts = sha256_of(path, str(path))
     record = labels.read_record(path)
     if record is not None:

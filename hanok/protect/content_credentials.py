@@ -131,19 +131,18 @@ def read_manifest(content: bytes, kind: str, anchors: Sequence[Certificate], whe
 
 def _builder(library: Any, claim: Claim, parent: tuple[Path, str] | None) -> Any:
     """A builder of the claim, with its parent where it has one."""
-    agent = {"version": claim.version}
     actions = [
         {"action": "c2pa.opened", "parameters": {"ingredientIds": [_PARENT]}}
         if action.name == "c2pa.opened"
         else {
             "action": action.name,
             **({"digitalSourceType": action.source} if action.source else {}),
-            "softwareAgent": {"name": action.agent, **agent},
+            **({"softwareAgent": {"name": action.agent}} if action.agent else {}),
         }
         for action in claim.actions
     ]
     content: dict[str, Any] = {
-        "claim_generator_info": [{"name": claim.generator, **agent}],
+        "claim_generator_info": [{"name": claim.generator, "version": claim.version}],
         "title": claim.title,
         "assertions": [
             {"label": "c2pa.actions.v2", "data": {"actions": actions, "allActionsIncluded": True}}

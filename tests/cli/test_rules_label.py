@@ -160,7 +160,7 @@ def test_a_signed_picture_is_checked(hanok_command: Run, tmp_path: Path, trial: 
     plain, signed = a_picture(tmp_path / f"a{ending}"), tmp_path / f"b{ending}"
     done(hanok_command("rules", "label", plain, "-o", signed, *signing(trial)))
     found = done(hanok_command("rules", "label", "--check", signed, "--trust", trial[2]))
-    assert "XMP mark: not signed; says generated" in found.stdout
+    assert "XMP mark: not signed; says generated; the manifest's signature covers it" in found.stdout
     assert "C2PA manifest: valid; says generated; signed by Trial signer, Trial (trusted)" in found.stdout
     content = bytearray(signed.read_bytes())
     with Image.open(signed) as before:
