@@ -38,7 +38,7 @@ def label(
     check: Annotated[
         bool,
         typer.Option(
-            "--check", help="Say what marks it, whether they stand, and who signed; change nothing."
+            "--check", help="Say what marks it has, whether they stand, and who signed; change nothing."
         ),
     ] = False,
     trust: Annotated[
