@@ -19,6 +19,7 @@ from hanok.cli import (
     protect,
     rtl,
     rules,
+    rules_label,
     rules_leak,
     run,
 )
@@ -74,7 +75,7 @@ def build_app() -> typer.Typer:
     law.command("leak")(guarded(rules_leak.leak))
     law.command("fairness")(guarded(rules.fairness))
     law.command("privacy")(guarded(rules.privacy))
-    law.command("label")(guarded(rules.label))
+    law.command("label")(guarded(rules_label.label))
     law.command("packs")(guarded(rules.packs_command))
     app.add_typer(law, name="rules")
     return app

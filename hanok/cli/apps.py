@@ -9,13 +9,26 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from hanok.cli.labelling import (
+    LabelOption,
+    SignCertificateOption,
+    SignKeyOption,
+    TextOutputOption,
+    check_text_places,
+    label_words,
+    make_label,
+    show_notice,
+    write_labelled_text,
+)
 from hanok.cli.language import TemperatureOption, TopPOption, write_text
 from hanok.cli.options import DEFAULT_CHIP, ChipOption, load_chip
+from hanok.cli.passphrase import DEFAULT_DESCRIPTOR, PassphraseOption
 from hanok.cli.progress import progress_line
 from hanok.errors import HanokError
 
 if TYPE_CHECKING:
     from hanok.flows.cost import Cost
+    from hanok.flows.labelling import Label
     from hanok.machine import Chip
 
 HELP = """Do the jobs of a phone without the cloud: edit photos, recognise voice, translate, write.
@@ -53,27 +66,45 @@ def photo(
     html: HtmlOption = None,
     json: JsonOption = None,
     no_check: NoCheckOption = False,
+    label: LabelOption = "auto",
+    sign_key: SignKeyOption = None,
+    sign_certificate: SignCertificateOption = None,
+    passphrase_fd: PassphraseOption = DEFAULT_DESCRIPTOR,
 ) -> None:
-    """Edit a photo on the NPU."""
+    """Edit a photo on the NPU, and mark it as edited by AI."""
     _need_pillow()
     from hanok.flows.apps.photo import check_picture_name, edit_photo, picture_bytes, read_picture
+    from hanok.flows.labelling import check_signing, label_picture
     from hanok.report import write_whole
+    from hanok.report.text import clean
+    from hanok.rules.digital_source import ENHANCED
 
     check_picture_name(output, transparent=job == "cutout")
     _check_places(output, html, json)
+    chosen = make_label(
+        label, ENHANCED, _system(f"photo: {job}", model), sign_key, sign_certificate, passphrase_fd
+    )
+    parent = None if job == "cutout" else picture
+    if chosen is not None:
+        check_signing(chosen, output.name, parent, job)
     begin, target = perf_counter(), load_chip(chip)
     with progress_line() as progress:
         progress("reading the picture")
         before = read_picture(picture)
         result = edit_photo(before, job, target, model=model, check=not no_check, progress=progress)
         progress("writing the picture")
-        write_whole(output, picture_bytes(output, result.picture))
+        content = picture_bytes(output, result.picture)
+        if chosen is not None:
+            content = label_picture(content, output.name, chosen, job, parent)
+        write_whole(output, content)
     asked, given = (f"{array.shape[1]} x {array.shape[0]}" for array in (before, result.picture))
     if html is not None:
         pictures = (result.before, result.picture)
-        _write_page(html, f"photo: {job}", (asked, given), result.cost, target, begin, pictures)
-    figures = {"job": job, "in": asked, "out": given, "tiles": result.tiles}
-    _finish(f"{output}: {asked} -> {given} pixels, {result.tiles} tiles", figures, result.cost, json)
+        notice = "" if chosen is None else f"{chosen.source.picture_ko} {chosen.source.picture_en}"
+        _write_page(html, f"photo: {job}", (asked, given), result.cost, target, begin, pictures, notice)
+    figures = {"job": job, "in": asked, "out": given, "tiles": result.tiles, **_source_figure(chosen)}
+    summary = f"{clean(str(output))}: {asked} -> {given} pixels, {result.tiles} tiles"
+    _finish([summary, *_label_lines(chosen)], figures, result.cost, json)
 
 
 def voice(
@@ -119,7 +150,9 @@ def voice(
         given = ", ".join(each.word or "unknown" for each in words) or "no word"
         _write_page(html, "voice", (f"{result.seconds:.1f} s of sound", given), result.cost, target, begin)
     summary = f"{result.seconds:.1f} s of sound in {result.windows} windows"
-    _finish(summary, {"seconds": result.seconds, "windows": result.windows, "heard": said}, result.cost, json)
+    _finish(
+        [summary], {"seconds": result.seconds, "windows": result.windows, "heard": said}, result.cost, json
+    )
 
 
 def translate(
@@ -129,21 +162,35 @@ def translate(
     html: HtmlOption = None,
     json: JsonOption = None,
     no_check: NoCheckOption = False,
+    output: TextOutputOption = None,
+    label: LabelOption = "auto",
+    sign_key: SignKeyOption = None,
+    sign_certificate: SignCertificateOption = None,
+    passphrase_fd: PassphraseOption = DEFAULT_DESCRIPTOR,
 ) -> None:
     """Translate English of software into Korean."""
     from hanok.flows.apps.translate import Translator
+    from hanok.rules.digital_source import GENERATED
 
     _check_places(html, json)
+    chosen = make_label(
+        label, GENERATED, _system("translate", model), sign_key, sign_certificate, passphrase_fd
+    )
+    check_text_places(output, chosen)
     source = _text_of(text)
     begin, target = perf_counter(), load_chip(chip)
     with progress_line() as progress:
         translator = Translator(target, model=model, check=not no_check, progress=progress)
     result = translator.translate(source, stream=write_text)
     write_text("\n")
+    show_notice(chosen)
+    written = write_labelled_text(output, result.text, chosen)
     if html is not None:
-        _write_page(html, "translate", (source, result.text), result.cost, target, begin)
+        exchange = (source, result.text)
+        _write_page(html, "translate", exchange, result.cost, target, begin, notice=_notice(chosen))
     figures = {"source": source, "text": result.text, "steps": result.steps, "stop": result.stop}
-    _finish(f"{result.steps} steps ({result.stop})", figures, result.cost, json)
+    summary = f"{result.steps} steps ({result.stop})"
+    _finish([*written, summary], {**figures, **_source_figure(chosen)}, result.cost, json)
 
 
 def write(
@@ -159,14 +206,23 @@ def write(
     html: HtmlOption = None,
     json: JsonOption = None,
     no_check: NoCheckOption = False,
+    output: TextOutputOption = None,
+    label: LabelOption = "auto",
+    sign_key: SignKeyOption = None,
+    sign_certificate: SignCertificateOption = None,
+    passphrase_fd: PassphraseOption = DEFAULT_DESCRIPTOR,
 ) -> None:
     """Continue a Korean text, token by token."""
     from hanok.flows.apps.write import Writer
     from hanok.flows.sampling import Sampling
     from hanok.report.language import generation_summary
+    from hanok.rules.digital_source import COMPOSITE, GENERATED
 
     _check_places(html, json)
     prompt = _text_of(text)
+    ours = COMPOSITE if prompt.strip() else GENERATED
+    chosen = make_label(label, ours, _system("write", model), sign_key, sign_certificate, passphrase_fd)
+    check_text_places(output, chosen)
     begin, target = perf_counter(), load_chip(chip)
     sampling = Sampling(temperature, top_p, seed)
     with progress_line() as progress:
@@ -175,9 +231,11 @@ def write(
     write_text(prompt.rstrip(" "))
     result = writer.write(prompt, tokens=tokens, sampling=sampling, stream=write_text)
     write_text("\n")
-    made = result.generation
+    show_notice(chosen)
+    made, whole = result.generation, result.prompt + result.text
+    written = write_labelled_text(output, whole, chosen)
     if html is not None:
-        _write_page(html, "write", (prompt, prompt + result.text), result.cost, target, begin)
+        _write_page(html, "write", (prompt, whole), result.cost, target, begin, notice=_notice(chosen))
     figures = {
         "prompt": prompt,
         "text": result.text,
@@ -185,8 +243,9 @@ def write(
         "first_token_ms": made.first_token_ms,
         "tokens_per_second": made.tokens_per_second,
         "joules_per_token": made.joules_per_token,
+        **_source_figure(chosen),
     }
-    _finish(generation_summary(made), figures, result.cost, json)
+    _finish([*written, generation_summary(made)], figures, result.cost, json)
 
 
 def all_jobs(
@@ -205,6 +264,7 @@ def all_jobs(
     from hanok.flows.apps.day import run_day
     from hanok.report import write_whole
     from hanok.report.apps import day_json, departure_words, jobs_page, print_day
+    from hanok.rules.digital_source import COMPOSITE
 
     _check_places(html, json)
     with progress_line() as progress:
@@ -216,6 +276,7 @@ def all_jobs(
     if json is not None:
         write_whole(json, day_json(day))
     print_day(day, make_console())
+    typer.echo(f"{COMPOSITE.text_ko} {COMPOSITE.text_en}", err=True)
 
 
 def _check_places(*paths: Path | None) -> None:
@@ -260,6 +321,7 @@ def _write_page(
     chip: Chip,
     begin: float,
     pictures: tuple[Any, Any] | None = None,
+    notice: str = "",
 ) -> None:
     """Write the page of one job; `exchange` is what came in and what came out."""
     from hanok.flows.apps.day import Job
@@ -269,11 +331,29 @@ def _write_page(
     from hanok.report.apps import jobs_page
 
     job = Job(name, *exchange, cost, sustained_load(cost), perf_counter() - begin, pictures)
-    verdict = f"{exchange[0]} -> {exchange[1]}"
+    verdict = f"{exchange[0]} -> {exchange[1]}" + (f" ({notice})" if notice else "")
     write_whole(path, jobs_page(name, chip_summary(chip), [job], verdict))
 
 
-def _finish(summary: str, figures: dict[str, Any], cost: Cost, json: Path | None) -> None:
+def _system(job: str, model: Path | None) -> str:
+    """What stands in a mark as the system that made it."""
+    return f"hanok app {job}" + (f", with {model.name}" if model is not None else "")
+
+
+def _notice(label: Label | None) -> str:
+    return "" if label is None else f"{label.source.text_ko} {label.source.text_en}"
+
+
+def _source_figure(label: Label | None) -> dict[str, str]:
+    """What the JSON of a job says of AI."""
+    return {} if label is None else {"digital_source_type": label.source.uri}
+
+
+def _label_lines(label: Label | None) -> list[str]:
+    return [] if label is None else [label_words(label)]
+
+
+def _finish(summary: list[str], figures: dict[str, Any], cost: Cost, json: Path | None) -> None:
     """Write the JSON, and print the programs and what the job takes."""
     from hanok.cli.console import make_console
     from hanok.report import write_whole
@@ -281,5 +361,6 @@ def _finish(summary: str, figures: dict[str, Any], cost: Cost, json: Path | None
 
     if json is not None:
         write_whole(json, job_json(figures, cost))
-    typer.echo(summary)
+    for line in summary:
+        typer.echo(line)
     print_cost(cost, make_console())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -27,7 +26,6 @@ Rules are data, as of a day, with citations. Results are yes, no or unknown with
 legal advice.
 """
 MAKER = "hanok rules"
-EXIT_NOT_MARKED = 1
 
 DateOption = Annotated[
     str,
@@ -195,39 +193,6 @@ def privacy(
     run = check(PrivacyRun, content, "the run")
     write_whole(output, json_text(content))
     typer.echo(privacy_statement(run, language))
-
-
-def label(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="What AI generated.")],
-    system: Annotated[str, typer.Option("--system", metavar="NAME", help="What made it.")] = "hanok",
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Of a PNG: where the marked picture goes."),
-    ] = None,
-    check: Annotated[
-        bool, typer.Option("--check", help="Say whether it is marked, and change nothing.")
-    ] = False,
-) -> None:
-    """Mark a generated file for machines: XMP in a PNG, a JSON record beside any other file."""
-    from hanok.report import write_whole
-    from hanok.report.text import clean
-    from hanok.rules import label as labels
-
-    picture = labels.read_picture(file) if file.suffix.lower() == ".png" else None
-    if check:
-        found = (
-            labels.has_label_record(file) if picture is None else labels.is_labelled_png(picture, str(file))
-        )
-        typer.echo(f"{clean(str(file))}: {'marked' if found else 'not marked'} as made by AI")
-        sys.exit(0 if found else EXIT_NOT_MARKED)
-    if picture is not None:
-        target = write_whole(output or file, labels.labelled_png(picture, system, str(file)))
-    elif output is not None:
-        raise HanokError(f"--output: is for PNG files; the record of {file} stands beside it")
-    else:
-        place = file.with_name(file.name + labels.RECORD_SUFFIX)
-        target = write_whole(place, labels.label_record(file, system))
-    typer.echo(f"{clean(str(target))}: says that AI made it; the mark is not signed")
 
 
 def packs_command(

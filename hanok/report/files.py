@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 from hanok.errors import HanokError
@@ -51,6 +52,34 @@ def write_through(path: str | Path, write: Callable[[Path], object]) -> Path:
         if temporary and os.path.exists(temporary):
             os.unlink(temporary)
     return target
+
+
+def write_together(files: Mapping[Path, bytes | str]) -> None:
+    """Write several files so that all are written, or, as long as the disk takes them, none is changed.
+
+    They are put in place in order, so give first what the others need to be understood.
+    """
+    targets = [check_writable(path) for path in files]
+    with ExitStack() as cleaning:
+        places = []
+        for target, content in zip(targets, files.values(), strict=True):
+            data = content.encode("utf-8", "replace") if isinstance(content, str) else content
+            try:
+                handle, name = tempfile.mkstemp(
+                    prefix=f".{target.name[:40]}.", suffix=".part", dir=target.parent
+                )
+                cleaning.callback(Path(name).unlink, missing_ok=True)
+                with os.fdopen(handle, "wb") as file:
+                    file.write(data)
+                os.chmod(name, 0o666 & ~_umask())
+            except OSError as error:
+                raise OutputError(f"{target}: cannot be written: {error.strerror or error}") from None
+            places.append(name)
+        for name, target in zip(places, targets, strict=True):
+            try:
+                os.replace(name, target)
+            except OSError as error:
+                raise OutputError(f"{target}: cannot be written: {error.strerror or error}") from None
 
 
 def _umask() -> int:

@@ -1,31 +1,34 @@
-"""Marks that machines read on what AI generated: XMP in a PNG, a JSON record beside any other file.
+"""Marks that machines read on what AI made: XMP in a picture, a JSON record beside any file.
 
-The mark is IPTC's digital source type 'trainedAlgorithmicMedia', which C2PA manifests use as well. It says
-that the file was made by AI; nothing here proves who says so. A record can carry a signature that a caller
-makes (`Signer`), as `hanok.protect` could; a C2PA manifest needs a certificate and is not made.
+A mark says in IPTC's terms what part trained networks had in a file. Nothing in it proves who says so: for
+that a record carries a signature that a caller makes (`Signer`), and a picture a C2PA manifest.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import zlib
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
+from hanok.rules import _jpeg, _png
+from hanok.rules.digital_source import SOURCES, DigitalSource
 from hanok.rules.errors import RulesError
 from hanok.rules.evidence import sha256_of
-from hanok.rules.notices import DIGITAL_SOURCE_TYPE
 
 Signer = Callable[[bytes], str]
 """From the canonical bytes of a record to a signature in text."""
+PICTURES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
+"""Endings of the pictures that take a mark, and their kinds."""
 MAX_PICTURE_BYTES = 1 << 28
+MAX_RECORD_BYTES = 1 << 18
 MAX_NAME = 200
 RECORD_SUFFIX = ".ai.json"
-_PNG = b"\x89PNG\r\n\x1a\n"
-_XMP_KEYWORD = b"XML:com.adobe.xmp\0"
 _MAKER = "hanok rules label"
 _XMP = (
     '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
@@ -37,63 +40,112 @@ _XMP = (
     " Iptc4xmpExt:DigitalSourceType={source} Iptc4xmpExt:AISystemUsed={system} xmp:CreatorTool={maker}/>"
     '</rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
 )
-_Chunk = tuple[bytes, bytes]
+_FIELDS = ("maker", "file", "bytes", "sha256", "digital_source_type", "system", "notice_ko", "notice_en")
 
 
-def labelled_png(content: bytes, system: str, where: str) -> bytes:
-    """Return a PNG with the mark and with every other chunk as it was; the same mark again changes nothing.
+@dataclass(frozen=True)
+class Record:
+    """What stands beside a file: the facts that are signed, and the signature, empty where there is none."""
 
-    Raises RulesError for what is no whole PNG, and where other XMP stands in it, which is not overwritten.
+    facts: dict[str, str | int]
+    signature: str
+
+    @property
+    def canonical(self) -> bytes:
+        """The bytes that are signed: RFC 8785 (JCS) of the facts."""
+        return _canonical(self.facts)
+
+    @property
+    def source(self) -> DigitalSource | None:
+        """What it says of the file; None for a term that makes it no work of AI."""
+        return _source_of(str(self.facts["digital_source_type"]))
+
+    def is_of(self, size: int, digest: str) -> bool:
+        """Whether it is the record of these bytes."""
+        return (self.facts["bytes"], self.facts["sha256"]) == (size, digest)
+
+
+def labelled_picture(content: bytes, source: DigitalSource, system: str, where: str) -> bytes:
+    """Return a PNG or JPEG with the mark and with all else as it was; the same mark again changes nothing.
+
+    Raises RulesError for what is no whole picture, where other XMP stands in it, which is not overwritten,
+    and where a C2PA manifest does, which any change would break.
     """
-    chunks = list(_chunks(content, where))
-    for kind, data in chunks:
-        if kind == b"iTXt" and data.startswith(_XMP_KEYWORD) and _MAKER.encode() not in data:
-            raise RulesError(
-                f"{where}: has XMP of another maker, which is not overwritten; label a copy without it"
-            )
-    kept = [chunk for chunk in chunks if not (chunk[0] == b"iTXt" and chunk[1].startswith(_XMP_KEYWORD))]
+    file = _file_kind(content, where)
+    if file.has_manifest(content, where):
+        raise RulesError(
+            f"{where}: has a C2PA manifest, which a mark would break; read it with --check, "
+            "or label a copy without it"
+        )
+    if any(_MAKER.encode() not in packet for packet in file.xmp_packets(content, where)):
+        raise RulesError(
+            f"{where}: has XMP of another maker, which is not overwritten; label a copy without it"
+        )
     text = _XMP.format(
-        source=quoteattr(DIGITAL_SOURCE_TYPE), system=quoteattr(_flat(system)), maker=quoteattr(_MAKER)
+        source=quoteattr(source.uri), system=quoteattr(flat_name(system)), maker=quoteattr(_MAKER)
     )
-    mark = (b"iTXt", _XMP_KEYWORD + b"\0\0\0\0" + text.encode("utf-8", "replace"))
-    return _PNG + b"".join(_packed(chunk) for chunk in (kept[0], mark, *kept[1:]))
+    marked: bytes = file.with_xmp(content, text.encode("utf-8", "replace"), where)
+    return marked
 
 
-def is_labelled_png(content: bytes, where: str) -> bool:
-    """Whether a PNG carries the mark of AI in XMP, of any maker."""
-    return any(
-        kind == b"iTXt" and data.startswith(_XMP_KEYWORD) and DIGITAL_SOURCE_TYPE.encode() in data
-        for kind, data in _chunks(content, where)
-    )
+def picture_mark(content: bytes, where: str) -> DigitalSource | None:
+    """Return what the XMP of a picture, of any maker, says of AI; None where it says nothing of it."""
+    packets = _file_kind(content, where).xmp_packets(content, where)
+    found = [source for packet in packets for source in SOURCES.values() if _says(packet, source)]
+    return found[0] if found else None
 
 
-def label_record(path: Path, system: str, sign: Signer | None = None) -> str:
-    """Return the record that stands beside a generated file: its name, size, hash and source, as JSON."""
-    size, digest = sha256_of(path, str(path))
-    content: dict[str, Any] = {
+def has_manifest(content: bytes, where: str) -> bool:
+    """Whether a picture carries a C2PA manifest, sound or not."""
+    found: bool = _file_kind(content, where).has_manifest(content, where)
+    return found
+
+
+def label_record(
+    name: str, size: int, digest: str, source: DigitalSource, system: str, sign: Signer | None = None
+) -> str:
+    """Return the record of a file of `size` bytes with the SHA-256 `digest`, as JSON."""
+    facts: dict[str, str | int] = {
         "maker": _MAKER,
-        "file": path.name,
+        "file": name.encode("utf-8", "replace").decode(),
         "bytes": size,
         "sha256": digest,
-        "digital_source_type": DIGITAL_SOURCE_TYPE,
-        "system": _flat(system),
+        "digital_source_type": source.uri,
+        "system": flat_name(system),
+        "notice_ko": source.text_ko,
+        "notice_en": source.text_en,
     }
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
-    content["signature"] = None if sign is None else sign(canonical)
-    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    signature = None if sign is None else sign(_canonical(facts))
+    return json.dumps({**facts, "signature": signature}, indent=1, ensure_ascii=False) + "\n"
 
 
-def has_label_record(path: Path) -> bool:
-    """Whether a record stands beside a file and is of its bytes."""
-    place = path.with_name(path.name + RECORD_SUFFIX)
-    if not place.is_file():
-        return False
+def record_place(path: Path) -> Path:
+    """Return where the record of a file stands."""
+    return path.with_name(path.name + RECORD_SUFFIX)
+
+
+def read_record(path: Path) -> Record | None:
+    """Return the record that stands beside a file; None without one. Raises RulesError for anything else."""
+    place = record_place(path)
+    if not place.exists():
+        return None
     try:
-        content: Any = json.loads(place.read_text("utf-8"))
+        with place.open("rb") as file:
+            data = file.read(MAX_RECORD_BYTES + 1)
+        content: Any = json.loads(data.decode("utf-8")) if len(data) <= MAX_RECORD_BYTES else None
     except (OSError, ValueError, RecursionError) as error:
         raise RulesError(f"{place}: no record of {_MAKER}: {error}") from None
-    _, digest = sha256_of(path, str(path))
-    return isinstance(content, dict) and content.get("sha256") == digest
+    if not isinstance(content, dict) or content.keys() != {*_FIELDS, "signature"}:
+        raise RulesError(f"{place}: no record of {_MAKER}: it has other entries; make it again")
+    signature = content.pop("signature") or ""
+    texts = [signature, *(value for name, value in content.items() if name != "bytes")]
+    if not all(isinstance(text, str) for text in texts) or type(content["bytes"]) is not int:
+        raise RulesError(f"{place}: no record of {_MAKER}: an entry is of another type; make it again")
+    try:
+        json.dumps(texts, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        raise RulesError(f"{place}: no record of {_MAKER}: half of a surrogate pair stands in it") from None
+    return Record(content, signature)
 
 
 def read_picture(path: Path) -> bytes:
@@ -106,33 +158,28 @@ def read_picture(path: Path) -> bytes:
     return content
 
 
-def _chunks(content: bytes, where: str) -> Iterator[_Chunk]:
-    """The chunks of a PNG, each with its checksum checked, the last one IEND at the very end."""
-    if not content.startswith(_PNG):
-        raise RulesError(f"{where}: is no PNG")
-    place, kind = len(_PNG), b""
-    while place < len(content):
-        size = int.from_bytes(content[place : place + 4], "big")
-        kind, data = content[place + 4 : place + 8], content[place + 8 : place + 8 + size]
-        end = place + 12 + size
-        if kind == b"" or end > len(content) or (place == len(_PNG)) != (kind == b"IHDR"):
-            raise RulesError(f"{where}: a damaged PNG at byte {place}")
-        if zlib.crc32(kind + data) != int.from_bytes(content[end - 4 : end], "big"):
-            raise RulesError(f"{where}: a damaged PNG: chunk {kind!r} at byte {place} has another checksum")
-        yield kind, data
-        place = end
-        if kind == b"IEND":
-            break
-    if kind != b"IEND" or place != len(content):
-        raise RulesError(f"{where}: a damaged PNG: it does not end with IEND")
-
-
-def _packed(chunk: _Chunk) -> bytes:
-    kind, data = chunk
-    return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
-
-
-def _flat(text: str) -> str:
-    """A name on one line, without characters that XML does not hold."""
+def flat_name(text: str) -> str:
+    """Return a name on one line, without characters that XML does not hold, and not too long."""
     printable = "".join(letter for letter in " ".join(text.split()) if letter.isprintable())
     return printable[:MAX_NAME].strip()
+
+
+def _file_kind(content: bytes, where: str) -> ModuleType:
+    """The module that knows files of this kind, by their first bytes."""
+    for kind in (_png, _jpeg):
+        if content.startswith(kind.SIGNATURE):
+            return kind
+    raise RulesError(f"{where}: is no PNG and no JPEG, whatever its name says; give one of these")
+
+
+def _says(packet: bytes, source: DigitalSource) -> bool:
+    """Whether the term stands in XMP, alone or at the end of its URI."""
+    return re.search(rb"[/>\"']" + source.term.encode() + rb"[<\"']", packet) is not None
+
+
+def _source_of(uri: str) -> DigitalSource | None:
+    return next((source for source in SOURCES.values() if source.uri == uri), None)
+
+
+def _canonical(facts: dict[str, str | int]) -> bytes:
+    return json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8")

@@ -60,6 +60,7 @@ def test_a_photo_becomes_a_picture_and_a_page(hanok_command: Run, tmp_path: Path
     with Image.open(out) as picture:
         assert picture.size == (104, 80)
     assert "not compared" in page.read_text("utf-8")
+    assert "이 그림은 인공지능으로 편집하였습니다. This picture was edited by AI." in page.read_text("utf-8")
     assert json.loads(data.read_text("utf-8"))["out"] == "104 x 80"
 
 

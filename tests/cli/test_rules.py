@@ -334,23 +334,3 @@ def test_privacy_records_a_run(hanok_command: Run, tmp_path: Path, monkeypatch: 
     refused(hanok_command("rules", "privacy", "-o", tmp_path / "x.json", "--chip", "fridge"), "'fridge'")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     refused(hanok_command("rules", "privacy", "-o", tmp_path / "x.json"), "pip install 'hanok[apps]'")
-
-
-def test_label_marks_files(hanok_command: Run, tmp_path: Path) -> None:
-    from PIL import Image
-
-    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
-    check = ("rules", "label", "--check")
-    assert hanok_command(*check, tmp_path / "a.png").exit_code == 1
-    result = hanok_command(
-        "rules", "label", tmp_path / "a.png", "--system", "photo", "-o", tmp_path / "b.png"
-    )
-    assert result.exit_code == 0, result.output
-    assert "the mark is not signed" in result.stdout
-    assert hanok_command(*check, tmp_path / "b.png").exit_code == 0
-    assert hanok_command(*check, tmp_path / "a.png").exit_code == 1
-    (tmp_path / "t.txt").write_text("text", encoding="utf-8")
-    assert hanok_command("rules", "label", tmp_path / "t.txt").exit_code == 0
-    assert hanok_command(*check, tmp_path / "t.txt").exit_code == 0
-    refused(hanok_command("rules", "label", tmp_path / "t.txt", "-o", tmp_path / "x"), "is for PNG files")
-    refused(hanok_command("rules", "label", tmp_path / "none.txt"), "is no file")
