@@ -21,7 +21,7 @@ from amaranth.lib import wiring
 
 from hanok.cli.options import load_chip
 from hanok.errors import HanokError
-from hanok.flows.fpga import map_design, place_design, reached, worst_path
+from hanok.flows.fpga import map_design, place_design, reached, route_design, worst_path
 from hanok.machine import Chip
 from hanok.rtl.blocks import BLOCKS
 from hanok.rtl.float_add import FloatAdd
@@ -95,7 +95,7 @@ def measure(name: str, chip: Chip, board_name: str, seed: int) -> tuple[str, ...
         work = Path(folder)
         used = map_design(work, str(text))
         (work / "board.lpf").write_text(PINS.format(mhz=chip.clock_mhz), encoding="utf-8")
-        report = place_design(work, board, seed)
+        report = route_design(work, board, place_design(work, board, [seed]))
     print(
         f"| {name} | {reached(report):.0f} | {used.luts:,} | {used.block_rams} | {used.multipliers} |",
         flush=True,

@@ -13,7 +13,7 @@ from hanok.cli.progress import progress_line
 if TYPE_CHECKING:
     from hanok.flows.fpga import FpgaBuild
 
-_DEFAULT_BOARD, _DEFAULT_MEMORY_KIB = "ecp5-evn", 64
+_DEFAULT_BOARD, _DEFAULT_MEMORY_KIB, _DEFAULT_PLACES = "ecp5-evn", 64, 3
 EXIT_DIFFERENT = 1
 
 
@@ -38,6 +38,12 @@ def fpga_command(
     seed: Annotated[
         int, typer.Option("--seed", min=0, max=2**31 - 1, help="Seed of the placement, or of random data.")
     ] = 1,
+    places: Annotated[
+        int,
+        typer.Option(
+            "--places", min=1, max=64, help="Place with as many seeds, from SEED on, and route the best."
+        ),
+    ] = _DEFAULT_PLACES,
     load: Annotated[
         str, typer.Option("--load", metavar="PORT", help="Run MODEL on the board at this serial port.")
     ] = "",
@@ -61,9 +67,9 @@ def fpga_command(
         check_folder(output, MAKER)
     described = load_chip(chip)
     with progress_line() as progress:
-        build = build_fpga(
-            described, board, memory_kib << 10, clock_mhz or float(described.clock_mhz), seed, progress
-        )
+        clock = clock_mhz or float(described.clock_mhz)
+        seeds = range(seed, seed + places)
+        build = build_fpga(described, board, memory_kib << 10, clock, seeds, progress)
         if output is not None:
             write_folder(output, build.files, MAKER, {"chip": build.chip, "board": build.board.name})
     _print_build(build, output)
@@ -84,7 +90,7 @@ def _print_build(build: FpgaBuild, output: Path | None) -> None:
         typer.echo(f"  {build.reached_mhz:.1f} MHz reached; the bitstream runs at {build.clock_mhz:g} MHz")
     else:
         slower = build.clock_that_closes
-        advice = "choose another seed" if slower is None else f"make one with --clock-mhz {slower}"
+        advice = "choose other seeds" if slower is None else f"make one with --clock-mhz {slower}"
         typer.echo(
             f"  {build.reached_mhz:.1f} MHz reached of {build.clock_mhz:g}: too fast a bitstream for "
             f"this board; {advice}"

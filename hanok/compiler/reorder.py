@@ -18,7 +18,7 @@ from hanok.units import ceil_div
 
 Ints = npt.NDArray[np.int64]
 
-_AHEAD_CYCLES = (1 << 13, 1 << 14, 3 << 13, 1 << 15)
+_AHEAD_CYCLES = (1 << 14, 3 << 13, 1 << 15)
 """How far an instruction may start before its turn; which of them is best, the machine says."""
 _QUEUES = 2
 """How many of a unit's queues an instruction may be from the earliest, if it is the next of its unit."""

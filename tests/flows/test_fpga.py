@@ -65,6 +65,21 @@ def test_the_report() -> None:
     assert worst_path(report) == (" 3.00 ns logic: cell 3", " 3.00 ns logic: wire")
 
 
+def test_the_placement_with_the_shortest_wires_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths = {3: (900, 700), 4: (600, 650), 5: (100, 690)}
+
+    def run(work: Path, package: str, function: str, options: list[str]) -> str:
+        seed = int(options[options.index("--seed") + 1])
+        lines = [f"Info: at iteration #{n}: wirelen = {length}" for n, length in enumerate(lengths[seed])]
+        (work / options[options.index("--log") + 1]).write_text("\n".join(lines), encoding="utf-8")
+        return ""
+
+    monkeypatch.setattr(fpga, "run_tool", run)
+    assert fpga.place_design(tmp_path, board_of("ecp5-evn"), (3, 4, 5)) == 4
+
+
 class Blinker(Elaboratable):
     """In place of the system: a counter, and the line that comes in goes out."""
 
@@ -93,13 +108,13 @@ def test_a_small_design_becomes_a_bitstream(name: str, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(fpga, "system_text", design)
     phases: list[str] = []
-    found = build_fpga(Chip.load("nano"), name, 1024, 100, 1, phases.append)
+    found = build_fpga(Chip.load("nano"), name, 1024, 100, (1, 2), phases.append)
     assert found.closes
     assert found.used.luts < 200
     assert found.used.block_rams == found.used.multipliers == 0
     assert found.worst_path
     assert b"LFE5U" in found.files["design.bit"][:200]
-    assert [phase.split()[0] for phase in phases] == ["building", "mapping", "placing", "packing"]
+    assert [phase.split()[0] for phase in phases] == ["building", "mapping", "placing", "routing", "packing"]
 
 
 @pytest.mark.slow
