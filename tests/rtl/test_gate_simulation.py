@@ -98,7 +98,13 @@ def test_lanes_do_what_compiled_designs_do(name: str, tmp_path: Path) -> None:
             there = expected[port.name].reshape(CYCLES, -1).astype(np.uint64)
             mask = np.uint64((1 << (port.bits % 64 or 64)) - 1)
             there[:, -1] &= mask
-            assert (here == there).all(), (port.name, lane, np.argwhere(here != there)[:3], here[here != there][:4], there[here != there][:4])
+            assert (here == there).all(), (
+                port.name,
+                lane,
+                np.argwhere(here != there)[:3],
+                here[here != there][:4],
+                there[here != there][:4],
+            )
             seen += len(np.unique(there))
     assert seen > 5 * len(outputs), "the outputs change"
 

@@ -76,8 +76,15 @@ def cases() -> list[Case]:
         context = max(widths[0], widths[2])
         for signed in (False, True):
             found += [
-                Case("a << $unsigned(b)", lambda a, b, b_bits=widths[1]: a << b % (1 << b_bits), signed, widths),
-                Case("a >>> $unsigned(b)", lambda a, b, b_bits=widths[1]: a >> b % (1 << b_bits), signed, widths),
+                Case(
+                    "a << $unsigned(b)", lambda a, b, b_bits=widths[1]: a << b % (1 << b_bits), signed, widths
+                ),
+                Case(
+                    "a >>> $unsigned(b)",
+                    lambda a, b, b_bits=widths[1]: a >> b % (1 << b_bits),
+                    signed,
+                    widths,
+                ),
                 Case(
                     "a >> $unsigned(b)",
                     lambda a, b, bits=context, b_bits=widths[1]: a % (1 << bits) >> b % (1 << b_bits),
@@ -114,7 +121,8 @@ def design_of(found: list[Case]) -> str:
         for number, case in enumerate(found)
     )
     body = "".join(
-        f"case_{number} x{number}(.a(a{number}), .b(b{number}), .y(y{number}));\n" for number in range(len(found))
+        f"case_{number} x{number}(.a(a{number}), .b(b{number}), .y(y{number}));\n"
+        for number in range(len(found))
     )
     return f"{''.join(lines)}module top(input clk{ports});\n{body}endmodule\n"
 
