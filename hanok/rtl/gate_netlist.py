@@ -31,7 +31,7 @@ from hanok.rtl.yosys import ALONE, run_yosys
 
 _RARE = ("div", "mod", "divfloor", "modfloor", "alu", "lcu", "fa", "macc", "macc_v2", "sop", "demux")
 SCRIPT = (
-    "{chosen}hierarchy -check -auto-top; proc -noopt; flatten; "
+    "{chosen}hierarchy -check -auto-top; proc; flatten; "
     "memory_collect; memory_nordff; async2sync; dffunmap; "
     f"techmap {' '.join(f't:${kind}' for kind in _RARE)}; opt_clean -purge; attrmap -remove src; "
     f"write_json -noscopeinfo {ALONE}/design.json"
