@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -31,12 +32,19 @@ from hanok.rtl.yosys import ALONE, run_yosys
 
 _RARE = ("div", "mod", "divfloor", "modfloor", "alu", "lcu", "fa", "macc", "macc_v2", "sop", "demux")
 SCRIPT = (
-    "{chosen}hierarchy -check -auto-top; proc; flatten; "
+    "{chosen}hierarchy -check -auto-top; proc_clean; proc_rmdead; proc_prune; proc_init; {resets}proc_rom; "
+    "proc_mux; proc_dlatch; proc_dff; proc_memwr; proc_clean; opt_expr -keepdc; flatten; "
     "memory_collect; memory_nordff; async2sync; dffunmap; "
     f"techmap {' '.join(f't:${kind}' for kind in _RARE)}; opt_clean -purge; attrmap -remove src; "
     f"write_json -noscopeinfo {ALONE}/design.json"
 )
-"""One kind of flip-flop is left: enables and resets become gates. Memories keep writes alone in step."""
+"""Leaves one kind of flip-flop, whose enables and resets are gates, and memories that only write in step.
+
+The first half is `proc`, but for its search for asynchronous resets, which goes through all cells of a module
+for each flip-flop. It is for files alone in which something waits for two edges; were one overlooked,
+`proc_dff` would refuse it.
+"""
+_TWO_EDGES = re.compile(r"@\s*\([^)]*edge\b[^)]*edge\b")
 MOST_NETLIST_BYTES = 1 << 29
 MOST_MEMORY_BITS = 1 << 27
 NAME_CHARACTERS = 80
@@ -83,12 +91,15 @@ def _module(sources: list[str], known_by: str) -> dict[str, Any]:
     """Return the flat module that Yosys makes, as of its JSON."""
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
+        resets = ""
         for number, source in enumerate(sorted(sources, key=len)):
+            if _TWO_EDGES.search(source):
+                resets += f"proc_arst A:src=*?{number}.v:*; "
             (work / f"{number}.v").write_text(source, encoding="utf-8")
         # models of cells come before a netlist of them, or Yosys works through it twice
         read = "; ".join(f"read_verilog -sv -icells {ALONE}/{number}.v" for number in range(len(sources)))
         chosen = f"setattr -mod -set top 1 i:{known_by} %m; " if known_by else ""
-        run_yosys(f"{read}; {SCRIPT.format(chosen=chosen)}", work, alone=True)
+        run_yosys(f"{read}; {SCRIPT.format(chosen=chosen, resets=resets)}", work, alone=True)
         if (work / "design.json").stat().st_size > MOST_NETLIST_BYTES:
             raise HanokError(
                 f"the design is a netlist of more than {MOST_NETLIST_BYTES >> 20} MiB; give the core alone"
