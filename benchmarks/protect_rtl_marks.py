@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import re
 import tempfile
 import time
 from collections.abc import Sequence
@@ -61,7 +62,11 @@ class Flow:
 
 
 def _cells(path: str) -> tuple[str, ...]:
-    return ((SHARE / path).read_text(encoding="utf-8"),)
+    """Models of cells that come with Yosys, with the files that they include but for cells of other tools."""
+    file = SHARE / path
+    parts = re.split(r'^`include "(.*)"$', file.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    parts[1::2] = [(file.parent / name).read_text(encoding="utf-8") for name in parts[1::2]]
+    return ("`define NO_INCLUDES\n" + "".join(parts),)
 
 
 FLOWS = {
