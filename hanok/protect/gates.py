@@ -17,8 +17,8 @@ from hanok.protect.rtl_delivery import MAKER, MANIFEST, RtlDelivery, read_rtl_de
 from hanok.protect.tardos import FingerprintError
 
 SUFFIXES = (".v", ".sv")
-MOST_BYTES = 64 << 20
-"""Of a suspect's Verilog, which is compiled and run."""
+MOST_BYTES = 256 << 20
+"""Of a suspect's Verilog; a netlist of LUTs takes 60 times the bytes of the core that it is of."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class GateMarks:
         return {**marked.files, MANIFEST: (json.dumps(manifest, indent=2) + "\n").encode()}
 
     def read(self, suspect: Path) -> Evidence:
-        """Return the evidence of a core in Verilog, in a file or all files of a folder; it is run."""
+        """Return the evidence of a core in Verilog, in a file or all files of a folder."""
         from hanok.rtl.mark_reader import read_marks
 
         files = [suspect] if suspect.is_file() else sorted(suspect.rglob("*"))

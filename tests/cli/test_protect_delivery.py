@@ -15,6 +15,7 @@ from cli_types import Run
 from hanok.machine import preset_names
 
 sys.path.append(str(Path(__file__).parents[1] / "protect"))
+from rtl_attacks import rewritten
 from specifications import specification, written
 from weight_attacks import noisy
 
@@ -59,16 +60,6 @@ uses = ["simulate", "synthesise"]
 terms = "No copies."
 expires = 2999-06-30
 """
-
-
-def rewritten(folder: Path) -> str:
-    """The Verilog of a folder as one file, without comments, in other lines, its modules renamed."""
-    text = "\n".join(path.read_text("utf-8") for path in sorted(folder.rglob("*.v")))
-    text = re.sub(r"//.*", "", text)
-    names = re.findall(r"^module (\w+)", text, re.MULTILINE)
-    for number, name in enumerate(sorted(names, key=len, reverse=True)):
-        text = re.sub(rf"\b{name}\b(?= \w+ \(|\()", f"block_{number}", text)
-    return re.sub(r"[ \t]+", " ", text).replace(";\n", "; ")
 
 
 def copied_by_hand(spec: Path) -> str:

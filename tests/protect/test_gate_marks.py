@@ -104,8 +104,8 @@ def test_answers_that_were_lost(build: Path, monkeypatch: Any) -> None:
 
 def test_too_much_verilog(build: Path, tmp_path: Path) -> None:
     with (tmp_path / "large.v").open("wb") as file:
-        file.truncate(100 << 20)
-    with pytest.raises(FingerprintError, match=r"bytes of Verilog; allowed: at most 67,108,864"):
+        file.truncate(300 << 20)
+    with pytest.raises(FingerprintError, match=r"bytes of Verilog; allowed: at most 268,435,456"):
         GateMarks(build, SECRET).read(tmp_path)
 
 
