@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 import numpy as np
 
 from hanok.compiler.chain import Chain, Stream, Window, plain_window
@@ -11,13 +9,12 @@ from hanok.compiler.cuts import cut_fixed
 from hanok.compiler.emit_vector import fit
 from hanok.compiler.layers import CopyLayer, ResizeLayer, StridedLayer
 from hanok.compiler.pieces import pipelined
+from hanok.compiler.resize_runs import Run, runs_of
 from hanok.compiler.schedule import Access, Buffer, Location
 from hanok.compiler.tiles import Mover, Region, Tile, merge_loops
 from hanok.compiler.view import View
 from hanok.isa import Destination, Opcode, Operand, Source, Step
 from hanok.units import ceil_div
-
-MAX_PERIOD = 32
 
 
 class MoveEmitter:
@@ -324,55 +321,6 @@ class MoveEmitter:
             zero=layer.source_zero,
             scale=run.weights[number],
         )
-
-
-@dataclass(frozen=True)
-class Run:
-    """Outputs first, first + step, ... (`count` of them) whose taps move by `delta`, with equal weights."""
-
-    first: int
-    step: int
-    count: int
-    taps: tuple[int, ...]
-    delta: int
-    weights: tuple[float, ...]
-
-
-def runs_of(
-    taps: np.ndarray[tuple[int, int], np.dtype[np.int32]],
-    weights: np.ndarray[tuple[int, int], np.dtype[np.float32]],
-) -> list[Run]:
-    """Cover all outputs by the fewest runs found over periods up to 32."""
-    best: list[Run] | None = None
-    for period in range(1, min(MAX_PERIOD, len(taps)) + 1):
-        runs = [run for start in range(period) for run in _residue_runs(taps, weights, start, period)]
-        if best is None or len(runs) < len(best):
-            best = runs
-    assert best is not None, "an output without taps"
-    return best
-
-
-def _residue_runs(
-    taps: np.ndarray[tuple[int, int], np.dtype[np.int32]],
-    weights: np.ndarray[tuple[int, int], np.dtype[np.float32]],
-    start: int,
-    period: int,
-) -> list[Run]:
-    runs: list[Run] = []
-    for index in range(start, len(taps), period):
-        tap, weight = tuple(int(t) for t in taps[index]), tuple(float(w) for w in weights[index])
-        if runs:
-            last = runs[-1]
-            deltas = {
-                now - before - (last.count - 1) * last.delta
-                for now, before in zip(tap, last.taps, strict=True)
-            }
-            delta = deltas.pop() if len(deltas) == 1 else -1
-            if weight == last.weights and delta >= 0 and (last.count == 1 or delta == last.delta):
-                runs[-1] = replace(last, count=last.count + 1, delta=delta)
-                continue
-        runs.append(Run(index, period, 1, tap, 0, weight))
-    return runs
 
 
 def _kinds(element_bytes: int) -> tuple[Source, Destination, int]:

@@ -12,9 +12,9 @@ from hypothesis import strategies as some
 
 from hanok.compiler.allocate import Allocator
 from hanok.compiler.cuts import cut, cut_fixed
-from hanok.compiler.emit_move import runs_of
 from hanok.compiler.layout import Layout, dense, stored_order
 from hanok.compiler.matrix_plan import sub_tile
+from hanok.compiler.resize_runs import runs_of
 from hanok.compiler.schedule import Access, Buffer, Operation
 from hanok.compiler.synchronise import synchronise
 from hanok.compiler.view import Storage
