@@ -16,6 +16,7 @@ from hanok.flows.cosim import cosimulate
 from hanok.flows.demo import first_input, load_demonstration
 from hanok.graph import import_graph
 from hanok.machine import Chip
+from hanok.simulator import simulate
 
 HBM = {"standard": "HBM2_2000", "channels": 1, "capacity_mib": 512, "latency_cycles": 0}
 LPDDR = {"standard": "LPDDR5_6400", "channels": 2, "capacity_mib": 64, "latency_cycles": 20}
@@ -58,8 +59,8 @@ def test_a_whole_model_agrees_in_every_bit_and_cycle() -> None:
 
 
 def test_a_transformer_block_agrees_in_every_bit_and_cycle() -> None:
-    graph = import_graph(transformer_block())
-    program = compile_graph(graph, Chip.load("nano"), no_host=True)
+    graph, chip = import_graph(transformer_block()), Chip.load("nano")
+    program = compile_graph(graph, chip, no_host=True, measure=lambda code: simulate(code, chip))
     x = np.random.default_rng(0).standard_normal((1, 16, 32)).astype(np.float32)
     record = cosimulate(program, {graph.inputs[0]: x})
     assert record.equal, [stage for stage in record.stages if not stage.equal]
