@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -63,16 +64,30 @@ def reorder(operations: list[Operation], chip: Chip, measure: Measure) -> list[O
     best_addresses = [buffer.address for buffer in buffers]
     for ahead in _AHEAD_CYCLES:
         board = _scheduled(jobs, chip, ahead)
-        if board is None:
+        order = [] if board is None else [operations[index] for index in board.order]
+        if board is None or not keeps_ports(order):
             continue
         addresses = [int(place) * chip.core.sram.bank_bytes for place in board.place]
         _place(buffers, addresses)
-        order = [operations[index] for index in board.order]
         cycles = measure(encode_operations(order, chip)).cycles
         if cycles < best_cycles:
             best, best_cycles, best_addresses = order, cycles, addresses
     _place(buffers, best_addresses)
     return best
+
+
+def keeps_ports(order: Sequence[Operation]) -> bool:
+    """Whether no weights or biases lie where the matrix instruction before reads its activations.
+
+    The loader of weights runs ahead, and a bank has one port. (Another buffer in the same banks has been
+    written in between, and so is waited for.)
+    """
+    matrix = [one for one in order if one.unit is Unit.MATRIX]
+    return all(
+        access.buffer is not before.accesses[0].buffer
+        for before, one in pairwise(matrix)
+        for access in one.accesses[1:]
+    )
 
 
 def _scheduled(jobs: Jobs, chip: Chip, ahead: int) -> Board | None:

@@ -20,7 +20,7 @@ from hanok.compiler.allocate import Allocator
 from hanok.compiler.chain import Chain, plain_window
 from hanok.compiler.encode import encode_operations
 from hanok.compiler.pipeline import compile_graph
-from hanok.compiler.reorder import reorder
+from hanok.compiler.reorder import keeps_ports, reorder
 from hanok.compiler.schedule import Access, Buffer, Location, Operation, Schedule
 from hanok.compiler.tiles import Mover
 from hanok.compiler.verify import verify_code
@@ -194,6 +194,18 @@ def test_a_program_whose_banks_are_all_taken_still_ends() -> None:
     found = check(model, "odd", 50, measured=True)
     assert found.reference_mismatches == 0
     assert run_program(found.program, random_feeds(found.graph, 50)).keys() == found.outputs.keys()
+
+
+def test_weights_where_the_instruction_before_reads_are_seen() -> None:
+    one, two, three = (Buffer(name, 64) for name in ("one", "two", "three"))
+
+    def multiply(activations: Buffer, weights: Buffer) -> Operation:
+        accesses = (Access(activations, 0, 64), Access(weights, 0, 64))
+        return Operation(Opcode.CONV, {}, {}, accesses, 0)
+
+    between = multiply(three, two)
+    assert not keeps_ports([multiply(one, two), multiply(three, one)])
+    assert keeps_ports([multiply(one, two), between, multiply(three, one)])
 
 
 def test_times_that_lie_change_no_value() -> None:
