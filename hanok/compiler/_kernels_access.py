@@ -10,9 +10,8 @@ Ints = npt.NDArray[np.int64]
 Bits = npt.NDArray[np.uint64]
 
 (
-    OK, SRAM_BOUNDS, DRAM_BOUNDS, ACCUMULATOR_BOUNDS, RING_ALIAS, WEIGHT_PORT, NEXT_WEIGHT_PORT, READ_PORT,
-    OVERLAP,
-) = range(9)  # fmt: skip
+    OK, SRAM_BOUNDS, DRAM_BOUNDS, ACCUMULATOR_BOUNDS, RING_ALIAS, WEIGHT_PORT, READ_PORT, OVERLAP,
+) = range(8)  # fmt: skip
 """Findings of the kernels; `hanok.compiler.verify` turns them into rules."""
 
 _HUGE = 1 << 56

@@ -11,7 +11,6 @@ from numba import njit
 from hanok.compiler._kernels_access import (
     ACCUMULATOR_BOUNDS,
     DRAM_BOUNDS,
-    NEXT_WEIGHT_PORT,
     OK,
     OVERLAP,
     READ_PORT,
@@ -52,11 +51,12 @@ def check_dma(fields: Ints, members: Ints, sizes: Ints, bits: Bits, finding: Int
 
 
 @njit(cache=True)
-def check_matrix(fields: Ints, members: Ints, sizes: Ints, bits: Bits, finding: Ints, found: Ints) -> None:
+def check_matrix(
+    fields: Ints, members: Ints, sizes: Ints, bits: Bits, finding: Ints, found: Ints, common: Ints
+) -> None:
     """CONV and DEPTHWISE. sizes: SRAM bytes, bank bytes, SRAM banks, columns, rows of a bank, all rows.
 
-    The weights of an instruction may lie in a bank that held the activations of the one before if a transfer
-    in between took the bank: it is ordered after the one and before the other. DMA bits are set already.
+    `common` gets, of each, a bank of its weights or biases from which the one before it reads activations.
     """
     zero, one = int(np.int64(0)), int(np.int64(1))
     sram_bytes, bank_bytes, sram_banks, columns, bank_rows, all_rows = (
@@ -144,13 +144,9 @@ def check_matrix(fields: Ints, members: Ints, sizes: Ints, bits: Bits, finding: 
         if high > all_rows:
             finding[index], found[index, 0], found[index, 1] = ACCUMULATOR_BOUNDS, low, high
             continue
-        if row:
-            for between in range(members[row - 1] + 1, index):
-                previous &= ~bits[between]
         if shared(weights, activations) >= 0:
             finding[index], found[index, 0] = WEIGHT_PORT, shared(weights, activations)
-        elif shared(weights, previous) >= 0:
-            finding[index], found[index, 0] = NEXT_WEIGHT_PORT, shared(weights, previous)
+        common[index] = shared(weights, previous)
         previous = activations
         merge(bits[index], activations)
         merge(bits[index], weights)

@@ -30,7 +30,7 @@ RULES = {
     "element size, no ring, no reduction, each element written once",
     "weight-port": "weights and biases share no bank with the activations of their own instruction",
     "next-weight-port": "weights and biases share no bank with the activations of the matrix instruction "
-    "before, unless another unit touches it between them: the loader runs ahead",
+    "before, unless semaphores end that one first: the loader runs ahead",
     "constant": "STORE writes neither code nor constants",
     "balance": "every post is waited for, once, before the code ends",
     "deadlock": "dispatch in order, with full queues, comes to the end",
@@ -49,7 +49,6 @@ KERNEL_RULES = {
     ),
     access_kernels.RING_ALIAS: ("ring", "{0} rows in a ring of {1}"),
     access_kernels.WEIGHT_PORT: ("weight-port", "SRAM bank {0}"),
-    access_kernels.NEXT_WEIGHT_PORT: ("next-weight-port", "SRAM bank {0}"),
     access_kernels.READ_PORT: ("read-port", "SRAM bank {0}"),
     access_kernels.OVERLAP: ("overlap", "the result and operand {0} share bytes"),
 }

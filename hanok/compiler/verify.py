@@ -93,17 +93,17 @@ def verify_code(
         return
     _check_masks(code)
     _check_fields(code, chip)
-    bits = _check_accesses(code, chip, dram_bytes)
+    bits, common = _check_accesses(code, chip, dram_bytes)
     _check_tables(code)
     _check_kept_codes(code)
     boxes, strides = _dram_boxes(code)
     _check_store_regions(code, boxes, strides, regions or ())
-    _check_order(code, chip, bits, boxes, strides)
+    _check_order(code, chip, bits, common, boxes, strides)
 
 
 def banks_touched(code: Decoded, chip: Chip, dram_bytes: int) -> npt.NDArray[np.bool_]:
     """Return which SRAM banks each instruction reads or writes: [instructions, banks]."""
-    bits = _check_accesses(code, chip, dram_bytes)
+    bits, _ = _check_accesses(code, chip, dram_bytes)
     flags = np.unpackbits(bits.astype("<u8").view(np.uint8), axis=1, bitorder="little")
     return flags[:, : chip.core.sram.banks].astype(bool)
 
@@ -178,12 +178,16 @@ _CHAIN_COLUMNS = (
 )
 
 
-def _check_accesses(code: Decoded, chip: Chip, dram_bytes: int) -> npt.NDArray[np.uint64]:
-    """Check bounds and ports; return the set of banks (SRAM, then accumulator) of each instruction."""
+def _check_accesses(code: Decoded, chip: Chip, dram_bytes: int) -> tuple[npt.NDArray[np.uint64], Ints]:
+    """Check bounds and ports; return the set of banks (SRAM, then accumulator) of each instruction.
+
+    And a bank, or -1, that its weights share with the activations of the matrix instruction before.
+    """
     sram, matrix = chip.core.sram, chip.core.matrix
     words = -(-(sram.banks + matrix.accumulator_banks) // 64)
     bits = np.zeros((len(code), words), np.uint64)
     finding, found = np.zeros(len(code), np.int64), np.zeros((len(code), 2), np.int64)
+    common = np.full(len(code), -1, np.int64)
     rows = matrix.accumulator_rows * matrix.accumulator_banks
 
     records = code.records["dma"]
@@ -218,7 +222,8 @@ def _check_accesses(code: Decoded, chip: Chip, dram_bytes: int) -> npt.NDArray[n
         [sram.total_bytes, sram.bank_bytes, sram.banks, matrix.columns, matrix.accumulator_rows, rows],
         np.int64,
     )
-    kernels.check_matrix(fields, _members(code, *_FORMAT_OPCODES["matrix"]), sizes, bits, finding, found)
+    members = _members(code, *_FORMAT_OPCODES["matrix"])
+    kernels.check_matrix(fields, members, sizes, bits, finding, found, common)
 
     broken = np.flatnonzero(finding)
     if len(broken):
@@ -232,7 +237,7 @@ def _check_accesses(code: Decoded, chip: Chip, dram_bytes: int) -> npt.NDArray[n
             "elements": rows * matrix.columns,
         }
         _fail(code, index, rule, text.format(*numbers, **limits))
-    return bits
+    return bits, common
 
 
 def _chain_fields(records: npt.NDArray[np.void]) -> Ints:
@@ -320,7 +325,9 @@ def _check_store_regions(code: Decoded, boxes: Ints, strides: Ints, regions: Seq
         )
 
 
-def _check_order(code: Decoded, chip: Chip, bits: npt.NDArray[np.uint64], boxes: Ints, strides: Ints) -> None:
+def _check_order(
+    code: Decoded, chip: Chip, bits: npt.NDArray[np.uint64], common: Ints, boxes: Ints, strides: Ints
+) -> None:
     wait, post = code.wait.astype(np.int64), code.post.astype(np.int64)
     control = chip.core.control
     order, place, clock, ran = order_kernels.run_untimed(code.unit, wait, post, control.queue_depth)
@@ -347,6 +354,7 @@ def _check_order(code: Decoded, chip: Chip, bits: npt.NDArray[np.uint64], boxes:
             "bank-owner",
             f"{name}, also of instruction {other}, `{disassemble(code, int(other))}`",
         )
+    _check_loader(code, common, place, clock)
     loads, stores = _members(code, Opcode.LOAD, Opcode.EXPAND), _members(code, Opcode.STORE)
     load, store = order_kernels.find_dram_race(
         loads, stores, boxes, strides, place, clock, Unit.LOAD.value, Unit.STORE.value
@@ -358,6 +366,13 @@ def _check_order(code: Decoded, chip: Chip, bits: npt.NDArray[np.uint64], boxes:
             "dram-order",
             f"bytes also of instruction {store}, `{disassemble(code, int(store))}`",
         )
+
+
+def _check_loader(code: Decoded, common: Ints, place: Ints, clock: Ints) -> None:
+    """Weights where the matrix instruction before reads: its waits must come after the end of that one."""
+    for index in np.flatnonzero(common >= 0):
+        if clock[index, Unit.MATRIX] < place[index] - 1:
+            _fail(code, int(index), "next-weight-port", f"SRAM bank {int(common[index])}")
 
 
 def _check_balance(code: Decoded, wait: Ints, post: Ints) -> None:

@@ -203,6 +203,16 @@ def test_every_rule_has_a_planted_violation():
     assert {rule for rule, _ in BROKEN} | elsewhere == set(RULES)
 
 
+def test_weights_may_take_the_place_of_activations_that_have_been_read():
+    """Where semaphores end the matrix instruction before; dispatching another unit in between is no end."""
+    written = {"address_0": 5 * BANK, "address_out": 0}
+    after = sram_chain(**written, wait=MATRIX, post=MATRIX)
+    verify(conv(post=VECTOR), after, conv(2 * BANK, 0, wait=VECTOR))
+    before = sram_chain(**written, post=MATRIX)
+    with pytest.raises(VerifyError, match="next-weight-port: SRAM bank 0"):
+        verify(conv(wait=VECTOR), before, conv(2 * BANK, 0))
+
+
 def test_the_message_names_instruction_line_found_and_rule():
     with pytest.raises(VerifyError) as caught:
         verify(dma(), dma(sram=SRAM - 63))

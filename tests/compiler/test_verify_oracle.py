@@ -37,7 +37,7 @@ def judge(code: bytes) -> set[int] | None:
     """The banks that the verifier finds, or None where it refuses bounds."""
     decoded = decode(code)
     try:
-        bits = _check_accesses(decoded, CHIP, DRAM_BYTES)
+        bits, _ = _check_accesses(decoded, CHIP, DRAM_BYTES)
     except VerifyError as error:
         if not any(rule in str(error) for rule in ("-bounds: ", "-port: ", ": ring: ")):
             raise
