@@ -8,7 +8,7 @@ from functools import partial
 from hanok.compiler.chain import Chain, Stream, plain_window
 from hanok.compiler.emit_vector import VectorEmitter, fit, load_table
 from hanok.compiler.formula_layer import REAL_BYTES, FormulaLayer, Output, Tail
-from hanok.compiler.pack_chains import Held, PackedChain
+from hanok.compiler.packed_chains import Held, PackedChain
 from hanok.compiler.pieces import pipelined
 from hanok.compiler.schedule import Access, Buffer, Location
 from hanok.compiler.tiles import Mover, Region, Tile

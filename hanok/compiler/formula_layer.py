@@ -7,7 +7,8 @@ from functools import cached_property
 
 import numpy as np
 
-from hanok.compiler.pack_chains import PackedFormula, pack_formula
+from hanok.compiler.pack_chains import pack_formula
+from hanok.compiler.packed_chains import PackedFormula
 from hanok.compiler.view import View
 from hanok.numerics.formula import Formula
 from hanok.units import ceil_div

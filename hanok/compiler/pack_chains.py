@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from hanok.compiler.packed_chains import Held, PackedChain, PackedFormula, PackedStep, live_values
 from hanok.isa import VECTOR_STEPS, Operand, Reduction, Step
 from hanok.numerics.formula import FOLDS, Action, Formula, Line, Ref
 
@@ -37,42 +38,6 @@ _MOST_TRIED = 400
 
 
 @dataclass(frozen=True)
-class Held:
-    """A value in SRAM: the number of the input or line, and whether its bits are read as an int32."""
-
-    number: int
-    as_bits: bool = False
-
-
-@dataclass(frozen=True)
-class PackedStep:
-    """A step of a chain; `stream` counts the chain's streams from 0 where its operand is one of them."""
-
-    step: Step
-    operand: Operand = Operand.IMMEDIATE
-    immediate: float = 0.0
-
-
-@dataclass(frozen=True)
-class PackedChain:
-    """One CHAIN: where it begins, its other operands, its steps, and what it leaves in SRAM.
-
-    `result`: the line whose value is written; `to_bits`: as the int32 nearest to the value of the line
-    before. `folded`: how the rows are folded at the end. `rowwise`: it works on one value a row.
-    """
-
-    start: Held
-    streams: tuple[Held, ...]
-    steps: tuple[PackedStep, ...]
-    result: int
-    to_bits: bool = False
-    folded: Reduction = Reduction.NONE
-    bounds: tuple[int, int] | None = None
-    table: int = -1
-    rowwise: bool = False
-
-
-@dataclass(frozen=True)
 class _State:
     """A chain under construction: the lines that it has made, its running and its saved value."""
 
@@ -82,26 +47,11 @@ class _State:
     saved: int = -1
 
 
-@dataclass(frozen=True)
-class PackedFormula:
-    """The chains of a formula, whether each value is one a row, and for each chain how many whole and how
-    many row-wise values lie in SRAM beside operands and result."""
-
-    chains: tuple[PackedChain, ...]
-    rowwise: tuple[bool, ...]
-    live: tuple[tuple[int, int], ...]
-
-    @property
-    def most_values(self) -> int:
-        """The most values that lie in SRAM at a time."""
-        return max(whole + rows for whole, rows in self.live)
-
-
 def pack_formula(formula: Formula, row_inputs: Sequence[bool], result: int) -> PackedFormula:
     """Pack one formula; `row_inputs` are the inputs that have one value a row."""
     packer = ChainPacker(formula, row_inputs, [result])
     chains = packer.pack()
-    live = _live_values(chains, packer.rowwise, result)
+    live = live_values(chains, packer.rowwise, result)
     return PackedFormula(tuple(chains), tuple(packer.rowwise), tuple(live))
 
 
@@ -234,8 +184,41 @@ class ChainPacker:
         for reader in self.readers.get(state.value, []):
             if reader in self.done or reader in state.made:
                 continue
-            for following in self._with(state, reader):
+            for following in (*self._with(state, reader), *self._beside(state, reader)):
                 yield from self._ends(following)
+
+    def _beside(self, state: _State, reader: int) -> Iterator[_State]:
+        """The state after a line whose other operand is made first, of values in SRAM, in the same chain.
+
+        The running value is saved for it.
+        """
+        path = self._path_to(state, reader)
+        if not path or not (state.saved < 0 or self._used_up(state, reader)):
+            return
+        for place in dict.fromkeys(o.number for o in self._line(path[0]).operands if isinstance(o, Ref)):
+            found = self._operand(state.chain, Ref(place), state.value, -1)
+            if found is None:
+                continue
+            steps = (*found[0].steps, PackedStep(Step.SAVE), PackedStep(Step.TAKE, *found[1:]))
+            states = [replace(state, chain=replace(found[0], steps=steps), value=place, saved=state.value)]
+            for number in (*path, reader):
+                states = [after for one in states for after in self._made(one, number, self._line(number))]
+            yield from states
+
+    def _path_to(self, state: _State, reader: int) -> list[int]:
+        """Lines that make the other operand of a line one after the other, the first of values in SRAM."""
+        path: list[int] = []
+        number = reader
+        while not path or not self._may_start(number):
+            operands = [o.number for o in self._line(number).operands if isinstance(o, Ref)]
+            missing = {o for o in operands if o != state.value and o not in self.held}
+            if len(missing) != 1:
+                return []
+            (number,) = missing
+            if self.rowwise[number] != state.chain.rowwise or self._line(number).action in FOLDS:
+                return []
+            path.insert(0, number)
+        return path
 
     def _may_end(self, state: _State) -> bool:
         """Whether every value that the chain does not leave in SRAM has been used up."""
@@ -370,22 +353,3 @@ def _needed_lines(formula: Formula, results: Sequence[int]) -> list[int]:
             operands = formula.lines[number - formula.inputs].operands
             needed.update(operand.number for operand in operands if isinstance(operand, Ref))
     return sorted(number for number in needed if number >= formula.inputs)
-
-
-def _live_values(chains: Sequence[PackedChain], rowwise: list[bool], result: int) -> list[tuple[int, int]]:
-    """For each chain, how many whole and how many row-wise values lie in SRAM between tiles' operands."""
-    last: dict[int, int] = {}
-    for index, chain in enumerate(chains):
-        for held in (chain.start, *chain.streams):
-            last[held.number] = index
-    found = []
-    born = {chain.result: index for index, chain in enumerate(chains)}
-    for index in range(len(chains)):
-        numbers = [
-            number
-            for number, first in born.items()
-            if number != result and first <= index <= last.get(number, first)
-        ]
-        whole = sum(not rowwise[number] for number in numbers)
-        found.append((whole, len(numbers) - whole))
-    return found

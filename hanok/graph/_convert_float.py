@@ -86,27 +86,30 @@ def _formula_nodes(context: Context, draft: Draft, result: Ref, output: Tensor) 
 def _float_form(
     context: Context, draft: Draft, operands: Sequence[Tensor]
 ) -> Callable[[str], tuple[bytes, ...]]:
-    """What makes the operation's own NodeProto, with names of its operands here, and its small constants."""
-    names = dict(zip(draft.names, (tensor.name for tensor in operands), strict=True))
+    """What makes the operations' own NodeProtos, with names of their operands here, and small constants."""
+    known = dict(zip(draft.names, (tensor.name for tensor in operands), strict=True))
 
     def form(result: str) -> tuple[bytes, ...]:
-        operation = copy(draft.operation)
-        operation.attributes = dict(operation.attributes)
-        operation.outputs = [result]
-        operation.inputs = []
-        if not draft.keeps:
-            operation.attributes["keepdims"] = helper.make_attribute("keepdims", 1)
-        protos = []
-        for position, name in enumerate(draft.operation.inputs):
-            content = constant_operand(context, name) if name else None
-            if content is None or (name in names and name not in draft.extra):
-                operation.inputs.append(names.get(name, name))
-                continue
-            stem = f"{result}/constant/{position}"
-            value = numpy_helper.from_array(np.ascontiguousarray(content), stem)
-            protos.append(helper.make_node("Constant", [], [stem], value=value))
-            operation.inputs.append(stem)
-        protos.append(operation.to_proto())
+        names, protos = dict(known), []
+        for number, made in enumerate((*draft.before, draft.operation)):
+            operation = copy(made)
+            operation.attributes = dict(operation.attributes)
+            last = made is draft.operation
+            operation.outputs = [result if last else f"{result}/before/{number}"]
+            if last and not draft.keeps:
+                operation.attributes["keepdims"] = helper.make_attribute("keepdims", 1)
+            operation.inputs = []
+            for position, name in enumerate(made.inputs):
+                content = constant_operand(context, name) if name else None
+                if content is None or (name in names and name not in draft.extra):
+                    operation.inputs.append(names.get(name, name))
+                    continue
+                stem = f"{result}/constant/{number}/{position}"
+                value = numpy_helper.from_array(np.ascontiguousarray(content), stem)
+                protos.append(helper.make_node("Constant", [], [stem], value=value))
+                operation.inputs.append(stem)
+            names[made.outputs[0]] = operation.outputs[0]
+            protos.append(operation.to_proto())
         return tuple(proto.SerializeToString(deterministic=True) for proto in protos)
 
     return form

@@ -15,6 +15,7 @@ from hanok.numerics.functions import (
     ROUGH,
     UNARY,
     exponential,
+    falling_exponential,
     inverse_root,
     logarithm,
     power,
@@ -40,6 +41,8 @@ class Draft:
     """The result is soon rounded to eight bits."""
     extra: dict[str, tuple[int, ...]] = field(default_factory=dict)
     """Shapes under which constants are read: a scale of channels as [C, 1, 1]."""
+    before: tuple[Operation, ...] = ()
+    """Operations that the formula makes too, each of which gives an operand of the next one."""
 
     @classmethod
     def of(cls, context: Context, operation: Operation) -> Draft:
@@ -227,6 +230,26 @@ def _reduction(fold: Callable[[Draft, Operand, int], Ref]) -> Drafter:
     return draft
 
 
+def _exponential(d: Draft) -> Ref:
+    """Where it is soon rounded, and of what is left of the largest of a row, in still fewer steps."""
+    maker = d.context.producers.get(d.operation.inputs[0])
+    if maker is None or not d.rough or not _is_below_largest(d.context, maker):
+        return d.function("Exp", d.operand(0))
+    d.before, d.names, d.formula = (maker,), list(maker.inputs), Formula(2)
+    return falling_exponential(d.formula, d.formula.input(0), d.formula.input(1))
+
+
+def _is_below_largest(context: Context, operation: Operation) -> bool:
+    """Whether an operation is x - ReduceMax(x), so that nothing of it is above 0."""
+    if operation.domain or operation.op_type != "Sub":
+        return False
+    x, largest = operation.inputs
+    maker = context.producers.get(largest)
+    if maker is None or maker.domain or maker.op_type != "ReduceMax" or maker.inputs[0] != x:
+        return False
+    return len(context.working.shape(largest)) == len(context.working.shape(x))
+
+
 def _log_of_sum(d: Draft, x: Operand) -> Ref:
     f = d.formula
     top = f.fold(Action.LARGEST, x)
@@ -236,7 +259,8 @@ def _log_of_sum(d: Draft, x: Operand) -> Ref:
 def _softmax(d: Draft) -> Ref:
     d.fold_over([d.operation.integer("axis", -1)])
     f, x = d.formula, d.operand(0)
-    powers = d.function("Exp", f.sub(x, f.fold(Action.LARGEST, x)))
+    top = f.fold(Action.LARGEST, x)
+    powers = falling_exponential(f, x, top) if d.rough else exponential(f, f.sub(x, top))
     return f.mul(powers, f.div(1.0, d.sum(powers)))
 
 
@@ -292,6 +316,7 @@ DRAFTERS: dict[str, Drafter] = {
     "Clip": _clip,
     "Div": _binary(Formula.div),
     "Equal": _equal,
+    "Exp": _exponential,
     "Gelu": _gelu,
     "Greater": _binary(Formula.greater),
     "GreaterOrEqual": _not_greater(turned=True),

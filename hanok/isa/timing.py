@@ -156,15 +156,29 @@ def chain_cycles(
     if not reduces:
         return cycles + before.span(outer * groups, depth)
     results, elements = (outer, reduce * groups) if reduce_inner else (outer * groups, reduce)
-    levels = vector.lanes.bit_length() - 1 if reduce_inner else 0
 
     def batch(size: int) -> int:
+        drain = around + pipeline.fold_cycles - 1
+        folds = lane_fold_cycles(vector, size) if reduce_inner else 0
         period = max(size, pipeline.fold_cycles)
-        fold = around + pipeline.fold_cycles - 1 + levels * period
-        return before.span(elements * period, depth) + fold + after.span(size, depth)
+        return before.span(elements * period, depth) + drain + folds + after.span(size, depth)
 
     whole, rest = divmod(results, pipeline.batch)
     return cycles + whole * batch(pipeline.batch) + (batch(rest) if rest else 0)
+
+
+def lane_fold_cycles(vector: Vector, results: int) -> int:
+    """Cycles in which the lanes of a batch's `results` rows of accumulators become one each.
+
+    A level folds the rows two by two: the halves of both make one row, which the next level folds further.
+    It takes a cycle a pair; the next one begins as early as each of its pairs finds both rows there,
+    `fold_cycles` after they were begun: pair n of the next level reads what pair 2 n + 1 makes.
+    """
+    rows, cycles, latency = results, 0, vector.pipeline.fold_cycles
+    for _ in range(vector.lanes.bit_length() - 1):
+        rows = ceil_div(rows, 2)
+        cycles += max(rows, latency + rows // 2)
+    return cycles
 
 
 def table_cycles(vector: Vector) -> int:

@@ -10,6 +10,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hanok.machine import VectorPipeline
+from hanok.rtl._vector_fold_levels import FoldLevels
 from hanok.rtl._vector_program import SECTION
 
 
@@ -85,14 +86,14 @@ class VectorIssue(wiring.Component):
     """From `start` to `ends`, a cycle before the end: one issue a cycle at most, in hanok.isa.timing's order.
 
     An issue goes to the ring (`element`: with operand 0, `after`: with the accumulators) or to the fold of
-    lanes (`fold`, of `level`). It is about result `result` of the batch. `next_result` and `next_element`
-    move the loops on.
+    lanes (`fold`). It is about result `result` of the batch, or about the pair `pair` of its rows.
+    `next_result` and `next_element` move the loops on.
     """
 
     def __init__(self, lanes: int, stages: int, pipeline: VectorPipeline) -> None:
         self.pipeline = pipeline
         self.depth = pipeline.depth(stages)
-        self.levels = lanes.bit_length() - 1
+        self.lanes = lanes
         super().__init__(
             {
                 "start": In(1),
@@ -104,7 +105,7 @@ class VectorIssue(wiring.Component):
                 "element": Out(1),
                 "after": Out(1),
                 "fold": Out(1),
-                "level": Out(range(self.levels)),
+                "pair": Out(range(pipeline.batch)),
                 "result": Out(range(pipeline.batch)),
                 "divider": Out(max(1, (pipeline.dividers - 1).bit_length())),
                 "next_result": Out(1),
@@ -117,10 +118,16 @@ class VectorIssue(wiring.Component):
         m = Module()
         pipeline = self.pipeline
         m.submodules.turns = turns = Turns(self.depth, pipeline.dividers)
+        m.submodules.levels = levels = FoldLevels(self.lanes, pipeline)
         around = pipeline.front_cycles + self.depth
         drain, finish = around + pipeline.fold_cycles - 1, around + pipeline.write_cycles
         batch = self._batch(m, turns, max(drain, finish))
         m.d.comb += [self.result.eq(batch.count), self.divider.eq(turns.place)]
+        m.d.comb += [
+            levels.top.eq(batch.top),
+            self.fold.eq(levels.fold & levels.step),
+            self.pair.eq(levels.pair),
+        ]
         section = self.sections[0]
         m.d.comb += [turns.first_turns.eq(section.turns), turns.turns.eq(section.turns)]
         m.d.comb += turns.divides.eq(section.divides)
@@ -138,7 +145,8 @@ class VectorIssue(wiring.Component):
                         m.next = "DRAIN"
             with m.State("DRAIN"):
                 m.d.comb += [turns.start.eq(1), turns.first_turns.eq(self.sections[1].turns)]
-                m.d.sync += [batch.timer.eq(batch.timer - 1), self.level.eq(0)]
+                m.d.sync += batch.timer.eq(batch.timer - 1)
+                m.d.comb += levels.load.eq(1)
                 self._count(m, batch, first=True)
                 with m.If(batch.timer == 0):
                     m.next = "AFTER"
@@ -146,7 +154,9 @@ class VectorIssue(wiring.Component):
                         m.next = "FOLD"
             with m.State("FOLD"):
                 m.d.comb += [turns.start.eq(1), turns.first_turns.eq(self.sections[1].turns)]
-                self._fold(m, batch)
+                m.d.comb += levels.step.eq(1)
+                with m.If(levels.ends):
+                    m.next = "AFTER"
             with m.State("AFTER"):
                 self._after(m, turns, batch)
                 with m.If(batch.over):
@@ -222,15 +232,6 @@ class VectorIssue(wiring.Component):
         with m.If(sizes):
             m.d.sync += [batch.top.eq(batch.count), batch.sized.eq(1)]
             m.d.sync += batch.finished.eq(self.last_result)
-
-    def _fold(self, m: Module, batch: _Batch) -> None:
-        m.d.comb += self.fold.eq(batch.within)
-        self._count(m, batch)
-        with m.If(batch.padded & batch.through):
-            self._count(m, batch, first=True)
-            m.d.sync += self.level.eq(self.level + 1)
-            with m.If(self.level == self.levels - 1):
-                m.next = "AFTER"
 
     def _after(self, m: Module, turns: Turns, batch: _Batch) -> None:
         m.d.comb += [turns.turns.eq(self.sections[1].turns), turns.divides.eq(self.sections[1].divides)]

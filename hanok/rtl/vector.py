@@ -14,7 +14,7 @@ from hanok.isa.timing import MEMORY_READ_CYCLES
 from hanok.machine import Matrix, Sram, Vector
 from hanok.rtl._vector_address import VectorAddress
 from hanok.rtl._vector_delay import delayed
-from hanok.rtl._vector_fold import VectorFold
+from hanok.rtl._vector_fold import VectorFold, result_lane
 from hanok.rtl._vector_issue import VectorIssue
 from hanok.rtl._vector_loops import ReduceLoop, ResultLoop
 from hanok.rtl._vector_operand import OPERAND_CYCLES, VectorOperand
@@ -213,10 +213,12 @@ class VectorUnit(wiring.Component):
         soon = delayed(datapath, early, 1, "soon", reset_less=False)
         entry = delayed(datapath, soon, 1, "entry", reset_less=False)
         datapath.d.sync += takes.eq(~soon.after & (soon.inside | shape.reduces))
-        m.d.comb += fold.read_row.eq(early.result)
+        rows, across = fold.row, shape.reduce_inner
+        m.d.comb += fold.read_row.eq(Mux(across, early.result >> (lanes.bit_length() - 1), early.result))
+        folded = [Mux(across, result_lane(rows, entry.result), rows[0]), *list(rows)[1:]]
         for lane in range(lanes):
             values = ring.entry_values[lane]
-            sums, element = Mux(entry.after, fold.row[lane], 0), Mux(takes, elements[0][lane], 0)
+            sums, element = Mux(entry.after, folded[lane], 0), Mux(takes, elements[0][lane], 0)
             m.d.comb += [values.value.eq(sums | element), values.saved.eq(0)]
             m.d.comb += [values.source_1.eq(elements[1][lane]), values.source_2.eq(elements[2][lane])]
         return entry
@@ -231,7 +233,7 @@ class VectorUnit(wiring.Component):
         alone = Mux(shape.contiguous, shape.lane_mask(token.tail), Const(1, self.vector.lanes) << token.lane)
         m.d.comb += fold.mask.eq(Mux(shape.reduce_inner, alone, ~Const(0, self.vector.lanes)))
         m.d.comb += [fold.reduction.eq(shape.record.reduction), fold.halve.eq(issue.fold)]
-        m.d.comb += [fold.level.eq(issue.level), fold.halved.eq(issue.result)]
+        m.d.comb += fold.pair.eq(issue.pair)
 
     def _write(self, m: Module, shape: VectorShape, ring: VectorRing, writer: VectorWriter) -> None:
         record, token = shape.record, ring.exit

@@ -228,14 +228,22 @@ def _chain_cycles(records: Records, loops: list[Integers], vector: Vector) -> In
     cycles = fixed + np.where(_column(records, "ring_rows") != 0, CHAIN_RING_CYCLES, 0)
     elements = np.where(folds, reduce * groups, reduce)
     whole, rest = np.divmod(outer * np.where(folds, 1, groups), pipeline.batch)
-    levels = np.where(folds, vector.lanes.bit_length() - 1, 0)
     batches = np.zeros(len(records), np.int64)
     for size, count in ((np.full_like(rest, pipeline.batch), whole), (rest, np.minimum(rest, 1))):
         period = np.maximum(size, pipeline.fold_cycles)
-        fold = around + pipeline.fold_cycles - 1 + levels * period
-        batches += count * (before.span(elements * period, depth) + fold + after.span(size, depth))
+        ends = around + pipeline.fold_cycles - 1 + np.where(folds, _lane_fold_cycles(size, vector), 0)
+        batches += count * (before.span(elements * period, depth) + ends + after.span(size, depth))
     total: Integers = cycles + np.where(reduces, batches, before.span(outer * groups, depth))
     return total
+
+
+def _lane_fold_cycles(rows: Integers, vector: Vector) -> Integers:
+    """`hanok.isa.timing.lane_fold_cycles` of batches of so many rows."""
+    cycles, latency = np.zeros_like(rows), vector.pipeline.fold_cycles
+    for _ in range(vector.lanes.bit_length() - 1):
+        rows = _ceil_div(rows, 2)
+        cycles += np.maximum(rows, latency + rows // 2)
+    return cycles
 
 
 def transfer_work(

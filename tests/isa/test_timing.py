@@ -9,6 +9,7 @@ from hanok.isa import Step
 from hanok.isa.timing import (
     Section,
     chain_cycles,
+    lane_fold_cycles,
     column_preload_cycles,
     depthwise_stream_cycles,
     expand_cycles,
@@ -193,9 +194,17 @@ def test_chain_with_reduction():
 
 
 def test_folding_the_inner_loop_takes_three_levels_of_eight_lanes():
-    """8 groups of each of 4 results, every 8 cycles; 3 levels of 8 cycles; divisions in turn."""
+    """8 groups of each of 4 results, every 8 cycles; levels of 2 pairs, 1 and 1; divisions in turn."""
     cycles = chain([MUL], 4, 1, 64, reduction=([DIV], True))
-    assert cycles == FIXED + 8 * 8 + 30 + 7 + 3 * 8 + 3 * 26 + 13 + 1
+    assert cycles == FIXED + 8 * 8 + 30 + 7 + 9 + 8 + 8 + 3 * 26 + 13 + 1
+
+
+def test_rows_share_the_folds_of_lanes():
+    """A level takes its pairs, and 8 cycles from the first pair of rows that the next level reads late."""
+    assert lane_fold_cycles(vector(), 1) == 8 + 8 + 8
+    assert lane_fold_cycles(vector(), 5) == 9 + 9 + 8
+    assert lane_fold_cycles(vector(), 64) == 32 + 16 + 12
+    assert lane_fold_cycles(vector(lanes=128), 64) == 32 + 16 + 12 + 10 + 9 + 8 + 8
 
 
 def test_table():

@@ -63,7 +63,7 @@ def test_random_chains_and_tables(bench: Bench, seed: int) -> None:
 
 @pytest.mark.parametrize("reduction", [Reduction.SUM, Reduction.MAX, Reduction.MIN])
 @pytest.mark.parametrize("folded", [0, 1])
-@pytest.mark.parametrize("results", [1, 5, 16, 17, 40])
+@pytest.mark.parametrize("results", [1, 2, 3, 5, 11, 16, 17, 40])
 def test_batches_of_every_size(bench: Bench, reduction: Reduction, folded: int, results: int) -> None:
     rng = np.random.default_rng(results)
     memories = filled(bench, rng)
