@@ -215,7 +215,8 @@ class ChainPacker:
             if len(missing) != 1:
                 return []
             (number,) = missing
-            if self.rowwise[number] != state.chain.rowwise or self._line(number).action in FOLDS:
+            ends = self._line(number).action in (*FOLDS, Action.FROM_BITS)
+            if ends or self.rowwise[number] != state.chain.rowwise:
                 return []
             path.insert(0, number)
         return path

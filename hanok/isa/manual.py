@@ -111,7 +111,7 @@ max(columns - C, B) + {PRELOAD_OVERHEAD_CYCLES}; B = ceil(4 / preload) with the 
 | end of a matrix instruction | L + 1 after its last tile has streamed |
 | chain without a reduction | fixed + S(outer * groups) |
 | chain with a reduction | fixed + a batch's cycles for each batch of B results |
-| ... a batch | S(elements * P) + A + fold - 1 + F * P + T(B) |
+| ... a batch | S(elements * P) + A + fold - 1 + F + T(B) |
 | table | {TABLE_ENTRIES} / table_words + {TABLE_OVERHEAD_CYCLES} |
 | expand: decoder | {EXPAND_BEGIN_CYCLES} + ceil(run_bytes / expand_lanes) + {EXPAND_WRITE_CYCLES} |
 | ... with a table, in addition | {EXPAND_TABLE_CYCLES - EXPAND_BEGIN_CYCLES} |
@@ -128,7 +128,8 @@ of reduce * groups. Batches have `batch` results, the last one what is left.
 - D = stages * (1 + max(fused, to_integer + max(convert, 1))) + 1, the places of the ring; fold = add + 4;
   A = 11 + convert + multiply + D; fixed = {CHAIN_SETUP_CYCLES} + A + to_integer + 2, and \
 {CHAIN_RING_CYCLES} more with ring_rows.
-- P = max(B, fold); F = log2(lanes) with flag 1, else 0.
+- P = max(B, fold). F = 0, but with flag 1 the sum of max(n, fold + floor(n / 2)) over log2(lanes) levels,
+  where n is ceil(B / 2) for the first and half of the one before, rounded up, for each other.
 - S(n) of the steps before the reduction (all steps without one), T(n) of those after it:
   (floor((n - 1) / W) * R + R - 1) * D + (n - 1) mod W + 1. R rounds: a round makes up to `stages` steps; a
   division has ceil((ceil(26 / division_bits) + 11) / D) rounds to itself; at least one. W = D, or `dividers`

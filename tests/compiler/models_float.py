@@ -183,6 +183,19 @@ def transformer_block() -> ModelProto:
     return m.model()
 
 
+def even_chances() -> ModelProto:
+    """Exponentials below the largest of a row as eight bits, over a mask, and the distance to the largest."""
+    m = FloatModel()
+    x = m.input(2, 5, 40)
+    mask = np.where(m.rng.random((5, 40)) < 0.2, -np.inf, 0).astype(np.float32)
+    scores = m.apply("Add", [m.apply("Mul", [x, m.constant(np.float32(4))]), m.constant(mask)])
+    top = m.apply("ReduceMax", [scores, m.constant(np.array([-1]))], keepdims=1)
+    powers = m.apply("Exp", [m.apply("Sub", [scores, top])])
+    m.output(m.rounded(powers, 1 / 255, -128))
+    m.output(top)
+    return m.model()
+
+
 def _islands() -> ModelProto:
     """Float results that int8 layers, the host and the user read; movement of floats between."""
     m = FloatModel()

@@ -7,7 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from compiled import chip, run_program
-from models_float import FUNCTIONS, LONG_PRODUCT, PRODUCTS, Build, grouped_attention, product_of
+from models_float import (
+    FUNCTIONS,
+    LONG_PRODUCT,
+    PRODUCTS,
+    Build,
+    even_chances,
+    grouped_attention,
+    product_of,
+)
 from onnx import ModelProto
 
 from hanok.compiler.pack_chains import ChainPacker
@@ -15,9 +23,18 @@ from hanok.compiler.passes.fuse_formulas import fuse_formulas
 from hanok.compiler.passes.split_rows import split_rows
 from hanok.compiler.pipeline import compile_graph
 from hanok.errors import CompileError
-from hanok.graph import FormulaAttributes, Graph, Operator, import_graph, run_onnxruntime, run_reference
+from hanok.graph import (
+    FormulaAttributes,
+    Graph,
+    Operator,
+    host_model,
+    import_graph,
+    run_onnxruntime,
+    run_reference,
+)
 from hanok.isa import VECTOR_STEPS
 from hanok.numerics.formula import FOLDS, Action, Formula, Ref
+from hanok.numerics.functions import falling_exponential
 from hanok.simulator import simulate
 
 ORDERS = ("program", "eager:store,vector,matrix,load", "eager:load,matrix,vector,store", "random:5")
@@ -72,6 +89,34 @@ def test_product_of_activations(name: str) -> None:
     for seed, chip_name in enumerate(("odd wide", "nano", "edge")):
         compare(name, PRODUCTS[name], chip_name, seed)
     compare(name, PRODUCTS[name], "odd wide", 3, mode="stepwise", trap=True, order="random:7")
+
+
+@pytest.mark.parametrize("chip_name", ["odd wide", "nano", "edge"])
+def test_exponentials_below_the_largest_of_a_row_are_good_to_eight_bits(chip_name: str) -> None:
+    """On the NPU, by the reference, and on the host, where they are ONNX Runtime's own operators."""
+    model = even_chances()
+    graph = import_graph(model)
+    feeds = feeds_of(graph, 4)
+    found = run_program(compile_graph(graph, chip(chip_name)), feeds)
+    reference = run_reference(graph, feeds)
+    exact, host = run_onnxruntime(model, feeds), run_onnxruntime(host_model(graph, graph.nodes), feeds)
+    powers, top = graph.outputs
+    assert np.array_equal(found[top], exact[top])
+    assert np.array_equal(host[top], exact[top])
+    assert np.array_equal(found[powers], reference[powers])
+    assert np.array_equal(host[powers], exact[powers])
+    steps = 255 * np.abs(found[powers] - exact[powers])
+    assert steps.max() < 1.001
+    assert (steps > 0.5).mean() < 0.1, "only of values near the middle of two steps"
+    assert exact[powers].max() > 0.99
+    assert (exact[powers] == 0).mean() > 0.1
+
+
+def test_an_exponential_below_the_largest_takes_three_rounds_of_four_steps() -> None:
+    f = Formula(2)
+    result = f.mul(falling_exponential(f, f.input(0), f.input(1)), 255.0)
+    chains = ChainPacker(f, [False, True], [result.number]).pack()
+    assert [(chain.rowwise, len(chain.steps)) for chain in chains] == [(True, 1), (False, 4), (False, 8)]
 
 
 def test_sums_that_float32_does_not_hold_are_exact() -> None:

@@ -9,10 +9,10 @@ from hanok.isa import Step
 from hanok.isa.timing import (
     Section,
     chain_cycles,
-    lane_fold_cycles,
     column_preload_cycles,
     depthwise_stream_cycles,
     expand_cycles,
+    lane_fold_cycles,
     matrix_schedule,
     preload_cycles,
     rows_are_far,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hanok.numerics.formula import Action, Formula, Operand, Ref, fused
-from hanok.numerics.functions import ROUGH, UNARY, power
+from hanok.numerics.functions import ROUGH, UNARY, falling_exponential, power
 from hanok.numerics.fused import fused_multiply_add
 
 ERF = np.vectorize(math.erf)
@@ -101,6 +101,21 @@ def test_rough_functions_are_good_to_eight_bits(name: str) -> None:
     assert np.max(np.abs(rough - exact) / (exact if name == "Exp" else 1)) < 0.001
     steps = [len(_lines(each[name]).lines) for each in (ROUGH, UNARY)]
     assert steps[0] < 0.85 * steps[1]
+
+
+@pytest.mark.parametrize("top", [0.0, 3.3, -17.77, 1000.0, 12345.6])
+def test_an_exponential_below_the_largest_of_a_row(top: float) -> None:
+    formula = Formula(2)
+    result = falling_exponential(formula, formula.input(0), formula.input(1))
+    x = np.unique((np.float32(top) - evenly(0, 40)).astype(np.float32))
+    found = formula.evaluate([x, np.float32(top)])[result.number].astype(np.float64)
+    exact = np.exp(x.astype(np.float64) - np.float64(np.float32(top)))
+    above = exact > 1.3e-7
+    assert np.max(np.abs(found / exact - 1)[above]) < 2.6e-4
+    assert found[~above].min() >= 0
+    assert found[~above].max() < 1.3e-7
+    ends = np.array([-np.inf, -3e38, top - 17.1], np.float32)
+    assert np.array_equal(formula.evaluate([ends, np.float32(top)])[result.number], [0, 0, 0])
 
 
 def _lines(function: Callable[[Formula, Operand], Ref]) -> Formula:
