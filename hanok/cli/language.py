@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hanok.cli.labelling import show_notice
 from hanok.cli.progress import progress_line
 from hanok.errors import HanokError
 
@@ -58,11 +59,13 @@ class TextRequest:
 
 
 def run_language(model: Path, chip: Chip, request: TextRequest) -> None:
-    """Stream the text to the terminal; then print the programs, the speed and the energy."""
+    """Stream the text to the terminal, say that AI made it, and print the programs, speed and energy."""
     from hanok.cli.console import make_console
     from hanok.flows.generate import open_language_model
+    from hanok.flows.labelling import Label
     from hanok.flows.sampling import Sampling
     from hanok.report.language import print_generation
+    from hanok.rules.digital_source import GENERATED
 
     sampling = Sampling(request.temperature, request.top_p, request.seed)
     with progress_line() as progress:
@@ -79,7 +82,8 @@ def run_language(model: Path, chip: Chip, request: TextRequest) -> None:
         language.prepare(request.prompt, request.tokens)
     generation = language.generate(request.prompt, request.tokens, sampling=sampling, stream=write_text)
     write_text("\n")
-    _write_reports(generation, request)
+    show_notice(Label(GENERATED, f"hanok run, with {model.name}"))
+    _write_reports(generation, request, GENERATED.uri)
     print_generation(generation, make_console())
 
 
@@ -108,7 +112,7 @@ def write_text(piece: str) -> None:
     sys.stdout.flush()
 
 
-def _write_reports(generation: Generation, request: TextRequest) -> None:
+def _write_reports(generation: Generation, request: TextRequest, source: str) -> None:
     """Reports of the text (JSON), and of the program that made most of it (HTML, trace)."""
     from hanok.report import to_html, to_trace, write_whole
     from hanok.report.language import generation_json
@@ -120,4 +124,4 @@ def _write_reports(generation: Generation, request: TextRequest) -> None:
     if request.trace is not None:
         write_whole(request.trace, to_trace(result.record, result.traces))
     if request.json is not None:
-        write_whole(request.json, generation_json(generation))
+        write_whole(request.json, generation_json(generation, source))

@@ -25,12 +25,13 @@ def print_generation(generation: Generation, console: Console) -> None:
     console.print(plain_text(generation_summary(generation), "bold"))
 
 
-def generation_json(generation: Generation) -> str:
-    """Return the generation as JSON: ids, text, figures, and the record of every program."""
+def generation_json(generation: Generation, digital_source_type: str) -> str:
+    """Return the generation as JSON: ids, text, what made it, figures, and the record of every program."""
     content: dict[str, Any] = {
         "prompt_ids": generation.prompt,
         "ids": generation.ids,
         "text": generation.text,
+        "digital_source_type": digital_source_type,
         "stop": generation.stop,
         "first_token_ms": generation.first_token_ms,
         "tokens_per_second": generation.tokens_per_second,
