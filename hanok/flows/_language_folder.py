@@ -21,6 +21,7 @@ from hanok.graph.language.build import (
     cache_names,
     new_names,
 )
+from hanok.graph.language.cache_scales import UNSCALED, CacheScales
 from hanok.graph.language.names import Checkpoint
 from hanok.graph.language.quantised import float_caches, refuse_large
 
@@ -35,13 +36,17 @@ CALIBRATION_STEPS = 4
 
 @dataclass(frozen=True)
 class ProgramRequest:
-    """A model to compile: `rows` tokens behind `past` cached ones, and the samples to quantise it with."""
+    """A model to compile: `rows` tokens behind `past` cached ones, and the samples to quantise it with.
+
+    `scales`: what its caches, those of the samples too, are divided by.
+    """
 
     kind: str
     checkpoint: Checkpoint
     rows: int
     past: int
     samples: list[Values]
+    scales: CacheScales = UNSCALED
 
     @property
     def length(self) -> int:
@@ -128,6 +133,7 @@ class FolderMachine:
         self._feed = Feed(checkpoint)
         self._texts = [list(ids[: min(CALIBRATION_TOKENS, self.context)]) for ids in texts]
         self._caches: list[Values] = []
+        self._scales: CacheScales | None = None
         self._cache = self._feed.empty_cache()
 
     def prepare(self, prompt: int, expected: int) -> None:
@@ -150,7 +156,8 @@ class FolderMachine:
         filled = self._cache.filled
         length = self._decode_length(filled + 1)
         places = length - 1
-        values = self._feed.decode(token, self._cache.view(places), filled, places)
+        caches = self._cache_scales().divide(self._cache.view(places))
+        values = self._feed.decode(token, caches, filled, places)
         outputs = self._program("decode", length).run(values)
         self._cache.append(self._feed.new_rows(outputs, 1))
         return _logits(outputs)
@@ -169,7 +176,8 @@ class FolderMachine:
             program = self._compile(ProgramRequest(kind, self.checkpoint, length, 0, samples))
         else:
             samples = self._decode_samples(length - 1)
-            program = self._compile(ProgramRequest(kind, self.checkpoint, 1, length - 1, samples))
+            scales = self._cache_scales()
+            program = self._compile(ProgramRequest(kind, self.checkpoint, 1, length - 1, samples, scales))
         self.programs.append(program)
         return program
 
@@ -182,8 +190,15 @@ class FolderMachine:
                 cache = self._feed.empty_cache()
                 if filled:
                     cache.append({name: value[:, :, :filled] for name, value in rows.items()})
-                samples.append(self._feed.decode(ids[filled], cache.view(places), filled, places))
+                caches = self._cache_scales().divide(cache.view(places))
+                samples.append(self._feed.decode(ids[filled], caches, filled, places))
         return samples
+
+    def _cache_scales(self) -> CacheScales:
+        """Of each head of keys and values, by the calibration texts."""
+        if self._scales is None:
+            self._scales = CacheScales.of(self._float_caches())
+        return self._scales
 
     def _float_caches(self) -> list[Values]:
         """Keys and values of every calibration text, by the float model in ONNX Runtime."""

@@ -279,6 +279,7 @@ class _Compiler:
             request.rows,
             request.past,
             request.samples,
+            scales=request.scales,
             seed=self.seed,
             goal_db=self.goal_db,
         )

@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from language_folders import CONFIGS, KINDS, VOCABULARY, write_folder, write_safetensors
+from language_folders import (
+    CONFIGS,
+    KINDS,
+    VOCABULARY,
+    make_tensors,
+    write_folder,
+    write_safetensors,
+)
 from language_reference import greedy, reference_logits
 
 from hanok.errors import HanokError, ModelError, UnsupportedError
@@ -17,6 +24,7 @@ from hanok.flows._language_folder import Feed, FolderMachine, ProgramRequest
 from hanok.flows.arrays import InputError
 from hanok.flows.generate import LanguageModel, calibration_texts
 from hanok.graph.language.build import part_model
+from hanok.graph.language.cache_scales import UNSCALED, CacheScales
 from hanok.graph.language.config import read_decoder
 from hanok.graph.language.names import open_checkpoint
 from hanok.graph.language.quantised import float_caches, quantised_decoder
@@ -32,7 +40,9 @@ class FloatProgram:
     def __init__(self, request: ProgramRequest) -> None:
         self.kind, self.length, self.runs = request.kind, request.length, 0
         self.name = self.kind
-        self.session = reference_session(part_model(request.checkpoint, request.rows, request.past))
+        self.session = reference_session(
+            part_model(request.checkpoint, request.rows, request.past, None, request.scales)
+        )
         self.result: Any = self
 
     def run(self, values: dict[str, Any]) -> dict[str, Any]:
@@ -265,6 +275,38 @@ def test_quantised_parts_are_one_model(tmp_path: Path, kind: str, rows: int, pas
     for model in (one.model, cut.model):
         error = run_session(reference_session(model), samples[0])["logits"] - wanted
         assert 20 * np.log10(wanted.std() / error.std()) > 18
+
+
+def test_small_heads_of_a_cache_have_all_of_int8(tmp_path: Path) -> None:
+    """One head's keys and values are a tenth as large, and what reads them takes them tenfold."""
+    config, _ = write_folder(tmp_path, "llama", seed=16)
+    tensors = make_tensors("llama", config, 16)
+    size = config["hidden_size"] // config["num_attention_heads"]
+    readers = config["num_attention_heads"] // config["num_key_value_heads"] * size
+    for layer in range(config["num_hidden_layers"]):
+        stem = f"model.layers.{layer}.self_attn"
+        for part in ("k_proj", "v_proj"):
+            tensors[f"{stem}.{part}.weight"][:size] *= 0.1
+        tensors[f"{stem}.q_proj.weight"][:readers] *= 10
+        tensors[f"{stem}.o_proj.weight"][:, :readers] *= 10
+    write_safetensors(tmp_path / "model.safetensors", tensors)
+    checkpoint = open_checkpoint(tmp_path)
+    feed, random = Feed(checkpoint), np.random.default_rng(2)
+    texts = random.integers(0, VOCABULARY, (4, 16)).tolist()
+    rows = [feed.new_rows(float_caches(checkpoint, 16, [feed.prefill(ids, 16)])[0], 16) for ids in texts]
+    caches = [{name: value[:, :, :15] for name, value in each.items()} for each in rows]
+    scales = CacheScales.of(caches)
+    noise_db = []
+    for chosen in (scales, UNSCALED):
+        given = [chosen.divide(cache) if chosen.by_name else cache for cache in caches]
+        samples = [feed.decode(ids[15], cache, 15, 15) for ids, cache in zip(texts, given, strict=True)]
+        (record,) = quantised_decoder(checkpoint, 1, 15, samples, scales=chosen).records
+        assert record.transformer is not None
+        found = {(each.product, each.position): each.noise_db for each in record.transformer.two_parts}
+        noise_db.append([found[f"layer.0.{product}.past", 1] for product in ("scores", "mixed")])
+    (keys, values), (plain_keys, plain_values) = noise_db
+    assert keys < plain_keys - 5
+    assert values < plain_values - 15
 
 
 def test_stop_tokens_of_both_files(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from onnx import ModelProto, TensorProto, helper
 
 from hanok.graph.language.blocks import RowBlock, causal_blocks, result_columns
+from hanok.graph.language.cache_scales import UNSCALED, CacheScales
 from hanok.graph.language.graph_writer import Floats, GraphWriter, Value
 from hanok.graph.language.names import Checkpoint, Linear, Norm
 
@@ -55,25 +56,29 @@ class Part:
     end: int = 0
 
 
-def part_model(checkpoint: Checkpoint, rows: int, past: int, part: Part | None = None) -> ModelProto:
+def part_model(
+    checkpoint: Checkpoint, rows: int, past: int, part: Part | None = None, scales: CacheScales = UNSCALED
+) -> ModelProto:
     """A float model that reads `rows` tokens behind `past` cached ones; all of it where no part is named.
 
     Inputs: hidden [1, rows, width]; cosine and sine [1, rows, 1, pairs]; mask [1, 1, 1, rows, past + rows],
     added to the scores, whose last columns are the tokens themselves; for each layer two caches
-    [1, key heads, past, head size]. Outputs: logits [1, 1, vocabulary] of the last token; for each layer the
-    new keys and values [1, key heads, rows, head size]. A part reads and gives what its neighbours call
-    alike, so that the parts of a model can be joined by name.
+    [1, key heads, past, head size], divided by `scales` where there are any. Outputs: logits
+    [1, 1, vocabulary] of the last token; for each layer the new keys and values
+    [1, key heads, rows, head size]. A part reads and gives what its neighbours call alike, so that the parts
+    of a model can be joined by name.
     """
     decoder = checkpoint.decoder
     whole = Part(0, decoder.layers, True, 0, decoder.vocabulary)
-    return _DecoderWriter(checkpoint, rows, past).model(part or whole)
+    return _DecoderWriter(checkpoint, rows, past, scales).model(part or whole)
 
 
 class _DecoderWriter(GraphWriter):
     """Writes a decoder that reads `rows` tokens behind `past` cached ones."""
 
-    def __init__(self, checkpoint: Checkpoint, rows: int, past: int) -> None:
+    def __init__(self, checkpoint: Checkpoint, rows: int, past: int, scales: CacheScales) -> None:
         super().__init__()
+        self.scales = scales
         self.checkpoint = checkpoint
         self.decoder = checkpoint.decoder
         self.rows = rows
@@ -288,6 +293,8 @@ class _DecoderWriter(GraphWriter):
         for part, name in zip(keys, names, strict=True):
             across = self.transpose(part, _named(f"{stem}.keys_across", name), 0, 1, 3, 2)
             scores.append(self.product(query, across, _named(f"{stem}.scores", name)))
+        if past:
+            scores[0] = self._times_scale(scores[0], caches[0])
         length = past + rows
         flat = (1, decoder.key_heads, decoder.group * rows, length)
         whole = (
@@ -302,9 +309,17 @@ class _DecoderWriter(GraphWriter):
             return self.product(chances, value, f"{stem}.mixed")
         before = self.slice(chances, f"{stem}.chances.past", 3, 0, past)
         behind = self.slice(chances, f"{stem}.chances.new", 3, past, length)
-        one = self.product(before, values[0], f"{stem}.mixed.past")
+        one = self._times_scale(self.product(before, values[0], f"{stem}.mixed.past"), caches[1])
         other = self.product(behind, values[1], f"{stem}.mixed.new")
         return self.joined("Add", one, other, f"{stem}.mixed")
+
+    def _times_scale(self, product: Value, cache: Value) -> Value:
+        """A product of each head with its cache, times what the cache was divided by."""
+        scale = self.scales.by_name.get(cache.name)
+        if scale is None:
+            return product
+        factor = self.value(f"{cache.name}.scale", scale)
+        return self.joined("Mul", product, factor, f"{product.name}.scaled")
 
     def _attention_inputs(self, layer: int) -> list[Linear]:
         """Of queries, keys and values; scores get their scale through the queries."""

@@ -11,6 +11,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto,
 
 from hanok.errors import UnsupportedError
 from hanok.graph.language.build import LOGITS, Part, part_model
+from hanok.graph.language.cache_scales import UNSCALED, CacheScales
 from hanok.graph.language.config import Decoder
 from hanok.graph.language.names import Checkpoint
 from hanok.graph.oracle import reference_session, run_session
@@ -76,6 +77,7 @@ def quantised_decoder(
     past: int,
     samples: Sequence[Sample],
     *,
+    scales: CacheScales = UNSCALED,
     seed: int = 0,
     goal_db: float | None = None,
     part_bytes: int = PART_BYTES,
@@ -90,7 +92,7 @@ def quantised_decoder(
     parts = decoder_parts(checkpoint.decoder, part_bytes)
     values = [dict(sample) for sample in samples]
     for part in parts:
-        model = part_model(checkpoint, rows, past, part)
+        model = part_model(checkpoint, rows, past, part, scales)
         given = _inputs_of(model, values)
         quantised = quantise_model(model, given, seed=seed, goal_db=goal_db, repair=len(parts) == 1)
         records.append(quantised.record)
