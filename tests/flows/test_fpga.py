@@ -12,10 +12,12 @@ from amaranth.hdl import Elaboratable, Module, Signal
 from hanok.errors import ChipError
 from hanok.flows import fpga
 from hanok.flows.fpga import (
+    Placement,
     build_fpga,
     check_fits,
     cycles_per_bit,
     map_design,
+    placement_of,
     reached,
     resources_of,
     system_text,
@@ -95,6 +97,18 @@ class Blinker(Elaboratable):
         m.d.sync += [count.eq(count + 1), self.transmit.eq(self.receive)]
         m.d.comb += self.runs.eq(count[-1])
         return m
+
+
+def test_what_the_log_of_a_placement_says() -> None:
+    log = """
+Info: at iteration #12: temp = 0.000000, timing cost = 1500, wirelen = 490000
+Info: at iteration #13: temp = 0.000000, timing cost = 1426, wirelen = 477314
+
+Info: Max frequency for clock         '$glbnet$clk': 53.69 MHz (FAIL at 72.00 MHz)
+Info: Max frequency for clock '$PACKER_clock$iobuf': 400.00 MHz (PASS at 12.00 MHz)
+"""
+    assert placement_of(log, 3) == Placement(477_314, 3, 53.69)
+    assert placement_of("", 1) == Placement(0, 1, 0.0)
 
 
 @pytest.mark.slow

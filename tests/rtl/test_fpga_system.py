@@ -228,7 +228,7 @@ def test_a_program_through_the_loader_gives_the_emulators_bytes() -> None:
 def test_boards() -> None:
     for board in BOARDS.values():
         text = preferences(board, 100)
-        assert 'FREQUENCY NET "clk" 120 MHZ;' in text
+        assert 'FREQUENCY NET "clk" 100 MHZ;' in text
         assert text.count("LOCATE COMP") == len(board.pins) == board.leds + 3
         assert len(set(board.pins.values())) == len(board.pins), "a pin is used once"
     with pytest.raises(ChipError, match="board 'none' is not known; boards: ulx3s-85f"):
