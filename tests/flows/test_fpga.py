@@ -79,7 +79,7 @@ def test_the_placement_with_the_shortest_wires_is_taken(
         return ""
 
     monkeypatch.setattr(fpga, "run_tool", run)
-    assert fpga.place_design(tmp_path, board_of("ecp5-evn"), (3, 4, 5)) == 4
+    assert fpga.place_design(tmp_path, board_of("ecp5-evn"), (3, 4, 5)) == Placement(650, 4, 0.0)
 
 
 class Blinker(Elaboratable):
