@@ -200,7 +200,7 @@ def write(
     top_p: TopPOption = 0.9,
     seed: Annotated[
         int, typer.Option("--seed", min=0, max=2**32 - 1, help="The same seed, the same text.")
-    ] = 1,
+    ] = 3,
     chip: ChipOption = DEFAULT_CHIP,
     model: ModelOption = None,
     html: HtmlOption = None,

@@ -20,7 +20,7 @@ from hanok.machine import Chip
 Picture = npt.NDArray[np.uint8]
 ENGLISH = "Save the file?"
 BEGINNING = "오늘 서울은"
-TOKENS = 32
+TOKENS = 64
 NOISE = 25.0
 """Standard deviation, of 255, of the noise on the picture that is to be freed of it."""
 
