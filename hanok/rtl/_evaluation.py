@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from hanok.rtl._mended import MENDED, mend
 from hanok.rtl._state import join_registers
 from hanok.rtl._word_operators import SHIFTS
 from hanok.rtl._word_statements import Statements, widths_of
@@ -59,7 +60,7 @@ def split_evaluation(header: str, source: str) -> tuple[str, list[str]]:
     """
     gates = [_Gate(match[1], match[2]) for match in _RUNS.finditer(header)]
     statements = Statements(widths_of(header))
-    header, source, registers = join_registers(header, _WRITE.sub(_spread_write, source))
+    header, source, registers = join_registers(header, mend(_WRITE.sub(_spread_write, source)))
     before, rest = source.split(_HEAD)
     body, after = rest.split(_TAIL, 1)
     lines = body.splitlines(keepends=True)
@@ -84,7 +85,7 @@ def split_evaluation(header: str, source: str) -> tuple[str, list[str]]:
         *(f"\t{name}({given});\n" for name in names),
         *(f"\t{gate.ran} = bool({gate.runs}.curr);\n" for gate in gates),
     ]
-    header = header.replace(_NAMESPACE, _NAMESPACE + _SPREAD + SHIFTS)
+    header = header.replace(_NAMESPACE, _NAMESPACE + _SPREAD + SHIFTS + MENDED)
     header = header.replace(_END, "".join([*members, _END]))
     first, *others = _files([registers.in_state(text) for text in made])
     main = "".join([before, first, registers.in_state("".join([_HEAD, *calls, _TAIL])), after])

@@ -52,18 +52,18 @@ class Statements:
             self.widths[match[2]] = int(match[1])
             return [line]
         try:
-            if match := _INDEX.fullmatch(line) or _CONDITION.fullmatch(line):
-                return self._used(*match.groups())
+            if match := _INDEX.fullmatch(line):
+                return self._used(match, as_object(self.value(match[2])))
+            if match := _CONDITION.fullmatch(line):
+                return self._used(match, _truth(self.value(match[2])))
             if match := _ASSIGNMENT.fullmatch(line):
                 return self._assigned(*match.groups())
         except _UnreadableError:
             self.scope.take()
         return [line]
 
-    def _used(self, before: str, text: str, after: str) -> list[str]:
-        value = self.value(text)
-        given = value.text() if "if" in before else as_object(value)
-        return [*self._indented(before), f"{before}{given}{after}"]
+    def _used(self, match: re.Match[str], given: str) -> list[str]:
+        return [*self._indented(match[1]), f"{match[1]}{given}{match[3]}"]
 
     def _assigned(self, indent: str, target: str, text: str) -> list[str]:
         value, at = self.value(text), 0
@@ -100,7 +100,7 @@ class Statements:
 
     def value(self, text: str) -> Value:
         """Read an expression."""
-        frames: list[_Frame] = [_Frame("", 0, None)]
+        frames = [_Frame("", 0, None)]
         value: Value | None = None
         at = 0
         while at < len(text):
@@ -109,14 +109,14 @@ class Statements:
                 raise _UnreadableError
             at = match.end()
             match match.lastgroup:
-                case "call_bits":
-                    frames.append(_Frame(match["call"], int(match["call_bits"]), None))
-                case "open":
-                    frames.append(_Frame("", 0, None))
+                case "call_bits" | "open":
+                    _nothing(value)
+                    frames.append(_Frame(match["call"] or "", int(match["call_bits"] or 0), None))
                 case "concat":
-                    frames.append(_Frame(".concat", 0, value))
+                    frames.append(_Frame(".concat", 0, _something(value)))
+                    value = None
                 case "next":
-                    frames[-1].add(value)
+                    frames[-1].add(value, match["next"])
                     value = None
                 case "close":
                     frames[-1].add(value)
@@ -133,46 +133,67 @@ class Statements:
     def _extended(self, value: Value | None, match: re.Match[str]) -> Value:
         """Go on with a name, a constant, or what stands behind a value."""
         if match["name"]:
+            _nothing(value)
             name, bits = match["name"], self._bits_of(match["name"])
             return Stored(bits, name, 0, bits)
         if match["bits"]:
+            _nothing(value)
             chunks = [
                 int(chunk.strip().removesuffix("u"), 0) for chunk in (match["chunks"] or "0u").split(",")
             ]
             return Constant(int(match["bits"]), sum(chunk << CHUNK * n for n, chunk in enumerate(chunks)))
-        if value is None:
-            raise _UnreadableError
+        found = _something(value)
         if match["high"]:
-            return taken(value, int(match["high"]), int(match["low"] or match["high"]))
-        return repeated(value, int(match["times"]), self.scope) if match["times"] else value
+            high, low = int(match["high"]), int(match["low"] or match["high"])
+            if not low <= high < found.bits:
+                raise _UnreadableError
+            return taken(found, high, low)
+        return repeated(found, int(match["times"]), self.scope) if match["times"] else found
 
     def _closed(self, frame: _Frame) -> Value:
-        match frame.name, frame.operands:
-            case "", [value]:
+        match frame.name, frame.operands, frame.marks:
+            case "", [value], []:
                 return value
-            case "", [bit, one, zero] if bit.bits == 1 and one.bits == zero.bits:
+            case "", [bit, one, zero], [" ? ", " : "] if bit.bits == 1 and one.bits == zero.bits:
                 return chosen(bit, one, zero)
-            case ".concat", [low]:
-                assert frame.before is not None, "a value stands before it"
-                return joined([computed(low), computed(frame.before)])
-            case "", _:
-                raise _UnreadableError
+            case ".concat", [low], []:
+                return joined([computed(low), computed(_something(frame.before))])
+        if frame.name in ("", ".concat") or {*frame.marks} - {", "}:
+            raise _UnreadableError
         return operate(frame.name, frame.bits, frame.operands, self.scope)
 
 
 @dataclass
 class _Frame:
-    """What is open: a call of `name` or parentheses, and its operands so far."""
+    """What is open: a call of `name` or parentheses, its operands so far and the marks between them."""
 
     name: str
     bits: int
     before: Value | None
     operands: list[Value] = field(default_factory=list)
+    marks: list[str] = field(default_factory=list)
 
-    def add(self, operand: Value | None) -> None:
-        if operand is None:
-            raise _UnreadableError
-        self.operands.append(operand)
+    def add(self, operand: Value | None, mark: str = "") -> None:
+        self.operands.append(_something(operand))
+        self.marks += [mark] if mark else []
+
+
+def _something(value: Value | None) -> Value:
+    if value is None:
+        raise _UnreadableError
+    return value
+
+
+def _nothing(value: Value | None) -> None:
+    """Two values side by side are nothing that is known here."""
+    if value is not None:
+        raise _UnreadableError
+
+
+def _truth(value: Value) -> str:
+    if value.bits > WORD:
+        raise _UnreadableError
+    return value.text()
 
 
 def _stores(name: str, value: Value) -> list[str]:

@@ -21,7 +21,7 @@ from amaranth.lib import wiring
 
 from hanok.errors import HanokError
 from hanok.numerics.locks import alone
-from hanok.rtl import _evaluation, _state, _word_operators, _word_statements, _words
+from hanok.rtl import _evaluation, _mended, _state, _word_operators, _word_statements, _words
 from hanok.rtl._evaluation import split_evaluation
 from hanok.rtl._harness import harness
 from hanok.rtl.yosys import run_yosys
@@ -36,7 +36,7 @@ PACKAGE = Path(__file__).resolve().parent.parent
 ROOMS = "rtl", "isa", "machine", "dram", "numerics"
 """All that components are made from."""
 FLAGS = ("-std=c++17", "-O2", "-fPIC", "-fno-exceptions", "-DNDEBUG")
-TRANSLATORS = _evaluation, _state, _word_statements, _word_operators, _words
+TRANSLATORS = _evaluation, _mended, _state, _word_statements, _word_operators, _words
 """What stands between CXXRTL and the compiler."""
 LOOP = "the design has a loop of gates without a register"
 
