@@ -1,7 +1,6 @@
-"""Expressions over machine words: random ones, of all operators and widths, are what templates find."""
+"""Random expressions over machine words, of all operators and widths, are what Amaranth's simulator finds."""
 
 import operator
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,7 @@ from amaranth.back import rtlil
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
-from platformdirs import user_cache_dir
+from amaranth.sim import Simulator
 
 from hanok.rtl import build
 from hanok.rtl._evaluation import split_evaluation
@@ -26,12 +25,12 @@ MOST_BITS = 160
 """Of an operand; products and shifts would otherwise grow without end."""
 SHAPES = {f"u{bits}": unsigned(bits) for bits in WIDTHS} | {f"s{bits}": signed(bits) for bits in WIDTHS}
 OUTPUTS, DEPTH, CYCLES = 12, 4, 60
+# Amaranth's simulator and its RTLIL disagree on what bit_select finds above a signed operand
 PAIRS: tuple[Callable[[Any, Any], Any], ...] = (
     *(operator.add, operator.sub, operator.and_, operator.or_, operator.xor),
     *(operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge),
     *(operator.mul, lambda a, b: a << b[:3], lambda a, b: a >> b[:3], lambda a, b: a >> b[:8]),
-    *(Cat, lambda a, b: a // (b | 1)),
-    *(lambda a, b: a % (b | 1), lambda a, b: a.bit_select(b[:6], 9)),
+    *(Cat, operator.floordiv, operator.mod, lambda a, b: Cat(a).bit_select(b[:6], 9)),
     lambda a, b: Mux(b[0], a, Mux(a[0], ~b, b)),
 )
 SINGLES: tuple[Callable[[Any], Any], ...] = (
@@ -46,10 +45,6 @@ class Expressions(wiring.Component):
 
     def __init__(self, seed: int) -> None:
         self.random = np.random.default_rng(seed)
-        shapes = {f"u{bits}": unsigned(bits) for bits in WIDTHS} | {
-            f"s{bits}": signed(bits) for bits in WIDTHS
-        }
-        self.names = list(shapes)
         self.outputs = [f"o{number}" for number in range(OUTPUTS)]
         ports = {name: In(shape) for name, shape in SHAPES.items()}
         self._trees = [self._tree(DEPTH) for _ in self.outputs]
@@ -104,18 +99,27 @@ def results(design: Expressions, given: list[dict[str, int]]) -> list[dict[str, 
     return found
 
 
+def simulated(design: Expressions, given: list[dict[str, int]]) -> list[dict[str, int]]:
+    found = []
+
+    async def bench(context: Any) -> None:
+        for values in given:
+            for name, value in values.items():
+                context.set(getattr(design, name), value)
+            found.append({name: context.get(getattr(design, name)) for name in design.outputs})
+            await context.tick()
+
+    simulator = Simulator(design)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
+    return found
+
+
 @pytest.mark.parametrize("seed", range(3))
-def test_random_expressions_are_what_cxxrtls_templates_find(
-    seed: int, tmp_path: Path, monkeypatch: Any
-) -> None:
+def test_random_expressions_are_what_amaranths_simulator_finds(seed: int) -> None:
     given = given_values(np.random.default_rng((seed, 1)))
-    found = results(Expressions(seed), given)
-    if "YOWASP_CACHE_DIR" not in os.environ:
-        monkeypatch.setenv("YOWASP_CACHE_DIR", user_cache_dir("YoWASP", appauthor=False))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(build, "FLAGS", tuple("-O0" if flag == "-O2" else flag for flag in build.FLAGS))
-    monkeypatch.setattr(Statements, "translate", lambda self, lines: lines)
-    expected = results(Expressions(seed), given)
+    expected, found = simulated(Expressions(seed), given), results(Expressions(seed), given)
     for cycle in range(CYCLES):
         wrong = {
             name: (expected[cycle][name], value)
