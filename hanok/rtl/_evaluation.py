@@ -59,14 +59,14 @@ def split_evaluation(header: str, source: str) -> tuple[str, list[str]]:
     out while that is 0, but for the first cycle of it, in which its outputs settle.
     """
     gates = [_Gate(match[1], match[2]) for match in _RUNS.finditer(header)]
-    statements = Statements(widths_of(header))
-    header, source, registers = join_registers(header, mend(_WRITE.sub(_spread_write, source)))
+    statements = Statements(widths_of(header) | widths_of(source))
+    source = _WRITE.sub(lambda match: _spread_write(match, statements.widths), mend(source))
+    header, source, registers = join_registers(header, source)
     before, rest = source.split(_HEAD)
     body, after = rest.split(_TAIL, 1)
     lines = body.splitlines(keepends=True)
     flags = [match[1] for line in lines if (match := _FLAG.fullmatch(line))]
     members = [line for line in lines if _LOCAL.fullmatch(line)]
-    statements.widths |= widths_of("".join(members))
     parts = _parts(
         [line for line in lines if not _LOCAL.fullmatch(line) and not _FLAG.fullmatch(line)], gates
     )
@@ -165,14 +165,14 @@ def _gate_of(node: str, gates: list[_Gate]) -> _Gate | None:
     return None
 
 
-def _spread_write(match: re.Match[str]) -> str:
+def _spread_write(match: re.Match[str], widths: dict[str, int]) -> str:
     """Spread the mask of a memory write by a function, and leave out a write of nothing.
 
     As CXXRTL has it, a mask of bytes becomes one of bits in an expression of hundreds of terms, which
     compilers take minutes over, and a write of nothing waits in a queue as others do.
     """
     indent, write, mask, end = match.groups()
-    found = _mask_bits(mask)
+    found = _mask_bits(mask, widths)
     if not found:
         return match[0]
     wire, bits = found
@@ -186,16 +186,17 @@ def _spread_write(match: re.Match[str]) -> str:
     )
 
 
-def _mask_bits(mask: str) -> tuple[str, list[int]] | None:
+def _mask_bits(mask: str, widths: dict[str, int]) -> tuple[str, list[int]] | None:
     """Return a wire and which of its bits make a mask, the lowest first, if they are bits of one wire."""
     first, *others = mask.removesuffix(".val()").split(".concat(")
     bits: list[int] = []
     wires = set()
     for part in [first, *(other.removesuffix(")") for other in others)]:
         term = _TERM.fullmatch(part)
-        if not term:
+        whole = widths.get(term[1].removesuffix(".curr")) if term else None
+        if not term or not whole:
             return None
         wires.add(term[1])
-        high, low = int(term[2] or 0), int(term[3] or term[2] or 0)
+        high, low = int(term[2] or whole - 1), int(term[3] or term[2] or 0)
         bits[:0] = list(range(low, high + 1)) * int(term[4] or 1)
     return (wires.pop(), bits) if len(wires) == 1 else None

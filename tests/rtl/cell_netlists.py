@@ -134,15 +134,21 @@ class CellNetlist:
         self._bits[name] = bits
 
     def _result(self, bits: int) -> str:
-        """Make the wire of a result, which may be a port; some have a register behind them."""
+        """Make the wire of a result: one that others read, or an output, which they read behind a register.
+
+        Of an output whose bits others read on their way to other bits of it, CXXRTL says that it is a loop.
+        """
         name = f"w{self._count}"
-        is_output = bool(self.random.random() < 0.5)
-        self._wire(name, bits, "output" if is_output else "")
-        if is_output:
-            self.ports[name] = bits
-        elif self.random.random() < 0.3:
-            self._register(name, bits)
+        if self.random.random() < 0.5:
+            self._wire(name, bits)
+        else:
+            self._output(name, bits)
         return name
+
+    def _output(self, name: str, bits: int) -> None:
+        self._declare(name, bits, "output")
+        self.ports[name] = bits
+        self._register(name, bits)
 
     def _register(self, wire: str, bits: int) -> None:
         self._wire(f"{wire}_r", bits)
@@ -205,10 +211,9 @@ class CellNetlist:
         name = f"w{self._count}"
         cases = [self._next_case(), self._next_case()]
         low, high = (case.sizes[-1] for case in cases)
-        self._declare(name, low + high, "output")
+        self._output(name, low + high)
         self._make(cases[0], [(name, 0, low)])
         self._make(cases[1], [(name, low, high)])
-        self.ports[name] = self._bits[name] = low + high
 
     def _next_case(self) -> Case:
         """Deal kinds, signs and lengths in random order, all of them before any again."""
