@@ -11,7 +11,9 @@ import numpy as np
 INPUT_BITS = (1, 3, 8, 31, 32, 33, 40, 63, 64, 65, 97, 130)
 SHORT = 1, 2, 7, 8, 9, 16, 31, 32, 33, 34, 48, 63, 64
 LONG = 65, 80, 96, 97, 129
-SHIFT_BITS = 1, 3, 5, 6, 7, 32, 33, 64
+SHIFT_BITS = 1, 5, 6, 6, 7, 7, 33, 64
+ROUNDS = 3
+"""Of all kinds, signs and lengths."""
 FAR = 4096
 """More bits than any operand has."""
 Values = dict[str, int]
@@ -88,7 +90,7 @@ class Case:
 class CellNetlist:
     """A module of random cells, whose operands are parts of inputs, registers and other results.
 
-    Every kind is there at least once, with all signs of its operands, within a machine word and beyond it.
+    Every kind is there a few times, with all signs of its operands, within a machine word and beyond it.
     """
 
     random: np.random.Generator
@@ -98,8 +100,9 @@ class CellNetlist:
 
     def __post_init__(self) -> None:
         self._bits: dict[str, int] = {}
-        self._deck: list[tuple[Kind, str, bool]] = []
         self._count = 2
+        self._inner: list[str] = []
+        self._read: set[str] = set()
         self._steps: list[Callable[[Values], None]] = []
         self._registers: list[tuple[str, str]] = []
         self.inputs = {f"i{bits}": bits for bits in INPUT_BITS}
@@ -107,10 +110,12 @@ class CellNetlist:
             self._wire(name, bits, "input")
             self._register(name, bits)
         self._one_hot()
-        makers = [self._operator] * 8 + [self._mux, self._pmux, self._other_mux, self._sides]
-        self._deck = self._shuffled()
-        while self._deck:
-            makers[self.random.integers(len(makers))]()
+        others = [self._mux, self._pmux, self._other_mux, self._sides]
+        for case in [self._sized(*one) for _ in range(ROUNDS) for one in self._shuffled()]:
+            self._make(case)
+            if self.random.random() < 0.2:
+                others[self.random.integers(len(others))]()
+        self._show()
 
     def rtlil(self) -> str:
         clocks = ["  wire input 1 \\clk", "  wire input 2 \\rst"]
@@ -133,16 +138,18 @@ class CellNetlist:
         self._declare(name, bits, direction)
         self._bits[name] = bits
 
-    def _result(self, bits: int) -> str:
+    def _result(self, bits: int, may_be_output: bool = True) -> str:
         """Make the wire of a result: one that others read, or an output, which they read behind a register.
 
-        Of an output whose bits others read on their way to other bits of it, CXXRTL says that it is a loop.
+        Where others read bits of an output on their way to other bits of it, CXXRTL says that it is a loop;
+        and bits that are the same as an output's are read there.
         """
         name = f"w{self._count}"
-        if self.random.random() < 0.5:
-            self._wire(name, bits)
-        else:
+        if may_be_output and self.random.random() < 0.5:
             self._output(name, bits)
+        else:
+            self._wire(name, bits)
+            self._inner.append(name)
         return name
 
     def _output(self, name: str, bits: int) -> None:
@@ -181,6 +188,7 @@ class CellNetlist:
                 near = wide[-8:] if self.random.random() < 0.6 else wide
                 name = near[self.random.integers(len(near))]
                 start = int(self.random.integers(0, self._bits[name] - size + 1))
+                self._read.add(name)
                 whole = self._bits[name] == size or self.random.random() < 0.3
                 pieces.append((name, 0 if whole else start, size))
             left -= size
@@ -203,22 +211,28 @@ class CellNetlist:
 
         self._steps.append(step)
 
-    def _operator(self) -> None:
-        self._make(self._next_case())
+    def _show(self) -> None:
+        """Give most results that are no outputs one behind a cell, and all that nothing reads."""
+        for name in self._inner:
+            if name in self._read and self.random.random() < 0.3:
+                continue
+            bits = self._bits[name]
+            whole, shown = [(name, 0, bits)], [(f"{name}_not", 0, bits)]
+            self._output(f"{name}_not", bits)
+            self._set(shown, lambda values, whole=whole: ~number(whole, values))
+            parameters = {"A_SIGNED": 0, "A_WIDTH": bits, "Y_WIDTH": bits}
+            self._cell("not", parameters, {"A": spelled(whole), "Y": spelled(shown)})
 
     def _sides(self) -> None:
         """Two cells for the two parts of one output."""
         name = f"w{self._count}"
-        cases = [self._next_case(), self._next_case()]
+        cases = [self._sized(*one) for one in self._shuffled() if one[0].name != "pos"][:2]
         low, high = (case.sizes[-1] for case in cases)
         self._output(name, low + high)
         self._make(cases[0], [(name, 0, low)])
         self._make(cases[1], [(name, low, high)])
 
-    def _next_case(self) -> Case:
-        """Deal kinds, signs and lengths in random order, all of them before any again."""
-        self._deck = self._deck or self._shuffled()
-        kind, signs, is_long = self._deck.pop()
+    def _sized(self, kind: Kind, signs: str, is_long: bool) -> Case:
         sizes = [self._draw((*SHORT, *LONG) if is_long else SHORT) for _ in range(len(signs) + 1)]
         if kind.is_shift:
             sizes[1] = self._draw(SHIFT_BITS)
@@ -238,8 +252,10 @@ class CellNetlist:
     def _make(self, case: Case, given_target: list[Piece] | None = None) -> None:
         kind, signs, (*sizes, bits) = case.kind, case.signs, case.sizes
         operands = [self._operand(size) for size in sizes]
-        if kind.is_shift and sizes[1] > 8:  # or hardly any shift were short
-            operands[1] = [*self._operand(7), ("", 0, sizes[1] - 7)]
+        if kind.is_shift:  # by a number of which much depends: a random one, and not one that is always long
+            low = min(sizes[1], 7)
+            random = str(self.random.choice(["i40", "i63", "i97", "i130_r"]))
+            operands[1] = [(random, self._draw(tuple(range(30))), low), ("", 0, sizes[1] - low)]
         if kind.never_zero:
             operands[1] = [("", 1, 1), *(self._operand(sizes[1] - 1) if sizes[1] > 1 else [])]
         grown = max(bits, sizes[0])
@@ -252,7 +268,9 @@ class CellNetlist:
                 given[0] &= (1 << grown) - 1
             return int(kind.value(*given))
 
-        target = given_target or self._target(bits)
+        target = given_target or (
+            [(self._result(bits, False), 0, bits)] if kind.name == "pos" else self._target(bits)
+        )
         self._set(target, value)
         parameters: dict[str, int] = {"Y_WIDTH": bits}
         for port, size, sign in zip("AB", sizes, signs, strict=False):
@@ -324,9 +342,10 @@ def number(operand: list[Piece], values: Values, is_signed: bool = False) -> int
 
 
 def spelled(operand: list[Piece]) -> str:
-    """Return an operand in RTLIL, where the highest stands first."""
+    """Return an operand in RTLIL, where the highest stands first, without parts of no bits."""
     parts = [
         f"\\{name} [{low + bits - 1}:{low}]" if name else f"{bits}'{low:0{bits}b}"
         for name, low, bits in reversed(operand)
+        if bits
     ]
     return f"{{ {' '.join(parts)} }}"

@@ -32,7 +32,7 @@ def given_values(random: np.random.Generator) -> list[Values]:
     return [{f"i{bits}": drawn(bits) for bits in INPUT_BITS} for _ in range(CYCLES)]
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 def test_random_cells_are_pythons_integers(seed: int, tmp_path: Path) -> None:
     random = np.random.default_rng(seed)
     netlist = CellNetlist(random)
