@@ -61,12 +61,13 @@ def renamed(sources: Sources, seed: int, prefix: str = "") -> Sources:
     def other(name: str) -> str:
         if name in KEYWORDS or name.startswith("$") or name == "none":
             return name
+        name = name.removeprefix("\\")
         return names.setdefault(name, f"{prefix}q{len(names)}_{random.randrange(1 << 20):x}")
 
     def written(kind: str, word: str) -> str:
         match kind:
             case "name":
-                return other(word.removeprefix("\\")) + (" " if word.startswith("\\") else "")
+                return other(word) + (" " if word.startswith("\\") else "")
             case "macro":
                 plain = word[1:]
                 return word if plain in _DIRECTIVES or not plain.isidentifier() else "`" + other(plain)
@@ -232,8 +233,22 @@ def resynthesised(sources: Sources, top: str, how: str, seed: int) -> Sources:
         )
         if failure:
             raise CopyError(failure)
-        text = (work / "out.v").read_text("latin-1")
+        text = with_nets_at_pins((work / "out.v").read_text("latin-1"))
+        (work / "out.v").write_text(text, "latin-1")
+        if failure := run_yosys(work, f"read_verilog -sv {MOUNT}/out.v\nhierarchy -top {top}\n", 120):
+            raise CopyError(f"what Yosys wrote is no Verilog: {failure}")
     return renamed(Sources("copy", (SourceFile("copy.v", text),)), seed)
+
+
+def with_nets_at_pins(text: str) -> str:
+    """Return what Yosys wrote with a register of its own behind each inout port, which may be none itself."""
+    for width, name in re.findall(r"^\s*inout ((?:\[[^\]]*\] )?)(\S+) ?;", text, re.MULTILINE):
+        own = re.escape(name)
+        if re.search(rf"^\s*reg {re.escape(width)}{own} ?;", text, re.MULTILINE):
+            text = re.sub(rf"(\s){own}( ?(?:\[[^\]]*\] )?<=)", rf"\1driven_{name}\2", text)
+            declared = f"wire {width}{name};\n  reg {width}driven_{name};\n  assign {name} = driven_{name};"
+            text = re.sub(rf"reg {re.escape(width)}{own} ?;", declared, text, count=1)
+    return text
 
 
 def partly(sources: Sources, host: Sources, seed: int) -> Sources:
