@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 import time
 from collections.abc import Callable
 from functools import lru_cache
@@ -85,6 +86,25 @@ def test_a_copy_in_gates_is_recognised_and_its_registers_are_named(tmp_path: Pat
     assert {"state", "sum"} & {pair.ours for pair in found.registers}
     other = compared(synthesised(PULSER, "pulser", tmp_path), FRAMER)
     assert other.p_value > 0.05
+
+
+def test_a_design_of_the_house_sharpens_the_p_value() -> None:
+    found = compare(features(renamed(FRAMER)), features(FRAMER), load_background(), house=[features(PULSER)])
+    assert found.unrelated == len(load_background()) + 1
+    assert found.p_value == found.resolution == 1 / (len(load_background()) + 2)
+    assert not found.notes
+
+
+def test_a_design_of_the_house_that_would_hide_a_copy_is_told() -> None:
+    version = features(renamed(FRAMER, 7), "version.v")
+    found = compare(features(renamed(FRAMER)), features(FRAMER), load_background(), house=[version])
+    assert found.p_value == 2 * found.resolution
+    first, second = found.notes
+    assert re.match(r"background version.v has much of ours \(score \d.\d\d\): if it is a version", first)
+    assert re.match(r"the suspect has much of background version.v \(score \d.\d\d\): that may be", second)
+    holder = features(PULSER + renamed(FRAMER, 8), "holder.v")
+    found = compare(features(PULSER), features(FRAMER), load_background(), house=[holder])
+    assert [note for note in found.notes if "background holder.v has much of ours" in note]
 
 
 def test_the_parts_that_match_are_named() -> None:
