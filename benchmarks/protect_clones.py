@@ -65,7 +65,7 @@ class Trial:
 def features(sources: Sources, cache: Path, has_gates: bool) -> Fingerprint:
     """Return the features of a design, from netlists that are kept."""
     tokens = tokens_of(sources)
-    constants = (elaborating._FLAT, elaborating._WORDS, elaborating._GATES, elaborating.SMALL_MEMORY_WORDS)
+    constants = (elaborating._FLAT, elaborating._after_flat(0, True))
     key = hashlib.sha256(repr((sources, *constants)).encode()).hexdigest()[:24] + ("" if has_gates else "w")
     place = cache / key
     if not place.exists():

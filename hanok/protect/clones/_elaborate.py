@@ -39,20 +39,27 @@ opt_clean
 memory_collect
 design -save flat
 """
-_SIMPLIFY = "opt -noff -mux_undef -mux_bool -fine"
-"""Without -undriven: a part that was cut out of a design must not vanish with what drove it."""
-_WORDS = f"""{_SIMPLIFY}
+_SIMPLIFIED = """design -load flat
+{simplify}
 wreduce
 peepopt
 opt_clean
-{_SIMPLIFY}
+{simplify}
 dffunmap
 opt_expr
 opt_clean
-write_json {{folder}}/words{{number}}.json
+write_json {folder}/{kind}{number}.json
 """
 """A normal form: what another synthesis would simplify is simplified on both sides, enables and resets are
 multiplexers, and words are as narrow as they can be, so that a design and what a tool made of it look alike.
+"""
+_SIMPLIFY = {
+    "states": "opt -mux_undef -mux_bool -fine",
+    "words": "opt -noff -mux_undef -mux_bool -fine",
+}
+"""By netlist. Of `states` registers are split by their enables and resets, and those that never change
+vanish: in a system that holds a copy's reset, all of them. `words` keeps registers as they are written.
+Without -undriven: a part that was cut out of a design must not vanish with what drove it.
 """
 _GATES = """design -load flat
 memory_map t:$mem_v2 r:SIZE<={depth} %i
@@ -79,6 +86,8 @@ class Elaboration:
     """Flat netlists of the roots of a design; `notes` says what was left out, and why."""
 
     words: tuple[Netlist, ...] = ()
+    states: tuple[Netlist, ...] = ()
+    """The same words, but with registers as a synthesis leaves them."""
     gates: tuple[Netlist, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -109,9 +118,8 @@ def elaborate(sources: Sources, tokens: list[Tokens], has_gates: bool, limit_s: 
         _put(sources, work)
         files = [number for number, file in enumerate(sources.files) if not file.is_header]
         left_out = _run(sources, work, files, roots[:MAX_ROOTS], has_gates, time.monotonic() + limit_s)
-        words = _collect(work, "words", sources.name)
-        gates = _collect(work, "gates", sources.name)
-    return Elaboration(words, gates, (*notes, *left_out))
+        words, states, gates = (_collect(work, kind, sources.name) for kind in ("words", "states", "gates"))
+    return Elaboration(words, states, gates, (*notes, *left_out))
 
 
 def _put(sources: Sources, work: Path) -> None:
@@ -169,10 +177,19 @@ def _script(sources: Sources, files: list[int], roots: dict[int, str], has_gates
     lines = [f"read_verilog -sv -defer -I{MOUNT} {names}\n", f"write_file {MOUNT}/read <<EOT\n.\nEOT\n"]
     lines.append("design -save all\n")
     for number, root in roots.items():
-        lines.append(_FLAT.format(top=root) + _WORDS.format(folder=MOUNT, number=number))
-        if has_gates:
-            lines.append(_GATES.format(folder=MOUNT, number=number, depth=SMALL_MEMORY_WORDS))
+        lines.append(_FLAT.format(top=root) + _after_flat(number, has_gates))
     return "".join(lines)
+
+
+def _after_flat(number: int, has_gates: bool) -> str:
+    """Return the script that writes the netlists of a root; that by which `_is_done` knows comes last."""
+    parts = [
+        _SIMPLIFIED.format(simplify=simplify, kind=kind, folder=MOUNT, number=number)
+        for kind, simplify in _SIMPLIFY.items()
+    ]
+    if has_gates:
+        parts.append(_GATES.format(folder=MOUNT, number=number, depth=SMALL_MEMORY_WORDS))
+    return "".join(parts)
 
 
 def _told(failure: str, sources: Sources) -> str:
@@ -200,15 +217,12 @@ def _from_json(sources: Sources, has_gates: bool, limit_s: float) -> Elaboration
     text = sources.files[0].text
     raw = tuple(read_netlists(text, sources.name))
     if not has_yosys():
-        return Elaboration(raw)
+        return Elaboration(raw, raw)
     with TemporaryDirectory() as folder:
         work = Path(folder)
         (work / "given.json").write_text(text, "latin-1")
-        script = _FLAT_JSON + _WORDS.format(folder=MOUNT, number=0)
-        if has_gates:
-            script += _GATES.format(folder=MOUNT, number=0, depth=SMALL_MEMORY_WORDS)
-        failure = run_yosys(work, script, limit_s)
-        words = _collect(work, "words", sources.name)
-        wanted = "gates" if words else "words in normal form"
-        notes = (f"no netlist of {wanted}: {failure}",) if failure else ()
-        return Elaboration(words or raw, _collect(work, "gates", sources.name), notes)
+        failure = run_yosys(work, _FLAT_JSON + _after_flat(0, has_gates), limit_s)
+        words, states, gates = (_collect(work, kind, sources.name) for kind in ("words", "states", "gates"))
+    wanted = "gates" if words else "words in normal form"
+    notes = (f"no netlist of {wanted}: {failure}",) if failure else ()
+    return Elaboration(words or raw, states or raw, gates, notes)
