@@ -34,8 +34,9 @@ _DIRECTIVES = frozenset(
         "end_keywords",
     ]
 )
-_WORDS = "hierarchy -top {top}; proc; flatten; opt -full; wreduce; opt_clean"
-_GATES = {
+_FLOWS = {
+    "words": "hierarchy -top {top}; proc; flatten; opt -full; wreduce; opt_clean",
+    "words with other states": "synth -flatten -noalumacc -top {top} -run begin:fine; opt_clean",
     "cells": "synth -flatten -top {top}; abc -g AND,OR,XOR,MUX,ANDNOT; opt_clean",
     "nand": "synth -flatten -top {top}; dffunmap; simplemap; aigmap -nand; opt_clean",
 }
@@ -220,14 +221,16 @@ def with_other_numbers(sources: Sources, seed: int) -> Sources:
 
 
 def resynthesised(sources: Sources, top: str, how: str, seed: int) -> Sources:
-    """Written back by Yosys: `words` after optimisation, `cells` or `nand` as gates; no names are left."""
+    """Written back by Yosys, with no names left: as words after optimisation, or as gates.
+
+    With other states: all that its synthesis does before gates, a new encoding of states among it.
+    """
     with TemporaryDirectory() as folder:
         work = Path(folder)
         for file in sources.files:
             (work / file.name).write_text(file.text, "latin-1")
         files = " ".join(f"{MOUNT}/{file.name}" for file in sources.files if not file.is_header)
-        made = _WORDS if how == "words" else _GATES[how]
-        script = f"read_verilog -sv -I{{m}} {{files}}; {made}; write_verilog -noattr {{m}}/out.v"
+        script = f"read_verilog -sv -I{{m}} {{files}}; {_FLOWS[how]}; write_verilog -noattr {{m}}/out.v"
         failure = run_yosys(
             work, script.format(m=MOUNT, files=files, top=top).replace("; ", "\n") + "\n", 240
         )
