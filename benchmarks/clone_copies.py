@@ -34,8 +34,9 @@ _DIRECTIVES = frozenset(
         "end_keywords",
     ]
 )
-_WORDS = "hierarchy -top {top}; proc; flatten; opt -full; wreduce; opt_clean"
-_GATES = {
+_FLOWS = {
+    "words": "hierarchy -top {top}; proc; flatten; opt -full; wreduce; opt_clean",
+    "words with other states": "synth -flatten -noalumacc -top {top} -run begin:fine; opt_clean",
     "cells": "synth -flatten -top {top}; abc -g AND,OR,XOR,MUX,ANDNOT; opt_clean",
     "nand": "synth -flatten -top {top}; dffunmap; simplemap; aigmap -nand; opt_clean",
 }
@@ -61,12 +62,13 @@ def renamed(sources: Sources, seed: int, prefix: str = "") -> Sources:
     def other(name: str) -> str:
         if name in KEYWORDS or name.startswith("$") or name == "none":
             return name
+        name = name.removeprefix("\\")
         return names.setdefault(name, f"{prefix}q{len(names)}_{random.randrange(1 << 20):x}")
 
     def written(kind: str, word: str) -> str:
         match kind:
             case "name":
-                return other(word.removeprefix("\\")) + (" " if word.startswith("\\") else "")
+                return other(word) + (" " if word.startswith("\\") else "")
             case "macro":
                 plain = word[1:]
                 return word if plain in _DIRECTIVES or not plain.isidentifier() else "`" + other(plain)
@@ -219,21 +221,37 @@ def with_other_numbers(sources: Sources, seed: int) -> Sources:
 
 
 def resynthesised(sources: Sources, top: str, how: str, seed: int) -> Sources:
-    """Written back by Yosys: `words` after optimisation, `cells` or `nand` as gates; no names are left."""
+    """Written back by Yosys, with no names left: as words after optimisation, or as gates.
+
+    With other states: all that its synthesis does before gates, a new encoding of states among it.
+    """
     with TemporaryDirectory() as folder:
         work = Path(folder)
         for file in sources.files:
             (work / file.name).write_text(file.text, "latin-1")
         files = " ".join(f"{MOUNT}/{file.name}" for file in sources.files if not file.is_header)
-        made = _WORDS if how == "words" else _GATES[how]
-        script = f"read_verilog -sv -I{{m}} {{files}}; {made}; write_verilog -noattr {{m}}/out.v"
+        script = f"read_verilog -sv -I{{m}} {{files}}; {_FLOWS[how]}; write_verilog -noattr {{m}}/out.v"
         failure = run_yosys(
             work, script.format(m=MOUNT, files=files, top=top).replace("; ", "\n") + "\n", 240
         )
         if failure:
             raise CopyError(failure)
-        text = (work / "out.v").read_text("latin-1")
+        text = with_nets_at_pins((work / "out.v").read_text("latin-1"))
+        (work / "out.v").write_text(text, "latin-1")
+        if failure := run_yosys(work, f"read_verilog -sv {MOUNT}/out.v\nhierarchy -top {top}\n", 120):
+            raise CopyError(f"what Yosys wrote is no Verilog: {failure}")
     return renamed(Sources("copy", (SourceFile("copy.v", text),)), seed)
+
+
+def with_nets_at_pins(text: str) -> str:
+    """Return what Yosys wrote with a register of its own behind each inout port, which may be none itself."""
+    for width, name in re.findall(r"^\s*inout ((?:\[[^\]]*\] )?)(\S+) ?;", text, re.MULTILINE):
+        own = re.escape(name)
+        if re.search(rf"^\s*reg {re.escape(width)}{own} ?;", text, re.MULTILINE):
+            text = re.sub(rf"(\s){own}( ?(?:\[[^\]]*\] )?<=)", rf"\1driven_{name}\2", text)
+            declared = f"wire {width}{name};\n  reg {width}driven_{name};\n  assign {name} = driven_{name};"
+            text = re.sub(rf"reg {re.escape(width)}{own} ?;", declared, text, count=1)
+    return text
 
 
 def partly(sources: Sources, host: Sources, seed: int) -> Sources:

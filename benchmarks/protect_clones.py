@@ -65,7 +65,7 @@ class Trial:
 def features(sources: Sources, cache: Path, has_gates: bool) -> Fingerprint:
     """Return the features of a design, from netlists that are kept."""
     tokens = tokens_of(sources)
-    constants = (elaborating._WORDS, elaborating._GATES, elaborating.SMALL_MEMORY_WORDS)
+    constants = (elaborating._FLAT, elaborating._after_flat(0, True))
     key = hashlib.sha256(repr((sources, *constants)).encode()).hexdigest()[:24] + ("" if has_gates else "w")
     place = cache / key
     if not place.exists():
@@ -103,6 +103,7 @@ KINDS = (
     "resynthesised",
     "30 % in another",
     "buried in ten times",
+    "resynthesised, other states",
     "gates: AND OR XOR MUX",
     "gates: NAND",
 )
@@ -164,6 +165,8 @@ def _copied(kind: str, design: Design, others: list[Design], seed: int) -> tuple
             return with_other_numbers(source, seed), []
         case "resynthesised":
             return resynthesised(source, top, "words", seed), []
+        case "resynthesised, other states":
+            return resynthesised(source, top, "words with other states", seed), []
         case "30 % in another":
             return partly(source, host.sources, seed), [host]
         case "buried in ten times":

@@ -24,6 +24,15 @@ def compare_command(
     json: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the figures as JSON.")
     ] = None,
+    background: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--background",
+            metavar="PATH",
+            help="A further design, a file or a folder, of your own house that has nothing to do with "
+            "either; so house style counts little. Repeatable.",
+        ),
+    ] = None,
     gates: Annotated[
         bool,
         typer.Option("--gates/--no-gates", help="Compare functions of flip-flops too; takes longest."),
@@ -42,14 +51,19 @@ def compare_command(
         if place is not None:
             check_writable(place)
     suspect_sources, our_sources = read_design(suspect), read_design(ours)
+    house_sources = [read_design(each) for each in background or ()]
     families = [family for family in FAMILIES if gates or family != "gates"]
     with progress_line() as progress:
         progress("reading ours")
         our_features = fingerprint(our_sources, gates, limit_s)
         progress("reading the suspect")
         suspect_features = fingerprint(suspect_sources, gates, limit_s)
+        house = []
+        for number, sources in enumerate(house_sources, 1):
+            progress(f"reading background {number} of {len(house_sources)}")
+            house.append(fingerprint(sources, gates, limit_s))
         progress("comparing with unrelated designs")
-        found = compare(suspect_features, our_features, load_background(), families)
+        found = compare(suspect_features, our_features, load_background(), families, house)
     if html is not None:
         write_whole(html, clones_html(found))
     if json is not None:

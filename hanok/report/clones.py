@@ -26,8 +26,9 @@ FAMILY_WORDS = {
 LIMITS = (
     "It does not say who copied from whom: both may come from a third design, a standard, a generator or a "
     "library that either side may use. Look at the matched parts, at licences and at dates.",
-    "Unrelated designs are those that hanok was calibrated on: open designs that have nothing to do with "
-    "either side. Designs of one author, one house style or one generator are more alike than that.",
+    "Unrelated designs are those that hanok was calibrated on, open designs that have nothing to do with "
+    "either side, and those given with --background. Designs of one author, one house style or one "
+    "generator are more alike than that.",
     "A high p-value does not prove independence: a design that was written anew after reading ours, or "
     "changed enough, looks like any other.",
 )
@@ -38,14 +39,17 @@ _SHOWN = 12
 def verdict(found: Comparison) -> str:
     """Say in one sentence how the likeness compares with chance."""
     level = f"{found.p_value:.2g}"
+    given = f" ({found.house} given with --background)" if found.house else ""
     if found.p_value <= found.resolution * (1 + 1e-9):
         return (
-            f"Ours is in the suspect as no other of {found.unrelated} unrelated designs is: p <= {level}, "
-            "the least that so many can show."
+            f"Ours is in the suspect as no other of {found.unrelated} unrelated designs{given} is: "
+            f"p <= {level}, the least that so many can show."
         )
     if found.p_value <= 0.05:
-        return f"More alike than unrelated designs usually are: p = {level} by {found.unrelated} of them."
-    return f"No more alike than unrelated designs are: p = {level} by {found.unrelated} of them."
+        return (
+            f"More alike than unrelated designs usually are: p = {level} by {found.unrelated} of them{given}."
+        )
+    return f"No more alike than unrelated designs are: p = {level} by {found.unrelated} of them{given}."
 
 
 def strongest(found: Comparison) -> FamilyScore:

@@ -19,6 +19,13 @@ COUNTER = """module counter (input clk, input rst, input [7:0] step,
   always @(posedge clk) full <= total > 16'd60000 && turns != 4'd5;
 endmodule
 """
+SHIFTER = """module shifter (input clk, input load, input [9:0] word, output reg line, output reg idle);
+  reg [9:0] left;
+  always @(posedge clk)
+    if (load) left <= word; else left <= {1'b1, left[9:1]};
+  always @(posedge clk) begin line <= left[0] ^ load; idle <= &left; end
+endmodule
+"""
 
 
 def refused(result: Any, words: str) -> None:
@@ -56,6 +63,34 @@ def test_a_copy_is_reported(hanok_command: Run, files: tuple[Path, Path], tmp_pa
     assert len(json.loads(figures.read_text("utf-8"))["families"]) == 3
 
 
+def test_designs_of_the_house_join_the_background(
+    hanok_command: Run, files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    figures, page = tmp_path / "report.json", tmp_path / "report.html"
+    written = ("--no-gates", "--json", figures, "--html", page)
+    assert hanok_command("protect", "compare", *files, *written).exit_code == 0
+    alone = json.loads(figures.read_text("utf-8"))
+    assert alone["house"] == 0
+    assert "given with --background)" not in alone["verdict"]
+    house = tmp_path / "house"
+    house.mkdir()
+    (house / "shifter.v").write_text(SHIFTER)
+    evil = tmp_path / "\x1b[31mother.v"
+    evil.write_text(SHIFTER.replace("endmodule", "endmodul"))
+    options = ("--background", house, "--background", evil)
+    result = hanok_command("protect", "compare", *files, *options, *written)
+    assert result.exit_code == 0, result.output
+    found = json.loads(figures.read_text("utf-8"))
+    assert (found["house"], found["unrelated"]) == (2, alone["unrelated"] + 2)
+    assert found["resolution"] == 1 / (alone["unrelated"] + 3)
+    assert "2 given with --background)" in found["verdict"]
+    assert "2 of them given with --background" in page.read_text("utf-8")
+    assert any(
+        note.endswith("no netlist could be made; only the text is compared") for note in found["notes"]
+    )
+    assert "\x1b" not in result.stdout
+
+
 def test_names_do_no_harm(hanok_command: Run, files: tuple[Path, Path], tmp_path: Path) -> None:
     _, ours = files
     evil = tmp_path / "\x1b[31m<b>evil.v"
@@ -85,4 +120,9 @@ def test_what_is_refused(hanok_command: Run, files: tuple[Path, Path], tmp_path:
     with large.open("wb") as file:
         file.truncate(100 << 20)
     refused(hanok_command("protect", "compare", large, ours), "more than 16 MiB of text")
+    refused(hanok_command("protect", "compare", suspect, ours, "--background", words), "words.v: nothing to")
+    refused(
+        hanok_command("protect", "compare", suspect, ours, "--background", tmp_path / "none"),
+        "none: No such file",
+    )
     assert not list(tmp_path.glob("*.html"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 import time
 from collections.abc import Callable
 from functools import lru_cache
@@ -43,13 +44,14 @@ def compared(suspect: str, ours: str) -> Comparison:
     return compare(features(suspect), features(ours), load_background())
 
 
-def synthesised(text: str, top: str, folder: Path) -> str:
-    """Return a design as gates, without what only its text says."""
+GATES = "synth -flatten -top {top}\nabc -g AND,XOR,MUX\nopt_clean"
+WORDS = "synth -flatten -noalumacc -run begin:fine -top {top}\nopt_clean"
+
+
+def synthesised(text: str, top: str, folder: Path, how: str = GATES) -> str:
+    """Return a design as gates or words, without what only its text says."""
     (folder / "in.v").write_text(text)
-    script = (
-        f"read_verilog {MOUNT}/in.v\nsynth -flatten -top {top}\nabc -g AND,XOR,MUX\nopt_clean\n"
-        f"write_verilog -noattr {MOUNT}/out.v\n"
-    )
+    script = f"read_verilog {MOUNT}/in.v\n{how.format(top=top)}\nwrite_verilog -noattr {MOUNT}/out.v\n"
     assert not run_yosys(folder, script, 100)
     return (folder / "out.v").read_text()
 
@@ -85,6 +87,51 @@ def test_a_copy_in_gates_is_recognised_and_its_registers_are_named(tmp_path: Pat
     assert {"state", "sum"} & {pair.ours for pair in found.registers}
     other = compared(synthesised(PULSER, "pulser", tmp_path), FRAMER)
     assert other.p_value > 0.05
+
+
+def test_a_copy_that_another_synthesis_rewrote_is_recognised(tmp_path: Path) -> None:
+    found = compared(synthesised(FRAMER, "framer", tmp_path, WORDS), FRAMER)
+    by_family = {family.family: family for family in found.families}
+    assert found.p_value == found.resolution
+    assert by_family["text"].whole < 0.1
+    assert by_family["cells"].whole > 0.4
+    assert by_family["registers"].whole > 0.2, "its states are others"
+    other = compared(synthesised(PULSER, "pulser", tmp_path, WORDS), FRAMER)
+    assert other.p_value > 0.05
+
+
+def test_cells_of_a_copy_whose_reset_is_held_stay() -> None:
+    """A synthesis would leave nothing of it: every register is constant, and all that it feeds."""
+    text = (
+        PULSER
+        + """
+module held (input clock, input [11:0] period, input [11:0] width, input load, output pulse);
+  pulser inner (.clock(clock), .reset(1'b1), .period(period), .width(width), .load(load), .pulse(pulse));
+endmodule
+"""
+    )
+    held, free = fingerprint(design(text), False, 60), features(PULSER)
+    assert len(held.families["registers"]) < 0.2 * len(free.families["registers"])
+    assert len(held.families["cells"]) > 0.5 * len(free.families["cells"])
+
+
+def test_a_design_of_the_house_sharpens_the_p_value() -> None:
+    found = compare(features(renamed(FRAMER)), features(FRAMER), load_background(), house=[features(PULSER)])
+    assert found.unrelated == len(load_background()) + 1
+    assert found.p_value == found.resolution == 1 / (len(load_background()) + 2)
+    assert not found.notes
+
+
+def test_a_design_of_the_house_that_would_hide_a_copy_is_told() -> None:
+    version = features(renamed(FRAMER, 7), "version.v")
+    found = compare(features(renamed(FRAMER)), features(FRAMER), load_background(), house=[version])
+    assert found.p_value == 2 * found.resolution
+    first, second = found.notes
+    assert re.match(r"background version.v has much of ours \(score \d.\d\d\): if it is a version", first)
+    assert re.match(r"the suspect has much of background version.v \(score \d.\d\d\): that may be", second)
+    holder = features(PULSER + renamed(FRAMER, 8), "holder.v")
+    found = compare(features(PULSER), features(FRAMER), load_background(), house=[holder])
+    assert [note for note in found.notes if "background holder.v has much of ours" in note]
 
 
 def test_the_parts_that_match_are_named() -> None:
@@ -192,6 +239,14 @@ def test_a_netlist_of_yosys_is_read(tmp_path: Path) -> None:
     assert not len(made.families["text"])
     found = compare(made, features(FRAMER), load_background())
     assert found.p_value == found.resolution
+
+
+def test_a_netlist_that_yosys_refuses_is_compared_as_it_is() -> None:
+    register = {"type": "$dff", "connections": {"D": [2], "Q": [3]}, "port_directions": {"Q": "output"}}
+    module = {"ports": {}, "netnames": {}, "cells": {"r": register}}
+    made = fingerprint(design(json.dumps({"modules": {"m": module}}), "a.json"), limit_s=60)
+    assert len(made.families["cells"])
+    assert any(note.startswith("no netlist of words in normal form: ") for note in made.notes)
 
 
 def test_files_and_folders_are_read_within_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

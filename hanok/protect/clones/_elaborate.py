@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 from hanok.protect.clones._lexer import Tokens
 from hanok.protect.clones._netlist import Netlist, read_netlists
-from hanok.protect.clones._yosys import MOUNT, run_yosys
+from hanok.protect.clones._yosys import MOUNT, has_yosys, run_yosys
 from hanok.protect.clones.sources import Sources
 
 MAX_ROOTS = 64
@@ -21,7 +21,7 @@ MAX_ATTEMPTS = 12
 MAX_NETLIST_BYTES = 256 << 20
 SMALL_MEMORY_WORDS = 16
 """Memories up to this depth become flip-flops on the level of gates; others stay boxes."""
-_WORDS = """design -load all
+_FLAT = """design -load all
 hierarchy -top {top}
 proc
 flatten
@@ -29,9 +29,40 @@ opt_expr
 opt_clean
 memory_collect
 opt_clean
-write_json {folder}/words{number}.json
+design -save flat
 """
-_GATES = """memory_map t:$mem_v2 r:SIZE<={depth} %i
+_FLAT_JSON = f"""read_json {MOUNT}/given.json
+hierarchy -auto-top
+proc
+flatten
+opt_clean
+memory_collect
+design -save flat
+"""
+_SIMPLIFIED = """design -load flat
+{simplify}
+wreduce
+peepopt
+opt_clean
+{simplify}
+dffunmap
+opt_expr
+opt_clean
+write_json {folder}/{kind}{number}.json
+"""
+"""A normal form: what another synthesis would simplify is simplified on both sides, enables and resets are
+multiplexers, and words are as narrow as they can be, so that a design and what a tool made of it look alike.
+"""
+_SIMPLIFY = {
+    "states": "opt -mux_undef -mux_bool -fine",
+    "words": "opt -noff -mux_undef -mux_bool -fine",
+}
+"""By netlist. Of `states` registers are split by their enables and resets, and those that never change
+vanish: in a system that holds a copy's reset, all of them. `words` keeps registers as they are written.
+Without -undriven: a part that was cut out of a design must not vanish with what drove it.
+"""
+_GATES = """design -load flat
+memory_map t:$mem_v2 r:SIZE<={depth} %i
 techmap
 opt_expr
 opt_merge
@@ -55,6 +86,8 @@ class Elaboration:
     """Flat netlists of the roots of a design; `notes` says what was left out, and why."""
 
     words: tuple[Netlist, ...] = ()
+    states: tuple[Netlist, ...] = ()
+    """The same words, but with registers as a synthesis leaves them."""
     gates: tuple[Netlist, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -85,9 +118,8 @@ def elaborate(sources: Sources, tokens: list[Tokens], has_gates: bool, limit_s: 
         _put(sources, work)
         files = [number for number, file in enumerate(sources.files) if not file.is_header]
         left_out = _run(sources, work, files, roots[:MAX_ROOTS], has_gates, time.monotonic() + limit_s)
-        words = _collect(work, "words", sources.name)
-        gates = _collect(work, "gates", sources.name)
-    return Elaboration(words, gates, (*notes, *left_out))
+        words, states, gates = (_collect(work, kind, sources.name) for kind in ("words", "states", "gates"))
+    return Elaboration(words, states, gates, (*notes, *left_out))
 
 
 def _put(sources: Sources, work: Path) -> None:
@@ -145,10 +177,19 @@ def _script(sources: Sources, files: list[int], roots: dict[int, str], has_gates
     lines = [f"read_verilog -sv -defer -I{MOUNT} {names}\n", f"write_file {MOUNT}/read <<EOT\n.\nEOT\n"]
     lines.append("design -save all\n")
     for number, root in roots.items():
-        lines.append(_WORDS.format(top=root, folder=MOUNT, number=number))
-        if has_gates:
-            lines.append(_GATES.format(folder=MOUNT, number=number, depth=SMALL_MEMORY_WORDS))
+        lines.append(_FLAT.format(top=root) + _after_flat(number, has_gates))
     return "".join(lines)
+
+
+def _after_flat(number: int, has_gates: bool) -> str:
+    """Return the script that writes the netlists of a root; that by which `_is_done` knows comes last."""
+    parts = [
+        _SIMPLIFIED.format(simplify=simplify, kind=kind, folder=MOUNT, number=number)
+        for kind, simplify in _SIMPLIFY.items()
+    ]
+    if has_gates:
+        parts.append(_GATES.format(folder=MOUNT, number=number, depth=SMALL_MEMORY_WORDS))
+    return "".join(parts)
 
 
 def _told(failure: str, sources: Sources) -> str:
@@ -174,16 +215,14 @@ def _collect(work: Path, kind: str, where: str) -> tuple[Netlist, ...]:
 
 def _from_json(sources: Sources, has_gates: bool, limit_s: float) -> Elaboration:
     text = sources.files[0].text
-    words = tuple(read_netlists(text, sources.name))
-    if not has_gates:
-        return Elaboration(words)
+    raw = tuple(read_netlists(text, sources.name))
+    if not has_yosys():
+        return Elaboration(raw, raw)
     with TemporaryDirectory() as folder:
         work = Path(folder)
         (work / "given.json").write_text(text, "latin-1")
-        gates = _GATES.format(folder=MOUNT, number=0, depth=SMALL_MEMORY_WORDS)
-        begin = (
-            f"read_json {MOUNT}/given.json\nhierarchy -auto-top\nproc\nflatten\nopt_clean\nmemory_collect\n"
-        )
-        failure = run_yosys(work, begin + gates, limit_s)
-        notes = (f"no netlist of gates: {failure}",) if failure else ()
-        return Elaboration(words, _collect(work, "gates", sources.name), notes)
+        failure = run_yosys(work, _FLAT_JSON + _after_flat(0, has_gates), limit_s)
+        words, states, gates = (_collect(work, kind, sources.name) for kind in ("words", "states", "gates"))
+    wanted = "gates" if words else "words in normal form"
+    notes = (f"no netlist of {wanted}: {failure}",) if failure else ()
+    return Elaboration(words or raw, states or raw, gates, notes)

@@ -49,6 +49,12 @@ class Background:
             tuple(self.names[number] for number in kept), tuple(self.sketches[number] for number in kept)
         )
 
+    def joined_by(self, more: Sequence[Fingerprint]) -> Background:
+        """Return the background with further designs."""
+        return Background(
+            (*self.names, *(each.name for each in more)), (*self.sketches, *map(sketch_of, more))
+        )
+
     def to_bytes(self) -> bytes:
         """Return the contents of a file."""
         arrays: dict[str, Any] = {"names": np.array(self.names)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,9 @@ CEILINGS = {"text": 0.4, "cells": 0.4, "registers": 0.2, "gates": 0.15}
 
 Rounded from the first trials of `benchmarks/protect_clones.py`. The p-value holds whatever they are.
 """
+
+MAY_BE_A_VERSION = 1.0
+"""A score that unrelated designs rarely reach: a background design that has so much of ours is told of."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ class Comparison:
     p_value_suspect: float
     """The share of unrelated designs, the suspect among them, that have at least as much of ours."""
     unrelated: int
+    house: int
+    """Of the unrelated designs, those that the user gave."""
     regions: tuple[RegionMatch, ...]
     registers: tuple[RegisterMatch, ...]
     notes: tuple[str, ...]
@@ -77,8 +82,13 @@ def compare(
     ours: Fingerprint,
     background: Background,
     families: Collection[str] = FAMILIES,
+    house: Sequence[Fingerprint] = (),
 ) -> Comparison:
-    """Say how much of ours is in the suspect, where, and what chance explains; both may be of any size."""
+    """Say how much of ours is in the suspect, where, and what chance explains; both may be of any size.
+
+    `house` are designs of the user's that have nothing to do with either side; they join the background.
+    """
+    background = background.joined_by(house)
     ranking = rank(suspect, ours, background, families)
     bag = Bag(background, sketch_of(ours))
     counted = {
@@ -91,6 +101,7 @@ def compare(
         if family in families
     )
     notes = [f"suspect: {note}" for note in suspect.notes] + [f"ours: {note}" for note in ours.notes]
+    notes += _house_notes(suspect, ours, background, families, house)
     return Comparison(
         suspect=suspect.name,
         ours=ours.name,
@@ -100,10 +111,35 @@ def compare(
         p_value_ours=ranking.p_value_ours,
         p_value_suspect=ranking.p_value_suspect,
         unrelated=len(background),
+        house=len(house),
         regions=match_regions(suspect, ours, bag, families),
         registers=match_registers(suspect, ours, bag, families),
         notes=tuple(notes),
     )
+
+
+def _house_notes(
+    suspect: Fingerprint,
+    ours: Fingerprint,
+    background: Background,
+    families: Collection[str],
+    house: Sequence[Fingerprint],
+) -> Iterator[str]:
+    """Yield what speaks against designs of the house as unrelated ones: each would hide a copy."""
+    for design in house:
+        yield from (f"background {design.name}: {note}" for note in design.notes)
+        score = score_alone(design, ours, background, families)
+        if score >= MAY_BE_A_VERSION:
+            yield (
+                f"background {design.name} has much of ours (score {score:.2f}): if it is a version of ours "
+                "or holds it, it hides a copy; leave it out"
+            )
+        score = score_alone(suspect, design, background, families)
+        if score >= MAY_BE_A_VERSION:
+            yield (
+                f"the suspect has much of background {design.name} (score {score:.2f}): that may be a copy "
+                "too, and hides this one; leave it out, and compare the suspect with it"
+            )
 
 
 def rank(

@@ -88,7 +88,7 @@ def _netlist_features(
 ) -> dict[str, Features]:
     places = _Places(sources, tokens)
     cells = chain.from_iterable(cell_features(each, places.of(each)) for each in elaborated.words)
-    registers = chain.from_iterable(register_features(each, places.of(each)) for each in elaborated.words)
+    registers = chain.from_iterable(register_features(each, places.of(each)) for each in elaborated.states)
     gates = (
         (value, places.of(netlist)(cell))
         for netlist in elaborated.gates
