@@ -139,7 +139,7 @@ def leaked_core(folder: Path, flow: str) -> str:
     """Return a core's Verilog as it leaks."""
     if not flow:
         return rewritten(folder / "rtl")
-    top = json.loads((folder / "manifest.json").read_bytes())["top"]
+    top = json.loads((folder / "test" / "acceptance.json").read_bytes())["top"]
     source = "\n".join(path.read_text("utf-8") for path in sorted((folder / "rtl").rglob("*.v")))
     return "\n".join([netlist_of(FLOWS[flow], source, top), *FLOWS[flow].models])
 
