@@ -119,7 +119,8 @@ class Vendor:
         """Trace a leak; it must name the guilty one alone."""
         given = ("--original", original, "--secret", self.secret, "--log", self.log)
         said = self.steps.step(f"trace {what}: names {guilty}", "protect", "trace", leak, *given)
-        named = {name for name in self.names if re.search(rf"\b{name}\b", said)}
+        accused = "\n".join(line for line in said.splitlines() if line.strip().startswith("accused:"))
+        named = {name for name in self.names if re.search(rf"\b{name}\b", accused)}
         if named != {guilty}:
             raise SystemExit(f"{what}: named {sorted(named)}, not {guilty}\n{said}")
 
