@@ -16,6 +16,8 @@ from hanok.simulator.emulator_stepwise import execute
 LEAST = dict.fromkeys(("to_integer", "multiply", "add", "fused"), 1) | {"convert": 0, "batch": 2}
 SHAPES = [
     pytest.param((4, 2, 7, {"batch": 16}), id="4x2"),
+    pytest.param((8, 1, 8, LEAST | {"batch": 4}), id="8x1"),
+    pytest.param((16, 1, 16, LEAST | {"batch": 32}), id="16x1", marks=pytest.mark.slow),
     pytest.param((4, 1, 8, {"batch": 8, "dividers": 2, "table_words": 2}), id="4x1", marks=pytest.mark.slow),
     pytest.param(
         (2, 1, 8, {"fused": 12, "add": 9, "multiply": 7, "convert": 5, "to_integer": 5, "division_bits": 1}),
