@@ -35,6 +35,7 @@ class Opcode(IntEnum):
     LOAD = 0x01
     FILL = 0x02
     EXPAND = 0x03
+    UNPACK = 0x04
     STORE = 0x10
     CONV = 0x20
     DEPTHWISE = 0x21
@@ -222,8 +223,9 @@ DMA = Format(
         Field("sram_stride_3", "<i4", "SRAM bytes between outermost repetitions"),
         Field("sram_stride_2", "<i4", "SRAM bytes between middle repetitions"),
         Field("sram_stride_1", "<i4", "SRAM bytes between runs"),
-        Field("packed_bytes", "<u4", "EXPAND: bytes of the packed stream, an even number"),
+        Field("packed_bytes", "<u4", "EXPAND, UNPACK: bytes of the stream; of EXPAND an even number"),
         Field("value", "i1", "FILL: the byte that is written"),
+        Field("group_rows", "u1", "UNPACK: rows that share entries, at least 1"),
     ),
 )
 
@@ -361,6 +363,16 @@ INSTRUCTIONS = (
         f"codes: shorter ones first, then by symbol. Byte i is decoded from stream i mod "
         f"({EXPAND_STAGES} `expand_lanes`); before each symbol, in this order, a stream that holds fewer "
         "than 16 bits takes the next word, if one is left. Bits count from a word's highest.",
+    ),
+    Instruction(
+        Opcode.UNPACK,
+        Unit.LOAD,
+        DMA,
+        "Unpack `packed_bytes` contiguous bytes at `dram_address`, a multiple of the engine's bytes a cycle, "
+        "to `run_bytes` contiguous bytes at `sram_address`; every count is 1. The stream holds rows of as "
+        "many int8 as the array has columns, `group_rows` at a time: for each column an entry of 16 bits, "
+        "little-endian (zero: bits 0 to 3, scale: bits 4 to 15), then the rows' nibbles, two to a byte, the "
+        "earlier column in the low half. A nibble n becomes ((n - zero) * scale + 128) >> 8, clamped to int8.",
     ),
     Instruction(Opcode.STORE, Unit.STORE, DMA, "Copy runs from SRAM to DRAM."),
     Instruction(

@@ -103,6 +103,9 @@ class Dma(Record):
         int,
         Field(ge=0, le=64, description="symbols a cycle of the decoder of packed weights; 0: there is none"),
     ] = 0
+    int4: Annotated[
+        bool, Field(description="whether the load engine unpacks weights of four bits, two to a byte")
+    ] = False
 
     _lanes = field_validator("expand_lanes")(power_of_two)
 
@@ -160,6 +163,17 @@ class Technology(Record):
     voltage: Annotated[float, Field(gt=0.2, le=3.3)] = 0.75
 
 
+def _check_int4(columns: int, width: int) -> None:
+    """Raise ValueError where the weights of a beat are neither whole rows of the array nor a part of one."""
+    unpacked = 2 * width
+    if width & (width - 1) or max(columns, unpacked) % min(columns, unpacked) or 2 * columns < width:
+        raise ValueError(
+            f"core.dma.int4: a beat of {width} bytes holds {unpacked} weights, and the array has {columns} "
+            "columns; allowed: core.dma.bytes_per_cycle a power of two, at most twice the columns, and one of "
+            "columns and weights of a beat a multiple of the other"
+        )
+
+
 class Chip(Record):
     """A whole chip: one core now, its clock, its memory and where each figure comes from."""
 
@@ -184,6 +198,8 @@ class Chip(Record):
             )
         if sram.total_bytes > 1 << 31:
             raise ValueError(f"core.sram: {sram.total_bytes} bytes; allowed: at most {1 << 31}")
+        if self.core.dma.int4:
+            _check_int4(matrix.columns, self.core.dma.bytes_per_cycle)
         if self.core.control.queue_depth >= self.core.control.semaphore_limit:
             raise ValueError(
                 "core.control.semaphore_limit must be larger than queue_depth, or a unit could stall on a "
