@@ -31,7 +31,7 @@ def step_layout(shape: DmaShape) -> data.StructLayout:
             "leaves": 1,  # the next run does not begin in the line in which this one ends
             "ends": 1,  # the transfer ends with this beat
             "fills": 1,
-            **shape.expand_fields,
+            **shape.stream_fields,
         }
     )
 
@@ -90,7 +90,7 @@ class BeatWalker(wiring.Component):
                 dram.eq(Mux(in_run, dram + width, walker.run.dram)),
                 sram.eq(Mux(in_run, sram + width, walker.run.sram)),
             ]
-        flags = {name: Signal(name=name) for name in shape.expand_fields}
+        flags = {name: Signal(name=name) for name in shape.stream_fields}
         with m.If(moves & ~in_run):
             m.d.sync += [flag.eq(getattr(walker, name)) for name, flag in flags.items()]
             m.d.sync += [

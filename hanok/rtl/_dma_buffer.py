@@ -28,7 +28,7 @@ def beat_layout(shape: DmaShape) -> data.StructLayout:
             "address": shape.scratchpad_bits,
             "leaving": 2,  # slots that are free once the beat is written
             "ends": 1,  # the instruction ends with this beat, or its decoder begins with the rest
-            **shape.expand_fields,
+            **shape.stream_fields,
         }
     )
 
@@ -69,7 +69,7 @@ class LoadBuffer(wiring.Component):
         value = self.value & Value.cast(here.fills).replicate(8)
         m.d.sync += content.eq(rotate_bytes(m, lanes, turn)[: 8 * shape.width] | value.replicate(shape.width))
         m.d.comb += [
-            self.sram.en.eq(written.goes & ~written.expands if shape.expands else written.goes),
+            self.sram.en.eq(written.goes & ~shape.is_stream(written)),
             self.sram.address.eq(written.address),
             self.sram.data.eq(content),
             self.sram.mask.eq(first_bytes(written.bytes, shape.width)),

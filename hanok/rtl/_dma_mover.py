@@ -149,7 +149,7 @@ class LoadMover(wiring.Component):
                 beat.fills.eq(waiting.fills),
                 beat.offset.eq(waiting.offset),
                 beat.bytes.eq(waiting.bytes),
-                *(beat[name].eq(waiting[name]) for name in shape.expand_fields),
+                *(beat[name].eq(waiting[name]) for name in shape.stream_fields),
                 beat.address.eq(waiting.sram),
                 self.place.eq(place_of(shape, self._slot, waiting.offset)),
             ]

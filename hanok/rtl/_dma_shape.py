@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data
 
 from hanok.errors import ChipError
@@ -39,10 +39,12 @@ class DmaShape:
     scratchpad_bits: int
     expands: bool = False
     """The engine has a decoder of packed weights."""
+    unpacks: bool = False
+    """The engine unpacks weights of four bits."""
 
     @classmethod
     def of(cls, dma: Dma, burst_bytes: int, address_bits: int, scratchpad_bytes: int) -> DmaShape:
-        """Derive the sizes of an engine without a decoder; raise ChipError for what they cannot do."""
+        """Derive the sizes of an engine that copies and fills; raise ChipError for what they cannot do."""
         if burst_bytes & (burst_bytes - 1) or not 4 <= burst_bytes <= MAX_DATA_BYTES:
             raise ChipError(
                 f"memory.standard: bursts of {burst_bytes} bytes; allowed in gates: powers of two from 4 to "
@@ -108,9 +110,15 @@ class DmaShape:
         return {"dram": self.dram_bits, "sram": self.scratchpad_bits}[side]
 
     @property
-    def expand_fields(self) -> dict[str, int]:
-        """What is known of a transfer to the decoder; nothing where there is none."""
-        return {"expands": 1, "with_table": 1} if self.expands else {}
+    def stream_fields(self) -> dict[str, int]:
+        """What tells a stream from bytes that are copied; nothing where there are no streams."""
+        expands = {"expands": 1, "with_table": 1} if self.expands else {}
+        return expands | ({"unpacks": 1} if self.unpacks else {})
+
+    def is_stream(self, transfer: Any) -> Value:
+        """Whether a transfer's bytes, or those of a beat, are part of a stream."""
+        kinds = [transfer[name] for name in ("expands", "unpacks") if name in self.stream_fields]
+        return Cat(kinds).any() if kinds else Const(0)
 
     @property
     def transfer(self) -> data.StructLayout:
@@ -118,7 +126,7 @@ class DmaShape:
         return data.StructLayout(
             {
                 "fills": 1,
-                **self.expand_fields,
+                **self.stream_fields,
                 "rest": 32,  # bytes of a run, less one
                 **{f"count_{level}": 32 for level in LEVELS},
                 **{f"repeats_{level}": 1 for level in LEVELS},  # the count is not 1
@@ -133,7 +141,9 @@ class DmaShape:
         if self.expands:
             packed, keeps = record.opcode == Opcode.EXPAND, (record.flags & FLAG_KEEP_CODE).any()
             m.d.comb += [transfer.expands.eq(packed), transfer.with_table.eq(packed & ~keeps)]
-            run = Mux(packed, record.packed_bytes, run)
+        if self.unpacks:
+            m.d.comb += transfer.unpacks.eq(record.opcode == Opcode.UNPACK)
+        run = Mux(self.is_stream(transfer), record.packed_bytes, run)
         m.d.comb += [transfer.fills.eq(record.opcode == Opcode.FILL), transfer.rest.eq(run - 1)]
         for side in ("dram", "sram"):
             m.d.comb += transfer[side].address.eq(record[f"{side}_address"])

@@ -22,7 +22,7 @@ class RunWalker(wiring.Component):
     """
 
     def __init__(self, shape: DmaShape, sides: Sequence[str]) -> None:
-        self._flags = ("fills", *shape.expand_fields)
+        self._flags = ("fills", *shape.stream_fields)
         self._sides = {side: shape.side_bits(side) for side in sides}
         super().__init__(
             {
@@ -36,7 +36,7 @@ class RunWalker(wiring.Component):
                 "last": Out(1),
                 "rest": Out(32),
                 "fills": Out(1),
-                **{name: Out(bits) for name, bits in shape.expand_fields.items()},
+                **{name: Out(bits) for name, bits in shape.stream_fields.items()},
             }
         )
         self._advances, self._new = Signal(), Signal()

@@ -40,13 +40,18 @@ def _fetcher(chip: Chip) -> Fetcher:
     return Fetcher(burst_bytes, chip.core.control.fetch_buffer_bytes, address_bits)
 
 
+def _loader(chip: Chip) -> LoadEngine:
+    dma, burst_bytes, address_bits, scratchpad_bytes = _dma(chip)
+    return LoadEngine(dma, burst_bytes, address_bits, scratchpad_bytes, chip.core.matrix.columns)
+
+
 BLOCKS: dict[str, Callable[[Chip], wiring.Component]] = {
     ARRAY: lambda chip: Array(chip.core.matrix),
     "matrix": lambda chip: MatrixUnit(chip.core.matrix, matrix_address_bits(chip.core)),
     "vector": lambda chip: VectorUnit(chip.core.vector, chip.core.matrix, chip.core.sram),
     "scratchpad": lambda chip: core_scratchpad(chip.core),
     "accumulators": lambda chip: Accumulators(chip.core.matrix, chip.core.vector.lanes),
-    "load": lambda chip: LoadEngine(*_dma(chip)),
+    "load": _loader,
     "store": lambda chip: StoreEngine(*_dma(chip)),
     "fetch": _fetcher,
     "decode": lambda chip: Decoder(),

@@ -119,7 +119,7 @@ class Core(RefusingComponent):
             "decoder": Decoder(self._words["decoder"]),
             "legality": Legality(core, self._words["legality"]),
             "dispatch": Dispatch(core.control, instructions_in_flight(core, burst)),
-            "loader": LoadEngine(*dma, self._words["load"]),
+            "loader": LoadEngine(*dma, core.matrix.columns, self._words["load"]),
             "storer": StoreEngine(*dma, self._words["store"]),
             "matrix": MatrixUnit(core.matrix, matrix_address_bits(core), self._words["matrix"]),
             "vector": VectorUnit(core.vector, core.matrix, core.sram, self._words["vector"]),

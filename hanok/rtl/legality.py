@@ -32,6 +32,7 @@ from hanok.numerics.huffman import TABLE_BYTES as CODE_BYTES
 from hanok.rtl.decode import DECODED, HEAD
 from hanok.rtl.marks import CAUSE_MARK_BITS, INDEX_BITS, Words, keep_answer, marked_member
 from hanok.rtl.register_map import CAUSE_BITS
+from hanok.rtl.unpack import StreamShape
 
 Finding = tuple[Fault, Any]
 """A fault, and the value that is not 0 where the instruction has it."""
@@ -110,19 +111,36 @@ class Legality(wiring.Component):
 
     def _dma(self, record: Any) -> Iterator[Finding]:
         core = self._core
-        expand = record.opcode == Opcode.EXPAND
+        expand, unpack = record.opcode == Opcode.EXPAND, record.opcode == Opcode.UNPACK
         if not core.dma.expand_lanes:
             yield Fault.ILLEGAL_OPCODE, expand
+        if not core.dma.int4:
+            yield Fault.ILLEGAL_OPCODE, unpack
         yield from self._lengths(record, ("run_bytes", "count_1", "count_2", "count_3"))
+        one: Any = 1
+        for name in ("count_1", "count_2", "count_3"):
+            one &= record[name] == 1
         if core.dma.expand_lanes:
-            one: Any = 1
-            for name in ("count_1", "count_2", "count_3"):
-                one &= record[name] == 1
             keeps = (record.flags & FLAG_KEEP_CODE).any()
             enough = _above(record.packed_bytes, CODE_BYTES) | (keeps & record.packed_bytes.any())
             yield Fault.NO_SUCH_VALUE, expand & ~one
             yield Fault.NO_SUCH_VALUE, expand & (record.packed_bytes[0] | ~enough)
+        if core.dma.int4:
+            yield Fault.NO_SUCH_VALUE, unpack & ~one
+            yield Fault.NO_SUCH_VALUE, unpack & self._is_no_stream(record)
         yield self._inside(record.sram_address, core.sram.total_bytes)
+
+    def _is_no_stream(self, record: Any) -> Value:
+        """Whether a stream of nibbles begins or ends within a beat, or its groups do."""
+        shape = StreamShape(self._core.matrix.columns, self._core.dma.bytes_per_cycle)
+        beat_bits = (shape.beat_bytes - 1).bit_length()
+        return (
+            record.dram_address[:beat_bits].any()
+            | record.packed_bytes[:beat_bits].any()
+            | ~record.packed_bytes.any()
+            | record.group_rows[: shape.row_bits].any()
+            | ~record.group_rows.any()
+        )
 
     def _matrix(self, record: Any) -> Iterator[Finding]:
         matrix, sram = self._core.matrix, self._core.sram.total_bytes

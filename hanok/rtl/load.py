@@ -1,50 +1,59 @@
-"""The load engine: LOAD copies runs from DRAM to SRAM, FILL writes a byte to them, EXPAND unpacks weights."""
+"""The load engine: LOAD copies runs to SRAM, FILL writes a byte to them, EXPAND and UNPACK bring weights."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Signal, Value
 from amaranth.lib import data, wiring
-from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
+from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
 from hanok.isa.table import DMA
+from hanok.isa.timing import unpack_stages
 from hanok.machine import Dma
 from hanok.rtl._dma_buffer import LoadBuffer
 from hanok.rtl._dma_mover import LoadMover
 from hanok.rtl._dma_requests import LoadRequests
 from hanok.rtl._dma_room import DecoderRoom
 from hanok.rtl._dma_shape import DmaShape
+from hanok.rtl._dma_writer import LoadWriter
+from hanok.rtl._memory_shift import delayed
 from hanok.rtl._refusing import RefusingComponent
 from hanok.rtl.axi import OKAY, axi_read, set_one_transfer
-from hanok.rtl.expand import Expander, stream_layout
 from hanok.rtl.marks import COUNTER_MARK_BITS, INDEX_BITS, Words, keep_answer, marked_member
 from hanok.rtl.records import record_layout
-from hanok.rtl.scratchpad import write_signature
+from hanok.rtl.scratchpad import load_port_bytes, write_signature
 
 
 class LoadEngine(RefusingComponent):
-    """LOAD, FILL and (with `expand_lanes`) EXPAND as docs/timing.md has them, with an AXI4 read master.
+    """LOAD, FILL, EXPAND and UNPACK as the chip and docs/timing.md have them, with an AXI4 read master.
 
     From a start to the first request it takes `LOAD_START_CYCLES`, to the first write of a FILL
     `FILL_START_CYCLES`, from a request to its address on an idle bus `LOAD_REQUEST_STAGES`, from a line on
-    the bus to the first write of its bytes `LOAD_ANSWER_STAGES` (`hanok.isa.timing`).
+    the bus to the first write of its bytes `LOAD_ANSWER_STAGES` (`hanok.isa.timing`). With `int4`, all that
+    the SRAM side does, and so `done`, comes `UNPACK_STAGES` later. `columns` are those of the array.
 
     `moves`: in this cycle the request side makes a step or a beat is written. `address_bits` are those of the
     bus. `address_fault` is 1 in the cycle after a request outside of them, `bus_fault` after an answer with
-    an error; both engines go on. `stream_fault`: packed weights are no stream of their code; `byte_fault`:
-    they leave the scratchpad. Raises ChipError for chips that it cannot serve: beats or bursts of more than
+    an error; both engines go on. `stream_fault`: packed weights are no stream; `byte_fault`: they leave the
+    scratchpad. Raises ChipError for chips that it cannot serve: beats or bursts of more than
     128 bytes.
     """
 
     def __init__(
-        self, dma: Dma, burst_bytes: int, address_bits: int, scratchpad_bytes: int, words: Words = ()
+        self,
+        dma: Dma,
+        burst_bytes: int,
+        address_bits: int,
+        scratchpad_bytes: int,
+        columns: int,
+        words: Words = (),
     ) -> None:
         shape = DmaShape.of(dma, burst_bytes, address_bits, scratchpad_bytes)
-        self._words = words
-        self._dma, self._shape = dma, replace(shape, expands=dma.expand_lanes > 0)
+        self._words, self._dma, self._columns = words, dma, columns
+        self._shape = replace(shape, expands=dma.expand_lanes > 0, unpacks=dma.int4)
         super().__init__(
             {
                 "record": In(record_layout(DMA)),
@@ -52,7 +61,7 @@ class LoadEngine(RefusingComponent):
                 "ready": Out(1),
                 "done": Out(1),
                 "bus": Out(axi_read(address_bits, shape.line_bytes, shape.ring_bits)),
-                "sram": Out(write_signature(shape.scratchpad_bits, max(shape.width, dma.expand_lanes))),
+                "sram": Out(write_signature(shape.scratchpad_bits, load_port_bytes(dma))),
                 "address_fault": Out(1),
                 "bus_fault": Out(1),
                 "stream_fault": Out(1),
@@ -89,66 +98,42 @@ class LoadEngine(RefusingComponent):
             buffer.value.eq(value),
             self.ready.eq(~active),
         ]
-        written = buffer.written
-        done: Value = written.ends
-        if room is None:
-            wiring.connect(m, buffer.sram, wiring.flipped(self.sram))
-            m.d.comb += self.moves.eq(requests.steps | written.goes)
-        else:
+        if room is not None:
             m.submodules.room = room
-            last, works = self._expand(m, buffer, mover, room, held)
-            done = (written.ends & ~written.expands) | last
-            m.d.comb += self.moves.eq(requests.steps | written.goes | works)
+        m.submodules.writer = writer = LoadWriter(self._dma, shape, self._columns, room)
+        self._write(m, writer, buffer, mover)
+        progress = writer.progress
+        m.d.comb += [writer.transfer.eq(held), self.moves.eq(requests.steps | progress.moves)]
         m.d.sync += [
             mover.put.eq(self.start),
-            free_slots.eq(free_slots - requests.request + written.leaving),
-            self.done.eq(done),
-            self.bus_fault.eq(bus.rvalid & (bus.rresp != OKAY)),
+            free_slots.eq(free_slots - requests.request + progress.leaving),
+            self.done.eq(progress.ends),
         ]
         with m.If(self.start):
             m.d.sync += active.eq(1)
-        with m.Elif(requests.finishes | (written.ends & written.fills)):
+        with m.Elif(requests.finishes | progress.fill_ends):
             m.d.sync += active.eq(0)
         self._send(m, requests, transfer.fills)
         index = self.record.dram_address[:INDEX_BITS]
         keep_answer(m, self, self._words, COUNTER_MARK_BITS, index, self.start)
         return m
 
-    def _expand(
-        self, m: Module, buffer: LoadBuffer, mover: LoadMover, room: DecoderRoom, held: Any
-    ) -> tuple[Value, Value]:
-        """Join the decoder; return the cycle of a stream's last write, and whether it is at work alone."""
-        shape, written = self._shape, buffer.written
-        m.submodules.expander = expander = Expander(self._dma, shape.scratchpad_bits)
-        layout = stream_layout(shape.scratchpad_bits)
-        m.submodules.streams = streams = SyncFIFO(width=layout.size, depth=shape.slots + 3)
-        rest = Signal(32, reset_less=True)
-        lags, lacks = Signal(), Signal(2)
-        with m.If(self.start):
-            m.d.sync += rest.eq(self.record.run_bytes - 1)
+    def _write(self, m: Module, writer: LoadWriter, buffer: LoadBuffer, mover: LoadMover) -> None:
+        """Bring beats from their buffer to SRAM, and faults as late."""
+        broken = Signal()
+        m.d.sync += broken.eq(self.bus.rvalid & (self.bus.rresp != OKAY))
+        wiring.connect(m, writer.sram, wiring.flipped(self.sram))
+        wiring.connect(m, buffer.sram, writer.plain)
         m.d.comb += [
-            streams.w_en.eq(mover.put & held.expands),
-            streams.w_data.eq(Cat(held.with_table, rest, held.sram.address)),
-            streams.r_en.eq(expander.last),
-            Value.cast(expander.stream).eq(streams.r_data),
-            expander.en.eq(written.goes & written.expands),
-            expander.content.eq(buffer.sram.data),
-            expander.bytes.eq(written.bytes),
-            expander.ends.eq(written.ends),
-            room.taken.eq(expander.taken),
-            room.leaves.eq(expander.leaves),
-            self.stream_fault.eq(expander.bad),
-            self.byte_fault.eq(expander.outside),
+            writer.start.eq(self.start),
+            writer.record.eq(self.record),
+            writer.put.eq(mover.put),
+            writer.written.eq(buffer.written),
+            writer.lacks.eq(mover.lacks),
+            self.bus_fault.eq(delayed(m, broken, unpack_stages(self._dma), "bus_fault")),
+            self.stream_fault.eq(writer.stream_fault),
+            self.byte_fault.eq(writer.byte_fault),
         ]
-        m.d.sync += [
-            lacks.eq(Cat(mover.lacks, lacks[0])),
-            lags.eq((lags | (written.ends & written.expands)) & ~expander.last),
-        ]
-        for name in ("address", "data", "mask"):
-            wide = Mux(buffer.sram.en, getattr(buffer.sram, name), getattr(expander.sram, name))
-            m.d.comb += getattr(self.sram, name).eq(wide)
-        m.d.comb += self.sram.en.eq(buffer.sram.en | expander.sram.en)
-        return expander.last, lags | lacks[1]
 
     def _send(self, m: Module, asked: Any, fills: Value) -> None:
         """Queue requests for the bus, so that they keep their cycle when the bus is busy.

@@ -10,7 +10,7 @@ from amaranth.hdl import Cat, Const, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hanok.machine import Core, Sram
+from hanok.machine import Core, Dma, Sram
 from hanok.rtl._memory_access import Access
 from hanok.rtl._memory_bank import Write
 from hanok.rtl._memory_crossbar import Crossbar
@@ -77,13 +77,18 @@ def write_signature(address_bits: int, port_bytes: int) -> wiring.Signature:
     )
 
 
+def load_port_bytes(dma: Dma) -> int:
+    """Return how many bytes the load engine writes in a cycle at most."""
+    return max(dma.bytes_per_cycle * (2 if dma.int4 else 1), dma.expand_lanes)
+
+
 def core_scratchpad(core: Core) -> Scratchpad:
     """Return the scratchpad of a core.
 
     Its read ports are in this order the matrix unit's activations and weights, the vector unit's three
     operands, and the store engine; its write ports the load engine and the vector unit.
     """
-    loaded, (activations, weights) = max(core.dma.bytes_per_cycle, core.dma.expand_lanes), _matrix_ports(core)
+    loaded, (activations, weights) = load_port_bytes(core.dma), _matrix_ports(core)
     column_bytes, word_bytes = _columns_of_core(core)
     vector = ReadPort(ELEMENT_BYTES * core.vector.lanes)
     masked = [ReadPort(activations, masked=True), ReadPort(weights, masked=True)]
@@ -103,8 +108,8 @@ def _matrix_ports(core: Core) -> tuple[int, int]:
 
 
 def _columns_of_core(core: Core) -> tuple[int, int]:
-    lanes, dma = core.vector.lanes, core.dma
-    unaligned = max(*_matrix_ports(core), dma.bytes_per_cycle, dma.expand_lanes, lanes)
+    lanes = core.vector.lanes
+    unaligned = max(*_matrix_ports(core), load_port_bytes(core.dma), lanes)
     return columns_of(core.sram, unaligned, ELEMENT_BYTES * lanes)
 
 

@@ -19,7 +19,7 @@ from hanok.rtl._dma_shape import DmaShape
 from hanok.rtl.load import LoadEngine
 from hanok.rtl.simulate import Simulation
 
-ADDRESS_BITS, DRAM_BYTES, SRAM_BYTES = 34, 1 << 14, 1 << 12
+ADDRESS_BITS, DRAM_BYTES, SRAM_BYTES, COLUMNS = 34, 1 << 14, 1 << 12, 16
 SHAPES = [(8, 64, 16), (11, 32, 3), (4, 32, 1), (16, 32, 2), (32, 32, 16), (32, 64, 2)]
 WIDE_SHAPES = [(16, 8, 16), (11, 4, 9), (33, 8, 1)]
 """Bytes of a beat and a burst, and bursts that may be open; the beats of wide ones are more than a burst."""
@@ -135,7 +135,7 @@ def trace_model(
 def make_engine(shape: tuple[int, int, int]) -> Simulation:
     width, burst, outstanding = shape
     dma = Dma(bytes_per_cycle=width, outstanding=outstanding)
-    return Simulation(LoadEngine(dma, burst, ADDRESS_BITS, SRAM_BYTES))
+    return Simulation(LoadEngine(dma, burst, ADDRESS_BITS, SRAM_BYTES, COLUMNS))
 
 
 def check_addresses(

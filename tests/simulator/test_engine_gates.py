@@ -47,7 +47,8 @@ class Gates(wiring.Component):
         self.fetcher = Fetcher(burst_bytes, chip.core.control.fetch_buffer_bytes, ADDRESS_BITS)
         self.decoder = Decoder()
         self.dispatch = Dispatch(chip.core.control, dict.fromkeys(Unit, chip.core.dma.outstanding + 4))
-        self.load = LoadEngine(chip.core.dma, burst_bytes, ADDRESS_BITS, SRAM_BYTES)
+        columns = chip.core.matrix.columns
+        self.load = LoadEngine(chip.core.dma, burst_bytes, ADDRESS_BITS, SRAM_BYTES, columns)
         self.store = StoreEngine(chip.core.dma, burst_bytes, ADDRESS_BITS, SRAM_BYTES)
         self.counters = PerformanceCounters()
         inputs = {"start": 1, "code_address": ADDRESS_BITS, "code_bytes": 32, "counts": 1, "finished": 1}
