@@ -26,6 +26,13 @@ class Transfer:
     dram_strides: tuple[int, int, int]
     sram_strides: tuple[int, int, int]
     value: int = 0
+    packed_bytes: int = 0
+    group_rows: int = 0
+
+    @property
+    def read_bytes(self) -> int:
+        """Bytes of a run in DRAM."""
+        return self.packed_bytes or self.run_bytes
 
     def runs(self) -> list[tuple[int, int]]:
         """DRAM and SRAM address of each run, in order."""
@@ -44,6 +51,8 @@ class Transfer:
             "dram_address": self.dram_address,
             "sram_address": self.sram_address,
             "value": self.value,
+            "packed_bytes": self.packed_bytes,
+            "group_rows": self.group_rows,
         }
         for place, level in enumerate((3, 2, 1)):
             values[f"count_{level}"] = self.counts[place]
@@ -81,7 +90,7 @@ class Line:
 def lines_of(transfer: Transfer, line_bytes: int) -> deque[Line]:
     lines: deque[Line] = deque()
     for run, _ in transfer.runs():
-        position, end = run, run + transfer.run_bytes
+        position, end = run, run + transfer.read_bytes
         while position < end:
             number = position // line_bytes
             stop = min(end, (number + 1) * line_bytes)
@@ -98,7 +107,8 @@ def lines_of(transfer: Transfer, line_bytes: int) -> deque[Line]:
 class LoadModel:
     """The load engine: a cycle is `begin`, `request`, `move`.
 
-    `walks`: a run that lies wholly in the line that was requested last costs the requests a cycle.
+    `walks`: a run that lies wholly in the line that was requested last costs the requests a cycle. `later`:
+    of the SRAM side.
     """
 
     width: int
@@ -106,6 +116,7 @@ class LoadModel:
     line_bytes: int
     slots: int
     walks: bool
+    later: int = 0
     cycle: int = 0
     issue: deque[Line] = field(default_factory=deque)
     issuing: int = -1
@@ -125,7 +136,7 @@ class LoadModel:
     def begin(self, index: int, transfer: Transfer) -> None:
         if transfer.opcode == Opcode.FILL:
             self.fill_beats = len(transfer.runs()) * -(-transfer.run_bytes // self.width)
-            self.fill_at = self.cycle + FILL_START_CYCLES
+            self.fill_at = self.cycle + FILL_START_CYCLES + self.later
             self.moving.append((index, None, True, -1))
         else:
             self.issuing, self.issue = index, lines_of(transfer, self.line_bytes)

@@ -10,19 +10,23 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from dma_model import Bytes, LoadModel, Sizes, Transfer, random_transfer
+from unpack_streams import group_choices
 
 from hanok.errors import ChipError
 from hanok.isa.table import Opcode
-from hanok.isa.timing import LOAD_ANSWER_STAGES, LOAD_REQUEST_STAGES
+from hanok.isa.timing import LOAD_ANSWER_STAGES, LOAD_REQUEST_STAGES, UNPACK_STAGES
 from hanok.machine import Dma
+from hanok.numerics.nibbles import ENTRY_BYTES, stream_bytes, unpack_stream
 from hanok.rtl._dma_shape import DmaShape
 from hanok.rtl.load import LoadEngine
 from hanok.rtl.simulate import Simulation
 
-ADDRESS_BITS, DRAM_BYTES, SRAM_BYTES, COLUMNS = 34, 1 << 14, 1 << 12, 16
+ADDRESS_BITS, DRAM_BYTES, SRAM_BYTES = 34, 1 << 14, 1 << 12
 SHAPES = [(8, 64, 16), (11, 32, 3), (4, 32, 1), (16, 32, 2), (32, 32, 16), (32, 64, 2)]
 WIDE_SHAPES = [(16, 8, 16), (11, 4, 9), (33, 8, 1)]
 """Bytes of a beat and a burst, and bursts that may be open; the beats of wide ones are more than a burst."""
+UNPACKING = [((8, 64, 16), 16), ((4, 32, 1), 2), ((16, 32, 2), 96), ((32, 64, 5), 16), ((16, 8, 9), 32)]
+"""The same of engines that unpack, and the array's columns."""
 
 
 class Memory:
@@ -68,10 +72,42 @@ def data_of(dram: Bytes, line: int, addresses: list[int], sizes: list[int]) -> n
     return padded.view(np.uint64)
 
 
-def expected_memory(program: list[Transfer], dram: Bytes) -> Bytes:
+def random_unpack(random: np.random.Generator, width: int, columns: int) -> Transfer:
+    """An UNPACK of any bytes: all are nibbles and entries."""
+    group_rows = int(random.choice(group_choices(width, columns)))
+    run = group_rows * columns * int(random.choice([1, 2, 3]))
+    if run > SRAM_BYTES:
+        return random_unpack(random, width, columns)
+    packed = stream_bytes(run // columns, columns, group_rows)
+    address = int(random.integers((DRAM_BYTES - packed) // width)) * width
+    target = int(random.integers(SRAM_BYTES - run + 1))
+    whole, none = (1, 1, 1), (0, 0, 0)
+    return Transfer(Opcode.UNPACK, run, address, target, whole, none, none, 0, packed, group_rows)
+
+
+def written_in(program: list[Transfer], beats: list[tuple[int, int]], width: int, columns: int) -> list[int]:
+    """The cycles in which beats, of each of which the instruction is known, are written: not entries."""
+    cycles, sent = [], [0] * len(program)
+    for cycle, index in beats:
+        transfer = program[index]
+        if transfer.opcode == Opcode.UNPACK:
+            place = sent[index] % stream_bytes(transfer.group_rows, columns, transfer.group_rows)
+            sent[index] += width
+            if place < ENTRY_BYTES * columns:
+                continue
+        cycles.append(cycle)
+    return cycles
+
+
+def expected_memory(program: list[Transfer], dram: Bytes, columns: int) -> Bytes:
     sram = np.zeros(SRAM_BYTES, np.uint8)
     for transfer in program:
         size = transfer.run_bytes
+        if transfer.opcode == Opcode.UNPACK:
+            stream = dram[transfer.dram_address :][: transfer.packed_bytes]
+            weights = unpack_stream(stream, columns, transfer.group_rows).reshape(-1).view(np.uint8)
+            sram[transfer.sram_address :][:size] = weights
+            continue
         for here, there in transfer.runs():
             sram[there : there + size] = (
                 np.uint8(transfer.value & 255) if transfer.opcode == Opcode.FILL else dram[here : here + size]
@@ -81,10 +117,10 @@ def expected_memory(program: list[Transfer], dram: Bytes) -> Bytes:
 
 def trace_model(
     program: list[Transfer], model: LoadModel, memory: Memory, gaps: list[int]
-) -> tuple[list[int], list[int], set[int], dict[str, list[int]], int]:
-    """Starts, ends, beats, the bus by cycle, and how many cycles there are, of the model."""
+) -> tuple[list[int], list[int], list[tuple[int, int]], dict[str, list[int]], int]:
+    """Starts, ends, beats and whose they are, the bus by cycle, and how many cycles the model takes."""
     starts: list[int] = []
-    beats: set[int] = set()
+    beats: list[tuple[int, int]] = []
     bus: dict[str, list[int]] = {
         "arready": [],
         "rvalid": [],
@@ -101,7 +137,7 @@ def trace_model(
         cycle = model.cycle
         takes, answer = memory.before(cycle)
         if answer is not None:
-            model.arrival[answer[0]] = cycle + LOAD_ANSWER_STAGES
+            model.arrival[answer[0]] = cycle + LOAD_ANSWER_STAGES + model.later
         bus["ready"].append(int(model.ready()))
         if len(starts) < len(program) and model.ready() and cycle >= not_before:
             model.begin(len(starts), program[len(starts)])
@@ -126,16 +162,18 @@ def trace_model(
             ("size", size),
         ):
             bus[name].append(value)
+        index = model.moving[0][0] if model.moving else -1
         if model.move():
-            beats.add(cycle)
+            beats.append((cycle, index))
         model.cycle += 1
     return starts, [model.end[index] for index in range(len(program))], beats, bus, model.cycle
 
 
-def make_engine(shape: tuple[int, int, int]) -> Simulation:
+def make_engine(shape: tuple[int, int, int], columns: int = 0) -> Simulation:
+    """An engine, which unpacks if there are columns."""
     width, burst, outstanding = shape
-    dma = Dma(bytes_per_cycle=width, outstanding=outstanding)
-    return Simulation(LoadEngine(dma, burst, ADDRESS_BITS, SRAM_BYTES, COLUMNS))
+    dma = Dma(bytes_per_cycle=width, outstanding=outstanding, int4=columns > 0)
+    return Simulation(LoadEngine(dma, burst, ADDRESS_BITS, SRAM_BYTES, columns))
 
 
 def check_addresses(
@@ -157,21 +195,34 @@ def check_addresses(
 
 
 def run_both(
-    shape: tuple[int, int, int], seed: int, latency: int, spread: int, patience: float, alone: bool
+    shape: tuple[int, int, int],
+    seed: int,
+    latency: int,
+    spread: int,
+    patience: float,
+    alone: bool,
+    columns: int = 0,
 ) -> int:
-    """Run a random program on model and engine; compare every cycle; return how many there were."""
+    """Run a random program on model and engine; compare every cycle; return how many there were.
+
+    With `columns`, a third of it are UNPACKs.
+    """
     sizes, random = Sizes.of(shape), np.random.default_rng(seed)
     dram = random.integers(0, 256, DRAM_BYTES, dtype=np.uint8)
     program = []
     for _ in range(16):
+        if columns and random.random() < 0.33:
+            program.append(random_unpack(random, sizes.width, columns))
+            continue
         opcode = Opcode.FILL if random.random() < 0.2 else Opcode.LOAD
         program.append(random_transfer(random, opcode, sizes, DRAM_BYTES, SRAM_BYTES, alone))
     gaps = [int(gap) for gap in random.choice([0, 0, 0, 5, 60], len(program))]
-    model = LoadModel(sizes.width, sizes.burst, sizes.line, sizes.slots, walks=not alone)
+    later = UNPACK_STAGES if columns else 0
+    model = LoadModel(sizes.width, sizes.burst, sizes.line, sizes.slots, walks=not alone, later=later)
     memory = Memory(seed, latency, spread, patience)
     starts, ends, beats, bus, cycles = trace_model(program, model, memory, gaps)
     cycles += 4
-    core = make_engine(shape)
+    core = make_engine(shape, columns)
     record = np.zeros((cycles, 8), np.uint64)
     start = np.zeros(cycles, np.int64)
     for cycle, transfer in zip(starts, program, strict=True):
@@ -198,15 +249,16 @@ def run_both(
     assert not found["bus_fault"].any()
     assert found["ready"][: len(bus["ready"])].tolist() == bus["ready"]
     assert np.flatnonzero(found["done"]).tolist() == ends
-    assert set(np.flatnonzero(found["sram__en"]).tolist()) == beats
+    writes = written_in(program, beats, sizes.width, columns)
+    assert np.flatnonzero(found["sram__en"]).tolist() == writes
     sram = np.zeros(SRAM_BYTES, np.uint8)
     written = found["sram__data"].reshape(cycles, -1).copy().view(np.uint8)
-    for cycle in sorted(beats):
+    for cycle in writes:
         size = int(found["sram__mask"][cycle]).bit_count()
         assert int(found["sram__mask"][cycle]) == (1 << size) - 1
         at = int(found["sram__address"][cycle])
         sram[at : at + size] = written[cycle, :size]
-    np.testing.assert_array_equal(sram, expected_memory(program, dram))
+    np.testing.assert_array_equal(sram, expected_memory(program, dram, columns))
     return cycles
 
 
@@ -224,6 +276,20 @@ def test_every_cycle_is_the_models_with_answers_in_any_order(
 ) -> None:
     for seed in range(10, 14):
         run_both(shape, seed, latency=1, spread=60, patience=(1.0, 0.5, 0.2)[seed % 3], alone=alone)
+
+
+@pytest.mark.parametrize(("shape", "columns"), UNPACKING)
+@pytest.mark.parametrize("alone", [True, False])
+def test_every_cycle_of_an_engine_that_unpacks_is_the_models(
+    shape: tuple[int, int, int], columns: int, alone: bool
+) -> None:
+    """An UNPACK is a LOAD of its stream of which entries are not written; all comes `UNPACK_STAGES` later."""
+    for seed in range(20, 22):
+        latency = (1, 30)[seed % 2]
+        run_both(shape, seed, latency=latency, spread=0, patience=1.0, alone=alone, columns=columns)
+    for seed in range(22, 25):
+        patience = (1.0, 0.5, 0.2)[seed % 3]
+        run_both(shape, seed, latency=1, spread=60, patience=patience, alone=alone, columns=columns)
 
 
 PLAIN = Transfer(Opcode.LOAD, 8, 64, 0, (1, 1, 1), (0, 0, 0), (0, 0, 0))
@@ -252,12 +318,15 @@ def test_a_request_outside_of_the_bus_is_said(transfer: Transfer) -> None:
         assert seen == faults
 
 
-def test_an_error_on_the_bus_is_said() -> None:
-    core = make_engine(SHAPES[0])
+@pytest.mark.parametrize(("columns", "later"), [(0, 0), (16, UNPACK_STAGES)])
+def test_an_error_on_the_bus_is_said(columns: int, later: int) -> None:
+    core = make_engine(SHAPES[0], columns)
     core.step(bus__rvalid=1, bus__rresp=0)
     core.step(bus__rresp=2)
-    assert not core.get("bus_fault")
-    core.step()
+    core.set(bus__rvalid=0)
+    for _ in range(later + 1):
+        assert not core.get("bus_fault")
+        core.step()
     assert core.get("bus_fault")
 
 
