@@ -39,6 +39,7 @@ def small_chip(memory: dict[str, Any] | None = None, **sizes: int) -> Chip:
                     "bytes_per_cycle": get.get("width", 8),
                     "outstanding": get.get("outstanding", 4),
                     "expand_lanes": get.get("expand_lanes", 0),
+                    "int4": bool(get.get("int4", 0)),
                 },
                 "control": {
                     "queue_depth": get.get("queue_depth", 4),

@@ -1,4 +1,4 @@
-"""Seeded random programs with EXPAND: packed streams in DRAM, and instructions between them."""
+"""Seeded random programs with EXPAND and UNPACK: packed streams in DRAM, and instructions between them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from core_programs import HALF, framed_program, memory_image, random_instructions
 from expand_model import decode_words, encode_words, random_lengths, table_of
+from unpack_streams import CORNERS as STREAM_CORNERS
+from unpack_streams import corners_of, random_stream
 
 from hanok.errors import VerifyError
 from hanok.isa import Opcode, encode
@@ -23,11 +25,17 @@ CORNERS = (
     "keeps code", "a symbol", "a code of 15 bits", "a code of one symbol", "last group is short",
     "less than a group", "longer than its bytes", "unaligned in DRAM", "unaligned in SRAM", "over the ring",
 )  # fmt: skip
+UNPACK_CORNERS = tuple(
+    f"UNPACK: {name}"
+    for name in (*STREAM_CORNERS, "unaligned in SRAM", "over a bank", "before an EXPAND", "behind an EXPAND")
+)
+MOST_WEIGHTS = 1500
+"""Of an UNPACK, unless a group has more."""
 
 
 @dataclass
 class Packed:
-    """An EXPAND, and the stream that it reads."""
+    """An EXPAND or UNPACK, and the stream that it reads."""
 
     code: bytes
     address: int
@@ -38,9 +46,14 @@ class Packed:
 def packed_program(
     rng: np.random.Generator, chip: Chip, pool: list[bytes], most: int
 ) -> tuple[bytes, npt.NDArray[np.uint8], Counter[str]]:
-    """A program of instructions of a pool and of EXPANDs, its memory, and the corners of its EXPANDs."""
+    """A program of instructions of a pool, of EXPANDs and UNPACKs, its memory, and the corners of these.
+
+    What a chip cannot do is left out.
+    """
     while True:
-        streams = list(_streams(rng, chip, int(rng.integers(1, 6))))
+        streams = list(_streams(rng, chip, int(rng.integers(1, 6)))) if chip.core.dma.expand_lanes else []
+        if chip.core.dma.int4:
+            streams = _mixed(rng, chip, streams, int(rng.integers(1, 6)))
         others = [pool[at] for at in rng.integers(0, len(pool), int(rng.integers(most)))]
         codes = list(others)
         places = sorted(rng.integers(0, len(others) + 1, len(streams)).tolist())
@@ -103,10 +116,43 @@ def _streams(rng: np.random.Generator, chip: Chip, count: int) -> Iterator[Packe
     assert address <= HALF
 
 
+def _mixed(rng: np.random.Generator, chip: Chip, streams: list[Packed], count: int) -> list[Packed]:
+    """UNPACKs between EXPANDs, their streams behind those of all EXPANDs."""
+    dma, sram = chip.core.dma, chip.core.sram
+    mixed, width = list(streams), dma.bytes_per_cycle
+    address = max((one.address + len(one.stream) for one in streams), default=STREAMS)
+    for _ in range(count):
+        stream = random_stream(rng, width, chip.core.matrix.columns, most_bytes=MOST_WEIGHTS)
+        address = -(-address // width) * width + width * int(rng.integers(3))
+        target = int(rng.integers(sram.total_bytes - stream.run_bytes + 1))
+        values = {
+            "run_bytes": stream.run_bytes,
+            "packed_bytes": len(stream.content),
+            "group_rows": stream.group_rows,
+            "dram_address": address,
+            "sram_address": target,
+            **dict.fromkeys(("count_1", "count_2", "count_3"), 1),
+        }
+        last = target + stream.run_bytes - 1
+        place = int(rng.integers(len(mixed) + 1))
+        holds = {
+            "unaligned in SRAM": target % (2 * width) > 0,
+            "over a bank": target // sram.bank_bytes < last // sram.bank_bytes,
+            "before an EXPAND": place < len(mixed) and mixed[place] in streams,
+            "behind an EXPAND": place > 0 and mixed[place - 1] in streams,
+        }
+        corners = {f"UNPACK: {name}" for name in (*corners_of(stream), *(n for n in holds if holds[n]))}
+        assert corners <= set(UNPACK_CORNERS)
+        mixed.insert(place, Packed(encode(Opcode.UNPACK, values), address, stream.content, corners))
+        address += len(stream.content)
+    assert address <= HALF
+    return mixed
+
+
 def packed_programs(
     chip: Chip, seed: int, programs: int, most: int
 ) -> Iterator[tuple[bytes, npt.NDArray[np.uint8], Counter[str]]]:
-    """Programs of up to `most` instructions beside a few EXPANDs."""
+    """Programs of up to `most` instructions beside a few EXPANDs and UNPACKs."""
     rng = np.random.default_rng(seed)
     pool = random_instructions(rng, chip, 8 * most)
     for _ in range(programs):
