@@ -37,6 +37,9 @@ EXPAND_WRITE_CYCLES = 6
 EXPAND_ROOM_CYCLES = 5
 """From the cycle in which a group takes words to the first beat that may have their place."""
 
+UNPACK_STAGES = 3
+"""What an unpacker of nibbles adds from the load engine's beats to SRAM, for all that it writes."""
+
 
 def line_bytes(dma: Dma, burst_bytes: int) -> int:
     """Bytes of a line, which a DMA engine asks for in a cycle: bursts of the memory, as many as hold a beat.
@@ -49,6 +52,11 @@ def line_bytes(dma: Dma, burst_bytes: int) -> int:
 def open_lines(dma: Dma, burst_bytes: int) -> int:
     """Lines that may be open: their bursts are no more than `outstanding`, unless that holds no line."""
     return max(1, dma.outstanding * burst_bytes // line_bytes(dma, burst_bytes))
+
+
+def write_stages(dma: Dma) -> int:
+    """Cycles from a beat, or a write of the decoder, to SRAM, beyond those that every load engine takes."""
+    return UNPACK_STAGES if dma.int4 else 0
 
 
 def expand_ring_bytes(dma: Dma) -> int:

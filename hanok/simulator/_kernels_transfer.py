@@ -126,7 +126,7 @@ def _first_run(state: Integers, walk: int, transfer: Integers) -> None:
 
 @inner
 def fill(engines: Engines, transfer: Integers, constants: Integers, start: int) -> int:
-    """Time a FILL that starts at `start`, when all earlier bursts are in; return its end."""
+    """Time a FILL that starts at `start`, when all earlier bursts are in; return the cycle after its beats."""
     state = engine_of(engines, LOAD)
     width = constants[BYTES_PER_CYCLE]
     runs = transfer[COUNT_1] * transfer[COUNT_2] * transfer[COUNT_3]

@@ -22,6 +22,7 @@ from hanok.isa.timing import (
     LOAD_START_CYCLES,
     STORE_REQUEST_STAGES,
     STORE_START_CYCLES,
+    UNPACK_STAGES,
     line_bytes,
     open_lines,
 )
@@ -29,6 +30,7 @@ from hanok.machine import Chip, Dma
 from hanok.units import cycles_to_picoseconds, picoseconds_to_cycles
 
 RING = 1 << 14
+PACKED = (Opcode.EXPAND, Opcode.UNPACK)
 LOAD_PORT, STORE_PORT, FETCH_PORT = PORTS = range(3)
 Finish = Callable[[int, int], None]
 """Takes an instruction and its end."""
@@ -148,7 +150,7 @@ def lines_of(record: np.void, line: int, burst: int) -> deque[Line]:
     """The lines of an instruction in their order, for lines and bursts of so many bytes."""
     lines: deque[Line] = deque()
     for run in runs_of(record):
-        size = record["packed_bytes" if record["opcode"] == Opcode.EXPAND else "run_bytes"]
+        size = record["packed_bytes" if record["opcode"] in PACKED else "run_bytes"]
         position, end = run, run + int(size)
         while position < end:
             number = position // line
@@ -282,7 +284,11 @@ class LoadEngine:
         if last and self.decoders and self.decoders[0].index == index:
             self.decoder_lags = True
         elif last:
-            self.finish(index, cycle + 1)
+            self._end(index, cycle)
+
+    def _end(self, index: int, cycle: int) -> None:
+        """The last beat, or the decoder's last write, was in this cycle; an unpacker is behind both."""
+        self.finish(index, cycle + 1 + (UNPACK_STAGES if self.dma.int4 else 0))
 
     def _fill(self, index: int, cycle: int) -> None:
         if cycle < self.begin_at:
@@ -291,7 +297,7 @@ class LoadEngine:
         self.moves = True
         if self.fill_beats == 0:
             self.moving.popleft()
-            self.finish(index, cycle + 1)
+            self._end(index, cycle)
 
     def _goes_to_decoder(self, index: int, cycle: int) -> bool:
         """Give a beat of an EXPAND to its decoder; False if that has no room. Other beats go to SRAM."""
@@ -305,7 +311,7 @@ class LoadEngine:
         """The bytes are in; the instruction ends with its decoder."""
         if self.decoders[0].is_done(cycle):
             self.decoder_lags = False
-            self.finish(self.decoders.popleft().index, cycle + 1)
+            self._end(self.decoders.popleft().index, cycle)
 
 
 class StoreEngine:
