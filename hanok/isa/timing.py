@@ -36,9 +36,8 @@ EXPAND_WRITE_CYCLES = 6
 """From the cycle in which a group takes its words to that in which its symbols are written."""
 EXPAND_ROOM_CYCLES = 5
 """From the cycle in which a group takes words to the first beat that may have their place."""
-
-UNPACK_STAGES = 3
-"""What an unpacker of nibbles adds from the load engine's beats to SRAM, for all that it writes."""
+UNPACK_STAGES = 2
+"""Cycles that the SRAM side of a load engine with `int4` is later, in all it does: see `unpack_stages`."""
 
 
 def line_bytes(dma: Dma, burst_bytes: int) -> int:
@@ -54,8 +53,12 @@ def open_lines(dma: Dma, burst_bytes: int) -> int:
     return max(1, dma.outstanding * burst_bytes // line_bytes(dma, burst_bytes))
 
 
-def write_stages(dma: Dma) -> int:
-    """Cycles from a beat, or a write of the decoder, to SRAM, beyond those that every load engine takes."""
+def unpack_stages(dma: Dma) -> int:
+    """Cycles by which all that the SRAM side of the load engine does is later, for weights of four bits.
+
+    So much more are `LOAD_ANSWER_STAGES` and `FILL_START_CYCLES` of such an engine. An UNPACK takes the
+    cycles of a LOAD of its `packed_bytes`, and nothing else.
+    """
     return UNPACK_STAGES if dma.int4 else 0
 
 

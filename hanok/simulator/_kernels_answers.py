@@ -63,7 +63,6 @@ from hanok.simulator._kernels_traffic import (
     SOONEST,
     STORE,
     TAKING,
-    WRITE_STAGES,
     Engines,
     answer_to_oldest,
     bus_of_oldest,
@@ -101,10 +100,10 @@ def try_fill(plan: Plan, record: Record, engines: Engines) -> bool:
     transfer = transfer_of(plan, index)
     if not transfer[FILL]:
         return False
-    free = fill(engines, transfer, plan.constants, times_of(record, index)[START])
+    end = fill(engines, transfer, plan.constants, times_of(record, index)[START])
     engine[CURRENT] = -1
-    unit_of(record, LOAD)[FREE] = free
-    finish(record, LOAD, index, free + plan.constants[WRITE_STAGES])
+    unit_of(record, LOAD)[FREE] = end
+    finish(record, LOAD, index, end)
     return True
 
 
@@ -205,7 +204,7 @@ def _take_loads(plan: Plan, record: Record, engines: Engines) -> bool:
         if take_whole_lines(engines, transfer, plan.constants):
             continue
         if take_line(engines, transfer, plan.constants):
-            finish(record, LOAD, index, state[MOVER] + plan.constants[WRITE_STAGES])
+            finish(record, LOAD, index, state[MOVER])
             ended = True
     return ended
 

@@ -46,10 +46,9 @@ ENGINES = 3
 
 # Columns of the constants of a simulation.
 # OPEN_LINES: how many lines of a DMA engine may be open; LINE_SHIFT: log2 of their bytes; EXPAND_RING: bytes
-# of packed words that the decoder holds; WRITE_STAGES: cycles from a load's beat to its end that an unpacker
-# adds.
+# of packed words that the decoder holds; LATER: cycles that the load's SRAM side is later with an unpacker.
 CLOCK_MHZ, BURST_SHIFT, BYTES_PER_CYCLE, OPEN_LINES, LINE_SHIFT, LATENCY = range(6)
-EXPAND_LANES, EXPAND_RING, WRITE_STAGES = 6, 7, 8
+EXPAND_LANES, EXPAND_RING, LATER = 6, 7, 8
 
 
 CONSTANT_COLUMNS = 9

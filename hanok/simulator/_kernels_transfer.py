@@ -53,6 +53,7 @@ from hanok.simulator._kernels_traffic import (
     ISSUE_WALK,
     LAST,
     LATENCY,
+    LATER,
     LINE_SHIFT,
     LOAD,
     MOVER,
@@ -126,12 +127,12 @@ def _first_run(state: Integers, walk: int, transfer: Integers) -> None:
 
 @inner
 def fill(engines: Engines, transfer: Integers, constants: Integers, start: int) -> int:
-    """Time a FILL that starts at `start`, when all earlier bursts are in; return the cycle after its beats."""
+    """Time a FILL that starts at `start`, when all earlier bursts are in; return its end."""
     state = engine_of(engines, LOAD)
     width = constants[BYTES_PER_CYCLE]
     runs = transfer[COUNT_1] * transfer[COUNT_2] * transfer[COUNT_3]
     beats = runs * ((transfer[RUN_BYTES] + width - 1) // width)
-    first = max(start + FILL_START_CYCLES, state[MOVER])
+    first = max(start + FILL_START_CYCLES + constants[LATER], state[MOVER])
     forget_intervals(engines, LOAD, start)
     state[MOVER] = first + beats
     busy(engines, LOAD, 1, first, first + beats)
@@ -247,7 +248,7 @@ def take_line(engines: Engines, transfer: Integers, constants: Integers) -> bool
     shift, width = constants[LINE_SHIFT], constants[BYTES_PER_CYCLE]
     ready = answer_to_oldest(engines, constants, LOAD, A_COMPLETED) + constants[LATENCY]
     arrived = bring(engines, max(ready, bus_of_oldest(engines, LOAD) + 1))
-    state[ANSWERED] = max(arrived + LOAD_ANSWER_STAGES, state[ANSWERED])
+    state[ANSWERED] = max(arrived + LOAD_ANSWER_STAGES + constants[LATER], state[ANSWERED])
     line = state[ARRIVAL_WALK + WALK_ADDRESS] >> shift
     gone, more = state[MOVER], True
     while more and state[ARRIVAL_WALK + WALK_ADDRESS] >> shift == line:

@@ -11,7 +11,7 @@ from hanok.dram.state import take_commands
 from hanok.errors import HanokError, VerifyError
 from hanok.isa import Decoded, Opcode, Unit, decode
 from hanok.isa.faults import Fault
-from hanok.isa.timing import CODE_WORD_BYTES, expand_ring_bytes, line_bytes, open_lines, write_stages
+from hanok.isa.timing import CODE_WORD_BYTES, expand_ring_bytes, line_bytes, open_lines, unpack_stages
 from hanok.machine import Chip
 from hanok.simulator import _kernels_state as layout
 from hanok.simulator import _kernels_traffic as traffic
@@ -127,7 +127,7 @@ def _constants(chip: Chip) -> Integers:
             chip.memory.latency_cycles + ecc_latency_cycles(chip.memory, chip.clock_mhz),
             dma.expand_lanes,
             expand_ring_bytes(dma),
-            write_stages(dma),
+            unpack_stages(dma),
         ],
         np.int64,
     )

@@ -177,6 +177,7 @@ class LoadEngine:
     def __init__(self, chip: Chip, memory: Memory, finish: Finish) -> None:
         self.dma, self.memory, self.finish = chip.core.dma, memory, finish
         self.width = self.dma.bytes_per_cycle
+        self.later = UNPACK_STAGES if self.dma.int4 else 0
         self.line_bytes, self.slots = memory.line_sizes(self.dma)
         self.moves = False
         self.issue: deque[Line] = deque()
@@ -201,7 +202,7 @@ class LoadEngine:
     def begin(self, index: int, record: np.void, cycle: int) -> int:
         """Take an instruction; return how many bursts it has."""
         if record["opcode"] == Opcode.FILL:
-            self.begin_at = cycle + FILL_START_CYCLES
+            self.begin_at = cycle + FILL_START_CYCLES + self.later
             self.fill_beats = len(runs_of(record)) * -(-int(record["run_bytes"]) // self.width)
             self.moving.append((index, None, True))
             return 0
@@ -234,7 +235,7 @@ class LoadEngine:
     def _has_arrived(self, line: Line, cycle: int) -> bool:
         """Whether a line can go to SRAM: lines do so in the order of the requests."""
         assert line.request is not None
-        return 0 <= line.request.arrival <= cycle - LOAD_ANSWER_STAGES
+        return 0 <= line.request.arrival <= cycle - LOAD_ANSWER_STAGES - self.later
 
     def move(self, cycle: int) -> None:
         """One beat of up to `width` bytes of one run; bytes short of a beat go to a register."""
@@ -284,11 +285,7 @@ class LoadEngine:
         if last and self.decoders and self.decoders[0].index == index:
             self.decoder_lags = True
         elif last:
-            self._end(index, cycle)
-
-    def _end(self, index: int, cycle: int) -> None:
-        """The last beat, or the decoder's last write, was in this cycle; an unpacker is behind both."""
-        self.finish(index, cycle + 1 + (UNPACK_STAGES if self.dma.int4 else 0))
+            self.finish(index, cycle + 1)
 
     def _fill(self, index: int, cycle: int) -> None:
         if cycle < self.begin_at:
@@ -297,7 +294,7 @@ class LoadEngine:
         self.moves = True
         if self.fill_beats == 0:
             self.moving.popleft()
-            self._end(index, cycle)
+            self.finish(index, cycle + 1)
 
     def _goes_to_decoder(self, index: int, cycle: int) -> bool:
         """Give a beat of an EXPAND to its decoder; False if that has no room. Other beats go to SRAM."""
@@ -311,7 +308,7 @@ class LoadEngine:
         """The bytes are in; the instruction ends with its decoder."""
         if self.decoders[0].is_done(cycle):
             self.decoder_lags = False
-            self._end(self.decoders.popleft().index, cycle)
+            self.finish(self.decoders.popleft().index, cycle + 1)
 
 
 class StoreEngine:
