@@ -122,7 +122,7 @@ def test_each_unit_changes_its_own_last_record():
 def test_opcodes_of_one_unit_and_format_share_its_last_record():
     values = {"run_bytes": 64, "count_3": 1, "count_2": 1, "count_1": 1}
     code = check([(Opcode.LOAD, values), (Opcode.FILL, values | {"value": -1})])
-    assert code.endswith(head(Opcode.FILL) + words(1 << 14, 0xFF))
+    assert code.endswith(head(Opcode.FILL) + words(1 << 14, 0xFFFF))
 
 
 def test_fresh_is_taken_unless_the_change_is_shorter():
@@ -164,9 +164,9 @@ def test_each_bit_names_its_word_and_others_are_refused(row):
 
 
 def test_bits_behind_the_last_field_are_refused():
-    decode(head(Opcode.FILL) + words(1 << 14, 0xFF))
+    decode(head(Opcode.FILL) + words(1 << 14, 0xFFFF))
     with pytest.raises(ProgramError, match=r"fill at byte 8 sets bits behind the last field"):
-        decode(encode(Opcode.LOAD, {}) + head(Opcode.FILL) + words(1 << 14, 0x100))
+        decode(encode(Opcode.LOAD, {}) + head(Opcode.FILL) + words(1 << 14, 0x10000))
 
 
 def test_random_bytes_decode_or_are_refused():
