@@ -90,7 +90,7 @@ def test_a_range_is_in_order():
 
 
 def test_dma_activity():
-    """2 x 3 x 4 runs of 10 bytes each way, 7 filled, 64 expanded of 132, 512 unpacked of 320, and the code."""
+    """2 x 3 x 4 runs of 10 bytes each way, 7 filled, 64 expanded of 132, 512 unpacked of 320, the code."""
     loops = {"run_bytes": 10, "count_3": 2, "count_2": 3, "count_1": 4}
     single = {"count_3": 1, "count_2": 1, "count_1": 1}
     code = (

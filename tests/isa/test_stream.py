@@ -122,7 +122,7 @@ def test_each_unit_changes_its_own_last_record():
 def test_opcodes_of_one_unit_and_format_share_its_last_record():
     values = {"run_bytes": 64, "count_3": 1, "count_2": 1, "count_1": 1}
     code = check([(Opcode.LOAD, values), (Opcode.FILL, values | {"value": -1})])
-    assert code.endswith(head(Opcode.FILL) + words(1 << 14, 0xFFFF))
+    assert code.endswith(head(Opcode.FILL) + words(1 << 14, 0xFF))
 
 
 def test_fresh_is_taken_unless_the_change_is_shorter():
