@@ -372,7 +372,7 @@ INSTRUCTIONS = (
         "to `run_bytes` contiguous bytes at `sram_address`; every count is 1. The stream holds rows of as "
         "many int8 as the array has columns, `group_rows` at a time: for each column an entry of 16 bits, "
         "little-endian (zero: bits 0 to 3, scale: bits 4 to 15), then the rows' nibbles, two to a byte, the "
-        "earlier column in the low half. A nibble n becomes ((n - zero) * scale + 128) >> 8, clamped to int8.",
+        "earlier column in the low half. A nibble n becomes ((n - zero) * scale + 64) >> 7, clamped to int8.",
     ),
     Instruction(Opcode.STORE, Unit.STORE, DMA, "Copy runs from SRAM to DRAM."),
     Instruction(

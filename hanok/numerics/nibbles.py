@@ -4,9 +4,9 @@ A stream holds a matrix of int8 [rows][columns], `group_rows` rows at a time: fo
 bits, little-endian, its low four bits the group's zero and the twelve above them its scale; then the rows'
 nibbles, two to a byte, the earlier column in the low half. A nibble n stands for
 
-    min(127, floor(((n - zero) * scale + 128) / 256)), at least -128
+    min(127, floor(((n - zero) * scale + 64) / 128)), at least -128
 
-which is n - zero times the scale in 1/256 of a weight's step, rounded with ties up. The step itself is the
+which is n - zero times the scale in 1/128 of a weight's step, rounded with ties up. The step itself is the
 float32 scale of the whole column, as of any int8 weights. (Scales of two levels: Lin et al., QServe, MLSys
 2025, arXiv:2405.04532.)
 """
@@ -19,7 +19,9 @@ import numpy.typing as npt
 ENTRY_BYTES = 2
 ZERO_BITS = 4
 SCALE_BITS = 12
-SCALE_UNIT = 256
+SCALE_BITS_BEHIND = 7
+"""Of a scale, behind the point."""
+SCALE_UNIT = 1 << SCALE_BITS_BEHIND
 """A scale of so much is one step of the column."""
 NIBBLES = 16
 
@@ -34,7 +36,7 @@ def stream_bytes(rows: int, columns: int, group_rows: int) -> int:
 
 
 def entries_of(scales: npt.NDArray[np.integer], zeros: npt.NDArray[np.integer]) -> Entries:
-    """Return the entries of scales (0 .. 4095, in 1/256 of a step) and zeros (0 .. 15) of one shape."""
+    """Return the entries of scales (0 .. 4095, in 1/128 of a step) and zeros (0 .. 15) of one shape."""
     return (np.asarray(scales, np.uint16) << ZERO_BITS | np.asarray(zeros, np.uint16)).astype(np.uint16)
 
 
@@ -43,7 +45,8 @@ def weights_of(nibbles: Nibbles, entries: Entries) -> Weights:
     group_rows = len(nibbles) // len(entries)
     each = np.repeat(entries, group_rows, axis=0).astype(np.int32)
     apart = nibbles.astype(np.int32) - (each & NIBBLES - 1)
-    found: Weights = np.clip(apart * (each >> ZERO_BITS) + SCALE_UNIT // 2 >> 8, -128, 127).astype(np.int8)
+    scaled = apart * (each >> ZERO_BITS) + SCALE_UNIT // 2 >> SCALE_BITS_BEHIND
+    found: Weights = np.clip(scaled, -128, 127).astype(np.int8)
     return found
 
 

@@ -15,7 +15,7 @@ from hanok.numerics.nibbles import entries_of, pack_stream, stream_bytes, unpack
 @given(st.integers(0, 15), st.integers(0, 15), st.integers(0, 4095))
 def test_a_nibble_is_a_product_rounded_half_up(nibble: int, zero: int, scale: int) -> None:
     found = weights_of(np.array([[nibble]], np.uint8), entries_of(np.array([[scale]]), np.array([[zero]])))
-    exact = floor(Fraction((nibble - zero) * scale, 256) + Fraction(1, 2))
+    exact = floor(Fraction((nibble - zero) * scale, 128) + Fraction(1, 2))
     assert found[0, 0] == max(-128, min(127, exact))
 
 
