@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hanok.numerics.nibble_grids import find_nibbles, fit_entries, nearest_nibbles
+from hanok.numerics.nibble_grids import find_entries, fit_entries, nearest_nibbles
 from hanok.numerics.nibbles import entries_of, weights_of
 
 LEAST_SCALE, LARGEST_SCALE = 128, 4088
@@ -15,6 +15,11 @@ LEAST_SCALE, LARGEST_SCALE = 128, 4088
 
 def _error(values: np.ndarray, found: np.ndarray) -> float:
     return float(np.square(values - found).sum() / np.square(values).sum())
+
+
+def _assert_stands_for(entries: np.ndarray | None, weights: np.ndarray) -> None:
+    assert entries is not None
+    np.testing.assert_array_equal(weights_of(nearest_nibbles(weights, entries), entries), weights)
 
 
 def _in_steps(weights: np.ndarray) -> np.ndarray:
@@ -37,10 +42,10 @@ def test_what_is_fitted_is_found_again(group_rows: int, shape: str) -> None:
     steps = _in_steps(values)
     entries = fit_entries(steps, group_rows)
     weights = weights_of(nearest_nibbles(steps, entries), entries)
-    found = find_nibbles(weights, group_rows)
+    found = find_entries(weights, group_rows)
+    _assert_stands_for(found, weights)
     assert found is not None
-    assert found.group_rows == group_rows
-    np.testing.assert_array_equal(weights_of(found.nibbles, found.entries), weights)
+    assert len(found) == 256 // group_rows
 
 
 def test_fitted_grids_are_nearer_than_the_largest_of_a_group_asks() -> None:
@@ -71,27 +76,27 @@ def test_weights_of_four_bits_lose_no_more_than_int8_does(middle: int) -> None:
 def test_plain_int8_weights_lie_on_no_grid() -> None:
     generator = np.random.default_rng(2)
     weights = np.rint(_in_steps(generator.standard_normal((256, 16)))).astype(np.int8)
-    assert find_nibbles(weights, 32) is None
-    assert find_nibbles(weights, 96) is None
-    assert find_nibbles(weights[:0], 32) is None
+    assert find_entries(weights, 32) is None
+    assert find_entries(weights, 96) is None
+    assert find_entries(weights[:0], 32) is None
 
 
 def test_one_weight_off_its_grid_is_seen() -> None:
     generator = np.random.default_rng(3)
     steps = _in_steps(generator.standard_normal((64, 8)))
     weights = weights_of(nearest_nibbles(steps, fit_entries(steps, 32)), fit_entries(steps, 32))
-    assert find_nibbles(weights, 32) is not None
+    assert find_entries(weights, 32) is not None
     weights[40, 5] = 1 if abs(int(weights[40, 5])) > 2 else 100
-    found = find_nibbles(weights, 32)
-    assert found is None or np.array_equal(weights_of(found.nibbles, found.entries), weights)
+    found = find_entries(weights, 32)
+    if found is not None:
+        _assert_stands_for(found, weights)
 
 
 def test_few_levels_in_int8_are_four_bits() -> None:
     """Weights of -8 to 7 in steps of one, as quantisers of four bits without groups leave them."""
     weights = np.random.default_rng(4).integers(-8, 8, (64, 8)).astype(np.int8)
-    found = find_nibbles(weights, 64)
-    assert found is not None
-    np.testing.assert_array_equal(weights_of(found.nibbles, found.entries), weights)
+    found = find_entries(weights, 64)
+    _assert_stands_for(found, weights)
 
 
 @given(st.integers(LEAST_SCALE // 8, LARGEST_SCALE // 8), st.integers(0, 15), st.integers(0, 2**32 - 1))
@@ -101,6 +106,5 @@ def test_any_grid_is_found(eighths: int, zero: int, seed: int) -> None:
     apart = (nibbles.astype(np.int64) - zero) * (8 * eighths)
     nibbles = np.where(np.abs(apart) < 127 * 128, nibbles, zero).astype(np.uint8)
     weights = weights_of(nibbles, entries_of(np.array([[8 * eighths]]), np.array([[zero]])))
-    found = find_nibbles(weights, 16)
-    assert found is not None
-    np.testing.assert_array_equal(weights_of(found.nibbles, found.entries), weights)
+    found = find_entries(weights, 16)
+    _assert_stands_for(found, weights)
