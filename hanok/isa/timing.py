@@ -36,6 +36,8 @@ EXPAND_WRITE_CYCLES = 6
 """From the cycle in which a group takes its words to that in which its symbols are written."""
 EXPAND_ROOM_CYCLES = 5
 """From the cycle in which a group takes words to the first beat that may have their place."""
+UNPACK_STAGES = 2
+"""Cycles that the SRAM side of a load engine with `int4` is later, in all it does: see `unpack_stages`."""
 
 
 def line_bytes(dma: Dma, burst_bytes: int) -> int:
@@ -49,6 +51,15 @@ def line_bytes(dma: Dma, burst_bytes: int) -> int:
 def open_lines(dma: Dma, burst_bytes: int) -> int:
     """Lines that may be open: their bursts are no more than `outstanding`, unless that holds no line."""
     return max(1, dma.outstanding * burst_bytes // line_bytes(dma, burst_bytes))
+
+
+def unpack_stages(dma: Dma) -> int:
+    """Cycles by which all that the SRAM side of the load engine does is later, for weights of four bits.
+
+    So much more are `LOAD_ANSWER_STAGES` and `FILL_START_CYCLES` of such an engine. An UNPACK takes the
+    cycles of a LOAD of its `packed_bytes`, and nothing else.
+    """
+    return UNPACK_STAGES if dma.int4 else 0
 
 
 def expand_ring_bytes(dma: Dma) -> int:
