@@ -30,11 +30,10 @@ def unpack_rules(field: Callable[[str], Int64Array], core: Core) -> Iterator[Rul
     whole = (group_rows > 0) & (group_rows * columns % (2 * width) == 0)
     allowed = f"1 or more, and rows of {columns} that together are a multiple of {2 * width} weights"
     yield whole, "group_rows", group_rows, allowed, Fault.NO_SUCH_VALUE
-    for name, least in (("dram_address", 0), ("packed_bytes", width)):
-        found = field(name)
-        beats = (found % width == 0) & ((found >= least) | (name == "dram_address"))
-        allowed = f"multiples of {width}, the engine's bytes a cycle" + (", above 0" if least else "")
-        yield beats, name, found, allowed, Fault.NO_SUCH_VALUE
+    address, allowed = field("dram_address"), f"multiples of {width}, the engine's bytes a cycle"
+    yield address % width == 0, "dram_address", address, allowed, Fault.NO_SUCH_VALUE
+    beats = (packed % width == 0) & (packed > 0)
+    yield beats, "packed_bytes", packed, f"{allowed}, above 0", Fault.NO_SUCH_VALUE
     run, group = field("run_bytes"), np.maximum(group_rows, 1) * columns
     stream = run // group * columns * ENTRY_BYTES + run // 2
     is_stream = (run % group == 0) & (packed == stream)
