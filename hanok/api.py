@@ -109,15 +109,23 @@ def compile(
     no_host: bool = False,
     seed: int = 0,
     goal_db: float | None = None,
+    weight_bits: int = 8,
 ) -> CompiledModel:
     """Compile an ONNX model (path or bytes) for a chip (record, preset name or TOML path).
 
     `goal_db`: of a float transformer, how many dB its worst output is to be above its error; it costs cycles.
+    `weight_bits`: 8, or 4 for the constant matrices of a float model.
     """
     target = chip if isinstance(chip, Chip) else Chip.load(chip)
     begin = perf_counter()
     program = compile_model(
-        model, target, calibration=calibration, no_host=no_host, seed=seed, goal_db=goal_db
+        model,
+        target,
+        calibration=calibration,
+        no_host=no_host,
+        seed=seed,
+        goal_db=goal_db,
+        weight_bits=weight_bits,
     )
     return CompiledModel(program, perf_counter() - begin)
 
@@ -136,16 +144,24 @@ def language_model(
     check: bool = True,
     seed: int = 0,
     goal_db: float | None = None,
+    weight_bits: int = 8,
 ) -> LanguageModel:
     """Open a language model's folder, or an ONNX decoder, for a chip; its `generate` writes text.
 
-    `texts` calibrate it, `goal_db` is that of `compile`; see docs/language-models.md.
+    `texts` calibrate it, `goal_db` and `weight_bits` are those of `compile`; see docs/language-models.md.
     """
     from hanok.flows.generate import open_language_model
 
     target = chip if isinstance(chip, Chip) else Chip.load(chip)
     return open_language_model(
-        path, target, texts=texts, no_host=no_host, check=check, seed=seed, goal_db=goal_db
+        path,
+        target,
+        texts=texts,
+        no_host=no_host,
+        check=check,
+        seed=seed,
+        goal_db=goal_db,
+        weight_bits=weight_bits,
     )
 
 

@@ -17,6 +17,7 @@ from hanok.cli.options import (
     GoalOption,
     NoHostOption,
     SeedOption,
+    WeightBitsOption,
     load_chip,
     read_calibration,
 )
@@ -36,6 +37,7 @@ def compile_command(
     ] = None,
     calibrate: CalibrationOption = None,
     goal_db: GoalOption = None,
+    weight_bits: WeightBitsOption = "8",
     no_host: NoHostOption = False,
     seed: SeedOption = 0,
 ) -> None:
@@ -54,6 +56,7 @@ def compile_command(
             no_host=no_host,
             seed=seed,
             goal_db=goal_db,
+            weight_bits=int(weight_bits),
             progress=progress,
         )
         save_program(program, target)

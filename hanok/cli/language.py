@@ -52,6 +52,7 @@ class TextRequest:
     calibrate: Path | None
     no_host: bool
     goal_db: float | None
+    weight_bits: int
     check: bool
     html: Path | None
     trace: Path | None
@@ -76,6 +77,7 @@ def run_language(model: Path, chip: Chip, request: TextRequest) -> None:
             seed=request.seed,
             no_host=request.no_host,
             goal_db=request.goal_db,
+            weight_bits=request.weight_bits,
             check=request.check,
             progress=progress,
         )

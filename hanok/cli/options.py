@@ -42,6 +42,11 @@ InputsOption = Annotated[
         "--input", "-i", metavar="NAME=FILE", help="Data for an input (.npy or .npz); may be repeated."
     ),
 ]
+WeightBits = Literal["8", "4"]
+WeightBitsOption = Annotated[
+    WeightBits,
+    typer.Option("--weight-bits", help="Of a float model's constant matrices; 4: with a scale for every 32."),
+]
 GoalOption = Annotated[
     float | None,
     typer.Option(

@@ -26,6 +26,7 @@ from hanok.cli.options import (
     GoalOption,
     InputsOption,
     NoHostOption,
+    WeightBitsOption,
     load_chip,
     read_calibration,
     read_inputs,
@@ -62,6 +63,7 @@ def run(
     inputs: InputsOption = None,
     calibrate: CalibrationOption = None,
     goal_db: GoalOption = None,
+    weight_bits: WeightBitsOption = "8",
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Write the HTML report.")
     ] = None,
@@ -119,6 +121,7 @@ def run(
             calibrate=calibrate,
             no_host=no_host,
             goal_db=goal_db,
+            weight_bits=int(weight_bits),
             check=not no_check,
             html=html,
             trace=trace,
@@ -135,6 +138,7 @@ def run(
             ecc=ecc,
             calibrate=calibrate,
             goal_db=goal_db,
+            weight_bits=int(weight_bits),
             no_host=no_host,
             seed=seed,
             progress=progress,
@@ -165,6 +169,7 @@ def program_of(
     ecc: str | None = None,
     calibrate: Path | None = None,
     goal_db: float | None = None,
+    weight_bits: int = 8,
     no_host: bool = False,
     seed: int,
     progress: Callable[[str], None],
@@ -182,10 +187,15 @@ def program_of(
             no_host=no_host,
             seed=seed,
             goal_db=goal_db,
+            weight_bits=weight_bits,
             progress=progress,
         )
-    for option, given in (("--calibrate", calibrate), ("--goal-db", goal_db)):
-        if given is not None:
+    for option, given in (
+        ("--calibrate", calibrate is not None),
+        ("--goal-db", goal_db is not None),
+        ("--weight-bits", weight_bits != 8),
+    ):
+        if given:
             raise HanokError(
                 f"{model}: is compiled already, so {option} has nothing to do; give it to `hanok compile`"
             )

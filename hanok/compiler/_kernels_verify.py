@@ -34,7 +34,7 @@ from hanok.compiler._kernels_overlap import overlapped_operand
 
 @njit(cache=True)
 def check_dma(fields: Ints, members: Ints, sizes: Ints, bits: Bits, finding: Ints, found: Ints) -> None:
-    """LOAD, FILL, EXPAND, STORE. sizes: SRAM bytes, bank bytes, DRAM bytes. Columns: see verify."""
+    """LOAD, FILL, EXPAND, UNPACK, STORE. sizes: SRAM bytes, bank bytes, DRAM bytes. Columns: see verify."""
     zero = int(np.int64(0))
     sram_bytes, bank_bytes, dram_bytes = sizes[0], sizes[1], sizes[2]
     for row in range(len(members)):

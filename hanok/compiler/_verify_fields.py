@@ -23,6 +23,7 @@ from hanok.isa.table import (
 )
 from hanok.machine import Chip
 from hanok.numerics.huffman import TABLE_BYTES
+from hanok.numerics.nibbles import ENTRY_BYTES
 
 Records = npt.NDArray[np.void]
 Bad = npt.NDArray[np.bool_]
@@ -60,7 +61,7 @@ def _coordinate(
 
 
 def dma_findings(records: Records, chip: Chip) -> Iterator[Finding]:
-    """LOAD, FILL, EXPAND, STORE."""
+    """LOAD, FILL, EXPAND, UNPACK, STORE."""
     expand = records["opcode"] == Opcode.EXPAND
     yield ~expand & (records["flags"] != 0), "flags", "no flags"
     yield (
@@ -80,8 +81,29 @@ def dma_findings(records: Records, chip: Chip) -> Iterator[Finding]:
     yield expand & (counts != 1), "expand", "every count of EXPAND is 1"
     allowed = f"packed_bytes is even and above {TABLE_BYTES}, or above 0 without a table"
     yield expand & ((packed % 2 != 0) | (packed <= table)), "expand", allowed
+    for broken, allowed in _unpack_findings(records, chip):
+        yield (records["opcode"] == Opcode.UNPACK) & broken, "unpack", allowed
     touches_dram = records["opcode"] != Opcode.FILL
     yield touches_dram & (records["dram_address"] >= 1 << 62), "dram-bounds", "DRAM addresses below 2^62"
+
+
+def _unpack_findings(records: Records, chip: Chip) -> Iterator[tuple[Bad, str]]:
+    """What UNPACKs may not be, and what is allowed."""
+    width, columns = chip.core.dma.bytes_per_cycle, chip.core.matrix.columns
+    packed, run = (records[name].astype(np.int64) for name in ("packed_bytes", "run_bytes"))
+    yield np.full(len(records), not chip.core.dma.int4), "core.dma.int4 of the chip is true"
+    for name in ("count_3", "count_2", "count_1"):
+        yield records[name] != 1, f"{name} is 1"
+    group_rows = records["group_rows"].astype(np.int64)
+    group = group_rows * columns
+    yield group_rows == 0, "group_rows is at least 1"
+    yield group % (2 * width) != 0, f"weights of a group are a multiple of {2 * width}"
+    yield records["dram_address"] % np.uint64(width) != 0, f"dram_address is a multiple of {width}"
+    yield packed % width != 0, f"packed_bytes is a multiple of {width}"
+    groups, rest = np.divmod(run, np.maximum(group, 1))
+    yield rest != 0, "run_bytes are whole groups"
+    size = groups * columns * ENTRY_BYTES + run // 2
+    yield packed != size, "packed_bytes are the entries of all groups and half a byte for each weight"
 
 
 def matrix_findings(records: Records, chip: Chip) -> Iterator[Finding]:

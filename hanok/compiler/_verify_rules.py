@@ -22,6 +22,7 @@ RULES = {
     "saved": "`saved` is written before it is read",
     "table": "a LOOKUP follows a TABLE",
     "expand": "packed weights have their decoder, their table and whole words",
+    "unpack": "weights of four bits have their unpacker, and are whole groups in whole beats",
     "sram-bounds": "every access lies in the SRAM",
     "accumulator-bounds": "every access lies in the accumulators",
     "dram-bounds": "every access lies in the program's DRAM",

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from hanok.compiler.formula_layer import FormulaLayer, Origin, Output, Tail
 from hanok.compiler.view import View
+from hanok.numerics.nibble_grids import find_entries
+from hanok.numerics.nibbles import Entries
 
 Int8Array = npt.NDArray[np.int8]
 FloatArray = npt.NDArray[np.float32]
+GROUP_ROWS = (128, 64, 32, 16)
+"""Rows that may share a grid of sixteen weights, the cheapest first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +115,21 @@ class MatrixLayer:
         others = () if residual is None else (residual.view,)
         more = () if tail is None else tuple(o.view for o in tail.operands if not o.content)
         return (self.source, *others, *more)
+
+    @cached_property
+    def entries(self) -> tuple[Entries, ...]:
+        """Entries [groups][columns] of the grids of sixteen weights that the weights of each pass lie on.
+
+        Empty where they lie on none, and for layers that are not plain products.
+        """
+        phase = self.phases[0]
+        if len(self.phases) > 1 or self.groups > 1 or self.depthwise or phase.taps != (1, 1):
+            return ()
+        for group_rows in GROUP_ROWS:
+            found = [find_entries(weights[0, 0], group_rows) for weights in phase.weights]
+            if all(entries is not None for entries in found):
+                return tuple(entries for entries in found if entries is not None)
+        return ()
 
     @property
     def real(self) -> bool:

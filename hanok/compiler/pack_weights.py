@@ -17,6 +17,7 @@ from hanok.numerics.huffman import (
     pack_words,
     table_of,
 )
+from hanok.numerics.nibbles import ENTRY_BYTES
 
 WORST_RATIO = 0.97
 """Weights that pack no better than this are not worth their decoder's time."""
@@ -41,12 +42,21 @@ def packing_pays(chip: Chip, bytes_per_cycle: float) -> bool:
     return chip.core.dma.expand_lanes > bytes_per_cycle
 
 
-def packed_ratio(layer: MatrixLayer) -> float:
-    """Packed size of a layer's weights and biases by their size, 1 where packing does not pay."""
+def packing_of(layer: MatrixLayer, chip: Chip, bytes_per_cycle: float) -> tuple[float, int]:
+    """Packed size of a layer's weights by their size, 1 where packing does not pay; a decoder's lanes.
+
+    Weights of four bits keep up with any DRAM; they are stored so wherever the chip unpacks them.
+    """
+    if chip.core.dma.int4 and layer.entries:
+        groups = sum(len(entries) for entries in layer.entries)
+        rows = sum(weights.shape[2] for weights in layer.phases[0].weights)
+        return 0.5 + ENTRY_BYTES * groups / rows, 0
+    if not packing_pays(chip, bytes_per_cycle):
+        return 1.0, 0
     counts = weight_counts(layer)
     bits = coded_bits(counts, code_lengths(counts))
     ratio = (bits or 0) / max(1, 8 * int(counts.sum()))
-    return ratio if ratio < WORST_RATIO else 1.0
+    return (round(ratio, 2), chip.core.dma.expand_lanes) if ratio < WORST_RATIO else (1.0, 0)
 
 
 class WeightPacker:

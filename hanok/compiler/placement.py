@@ -15,6 +15,8 @@ class Budget:
     bytes_per_cycle: float
     packed_ratio: float = 1.0
     """Packed size of the layer's weights by their size; 1 where they stay plain."""
+    decoder_lanes: int = 0
+    """Weights a cycle that their decoder gives; 0 where it keeps up with any DRAM."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from hanok.compiler.matrix_plan import (
     source_rows,
     sub_tile,
 )
-from hanok.compiler.pack_weights import ZERO_RATIO, packed_ratio, packing_pays
+from hanok.compiler.pack_weights import ZERO_RATIO, packing_of
 from hanok.compiler.placement import Budget, Placement
 from hanok.compiler.plan_key import shape_key
 from hanok.compiler.tile_costs import Costs, histogram, tile_cycles
@@ -100,8 +100,10 @@ class PlanTable:
         zeros = self._figure["weight_zeros"]
         if budget.packed_ratio == 1.0:
             return plain
+        if not budget.decoder_lanes:
+            return plain * budget.packed_ratio
         packed = (plain - zeros) * budget.packed_ratio + zeros * ZERO_RATIO
-        decoder = plain * budget.bytes_per_cycle / self.chip.core.dma.expand_lanes
+        decoder = plain * budget.bytes_per_cycle / budget.decoder_lanes
         chosen: Numbers = np.minimum(plain, np.maximum(packed, decoder))
         return chosen
 
@@ -321,7 +323,7 @@ class Planner:
         self.chip, self.bytes_per_cycle = chip, bytes_per_cycle
         self._tables: dict[tuple[object, ...], PlanTable] = {}
         self._costs: dict[PlanKey, float] = {}
-        self._ratios: dict[int, tuple[MatrixLayer, float]] = {}
+        self._packings: dict[int, tuple[MatrixLayer, tuple[float, int]]] = {}
         self.measured: dict[PlanKey, int] = {}
         """Which of the candidates was quickest on the machine."""
 
@@ -332,20 +334,18 @@ class Planner:
             self._tables[key] = PlanTable(layer, self.chip)
         return self._tables[key]
 
-    def _ratio(self, layer: MatrixLayer) -> float:
-        """What the layer's weights pack to; 1 where the chip would not gain by it."""
-        if not packing_pays(self.chip, self.bytes_per_cycle):
-            return 1.0
-        if id(layer) not in self._ratios:
-            self._ratios[id(layer)] = (layer, round(packed_ratio(layer), 2))
-        return self._ratios[id(layer)][1]
+    def _packing(self, layer: MatrixLayer) -> tuple[float, int]:
+        """What the layer's weights pack to, 1 where the chip would not gain by it, and lanes of a decoder."""
+        if id(layer) not in self._packings:
+            self._packings[id(layer)] = (layer, packing_of(layer, self.chip, self.bytes_per_cycle))
+        return self._packings[id(layer)][1]
 
     def _budget(self, layer: MatrixLayer, banks: int) -> Budget:
-        return Budget(banks, self.bytes_per_cycle, self._ratio(layer))
+        return Budget(banks, self.bytes_per_cycle, *self._packing(layer))
 
     def cost(self, layer: MatrixLayer, placement: Placement, banks: int) -> float:
         """Estimated cycles of the best plan; infinite if none fits."""
-        key = ((*shape_key(layer), self._ratio(layer)), placement, banks)
+        key = ((*shape_key(layer), *self._packing(layer)), placement, banks)
         if key not in self._costs:
             best = self.table(layer).best(placement, self._budget(layer, banks))
             self._costs[key] = best[0] if best else float("inf")
@@ -353,7 +353,7 @@ class Planner:
 
     def key(self, layer: MatrixLayer, banks: int) -> PlanKey:
         """What decides which plan is best."""
-        return ((*shape_key(layer), self._ratio(layer)), Placement.of(layer), banks)
+        return ((*shape_key(layer), *self._packing(layer)), Placement.of(layer), banks)
 
     def candidates(self, layer: MatrixLayer, banks: int) -> list[MatrixPlan]:
         """The cheapest plan that fits, then the cheapest of other kinds; CompileError if none fits."""

@@ -147,6 +147,30 @@ class Mover:
             DramAccess(dram_address, dram_address + packed_bytes, False),
         )
 
+    def unpack_bytes(
+        self,
+        buffer: Buffer,
+        offset: int,
+        dram_address: int,
+        packed_bytes: int,
+        size_bytes: int,
+        group_rows: int,
+    ) -> None:
+        """Load `size_bytes` contiguous weights from a stream of nibbles (`hanok.numerics.nibbles`)."""
+        values = {
+            "run_bytes": size_bytes,
+            "packed_bytes": packed_bytes,
+            "dram_address": dram_address,
+            "group_rows": group_rows,
+        }
+        self._append(
+            Opcode.UNPACK,
+            values | {"count_1": 1, "count_2": 1, "count_3": 1},
+            Location(buffer, offset),
+            Access(buffer, offset, offset + size_bytes),
+            DramAccess(dram_address, dram_address + packed_bytes, False),
+        )
+
     def fill(self, location: Location, size_bytes: int, value: int) -> None:
         """Fill contiguous bytes."""
         values = {"run_bytes": size_bytes, "count_1": 1, "count_2": 1, "count_3": 1, "value": value}

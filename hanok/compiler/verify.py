@@ -296,13 +296,13 @@ def _check_kept_codes(code: Decoded) -> None:
 
 
 def _dram_run(records: npt.NDArray[np.void]) -> Ints:
-    """Contiguous bytes of DRAM in a run: EXPAND reads its packed stream, the others what they move."""
-    packed = records["opcode"] == Opcode.EXPAND
+    """Contiguous bytes of DRAM in a run: EXPAND and UNPACK read a stream, the others what they move."""
+    packed = np.isin(records["opcode"], (Opcode.EXPAND, Opcode.UNPACK))
     return np.where(packed, records["packed_bytes"], records["run_bytes"]).astype(np.int64)
 
 
 def _dram_boxes(code: Decoded) -> tuple[Ints, Ints]:
-    """Base, run and counts, and strides, of the DRAM bytes of each LOAD, EXPAND and STORE."""
+    """Base, run and counts, and strides, of the DRAM bytes of each LOAD, EXPAND, UNPACK and STORE."""
     members = _members(code, *_FORMAT_OPCODES["dma"])
     records = code.records["dma"]
     boxes, strides = np.zeros((len(code), 5), np.int64), np.zeros((len(code), 3), np.int64)
@@ -355,7 +355,8 @@ def _check_order(
             f"{name}, also of instruction {other}, `{disassemble(code, int(other))}`",
         )
     _check_loader(code, common, place, clock)
-    loads, stores = _members(code, Opcode.LOAD, Opcode.EXPAND), _members(code, Opcode.STORE)
+    loads = _members(code, Opcode.LOAD, Opcode.EXPAND, Opcode.UNPACK)
+    stores = _members(code, Opcode.STORE)
     load, store = order_kernels.find_dram_race(
         loads, stores, boxes, strides, place, clock, Unit.LOAD.value, Unit.STORE.value
     )

@@ -1,4 +1,4 @@
-"""Load the weights of a matrix layer chunk by chunk, plain or packed, each with its biases."""
+"""Load the weights of a matrix layer chunk by chunk, plain, packed or in four bits, each with its biases."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from hanok.compiler.columns import Part
 from hanok.compiler.layers import MatrixLayer, Phase
 from hanok.compiler.matrix_plan import Chunk, MatrixPlan, chunks_of
+from hanok.compiler.nibble_streams import NibbleStream, nibble_stream
 from hanok.compiler.pack_weights import WeightPacker
 from hanok.compiler.schedule import Buffer
 from hanok.compiler.tiles import Mover
@@ -30,12 +31,17 @@ class Offsets:
 
 @dataclass
 class _Blob:
-    """Weights and biases that are loaded together: in SRAM `size_bytes`, in DRAM plain or packed."""
+    """Weights and biases that are loaded together: in SRAM `size_bytes`, in DRAM plain, packed or, but for
+    the biases, in four bits."""
 
     size_bytes: int
     offsets: Offsets
     dram: bytes
-    packed: bool
+    packed: bool = False
+    stream: NibbleStream | None = None
+    """What `dram` begins with where weights have four bits."""
+    tile_bytes: int = 0
+    """Of them in SRAM."""
     address: int = -1
     """Where the plain bytes or the packed words lie, once they are placed."""
 
@@ -77,9 +83,7 @@ class WeightLoader:
         if key in self._loaded:
             return
         if key not in self._blobs:
-            content, offsets = self._blob(self.chunks[index], part)
-            words = self.packer.pack(content, self.table) if self.table else b""
-            self._blobs[key] = _Blob(len(content), offsets, words or content, bool(words))
+            self._blobs[key] = self._blob(self.chunks[index], part)
         blob = self._blobs[key]
         buffer = Buffer(f"{self.layer.origin.name} weights {index}.{part}", blob.size_bytes)
         self._load_blob(blob, buffer)
@@ -89,7 +93,7 @@ class WeightLoader:
         """Load a blob; the first packed one of a new code brings its table along."""
         if not blob.packed:
             blob.address = self.constants(blob.dram) if blob.address < 0 else blob.address
-            self.mover.load_bytes(buffer, 0, blob.address, blob.size_bytes)
+            self._load_plain(blob, buffer)
             return
         keep = self.packer.held == self.table
         table_bytes = 0 if keep else TABLE_BYTES
@@ -100,6 +104,15 @@ class WeightLoader:
         size = len(blob.dram) + table_bytes
         self.mover.expand_bytes(buffer, blob.address - table_bytes, size, blob.size_bytes, keep)
         self.packer.held = self.table
+
+    def _load_plain(self, blob: _Blob, buffer: Buffer) -> None:
+        """Load a blob as it is, but for weights of four bits in front of it."""
+        tiles, packed = blob.tile_bytes, 0
+        if blob.stream is not None:
+            packed = len(blob.stream.content)
+            self.mover.unpack_bytes(buffer, 0, blob.address, packed, tiles, blob.stream.group_rows)
+        if blob.size_bytes > tiles:
+            self.mover.load_bytes(buffer, tiles, blob.address + packed, blob.size_bytes - tiles)
 
     def _blob_bytes(self) -> int:
         """Bytes of all blobs, biases included."""
@@ -120,8 +133,24 @@ class WeightLoader:
         """The pieces of the sum over K whose weights are loaded one after the other."""
         return self.columns.parts(chunk.job, phase, self.plan.parts)
 
-    def _blob(self, chunk: Chunk, part: int) -> tuple[bytes, Offsets]:
-        """Weight tiles of every phase and pass, then (with the first part) each phase's biases."""
+    def _blob(self, chunk: Chunk, part: int) -> _Blob:
+        """What a part of a chunk takes in SRAM and in DRAM."""
+        content, offsets, tile_bytes = self._content(chunk, part)
+        shares = self.parts(chunk, self.layer.phases[0])
+        if part < len(shares):
+            core = self.mover.chip.core
+            stream = nibble_stream(core, self.layer, self.columns, chunk, shares[part])
+            if stream is not None:
+                dram = stream.content + content[tile_bytes:]
+                return _Blob(len(content), offsets, dram, stream=stream, tile_bytes=tile_bytes)
+        words = self.packer.pack(content, self.table) if self.table else b""
+        return _Blob(len(content), offsets, words or content, bool(words))
+
+    def _content(self, chunk: Chunk, part: int) -> tuple[bytes, Offsets, int]:
+        """Weight tiles of every phase and pass, then (with the first part) each phase's biases.
+
+        The last is how many bytes the tiles take.
+        """
         parts: list[bytes] = []
         offsets, position = {}, 0
         for number, phase in enumerate(self.layer.phases):
@@ -134,6 +163,7 @@ class WeightLoader:
                     )
                     parts.append(content)
                     position += len(content)
+        tile_bytes = position
         parts.append(bytes(align_up(position, 4) - position))
         position = align_up(position, 4)
         biases = []
@@ -142,4 +172,4 @@ class WeightLoader:
             biases.append(position)
             parts.append(bias.astype("<i4").tobytes())
             position += bias.size * 4
-        return b"".join(parts), Offsets(offsets, biases)
+        return b"".join(parts), Offsets(offsets, biases), tile_bytes

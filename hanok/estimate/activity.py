@@ -91,7 +91,8 @@ def _product(records: Records, *names: str) -> Ints:
 def _dma(records: Records) -> ActivityCounts:
     moved = _product(records, "run_bytes", "count_3", "count_2", "count_1")
     load, store = records["opcode"] == Opcode.LOAD, records["opcode"] == Opcode.STORE
-    packed = records["packed_bytes"][records["opcode"] == Opcode.EXPAND].astype(np.int64)
+    is_stream = np.isin(records["opcode"], (Opcode.EXPAND, Opcode.UNPACK))
+    packed = records["packed_bytes"][is_stream].astype(np.int64)
     read, written = int(moved[load].sum() + packed.sum()), int(moved[store].sum())
     return ActivityCounts(
         load_sram_write_bytes=int(moved[~store].sum()),

@@ -14,11 +14,13 @@ from hanok.isa import Destination, Opcode, Operand, Reduction, Source, Step, Uni
 from hanok.isa.table import FLAG_BIAS, TABLE_ENTRIES
 from hanok.machine import Chip
 from hanok.numerics.huffman import code_lengths, histogram, pack_words, table_of
+from hanok.numerics.nibbles import stream_bytes
 from hanok.simulator import emulate
 from hanok.units import ceil_div
 
 Row = tuple[Opcode, dict[str, Any]]
 MEMORY_BYTES = 1 << 14
+"""On chips that unpack weights of four bits it is twice as much."""
 _CODE, _ILLEGAL, _CONSTANTS, _IMAGE, _PACKED, _RESULTS = 0x044, 0x804, 0x1000, 0x2003, 0x2801, 0x3000
 """Where in memory things lie; code and image off the bursts."""
 _SIDE, _DEPTH, _TAPS = 4, 12, 3
@@ -26,8 +28,10 @@ _SIDE, _DEPTH, _TAPS = 4, 12, 3
 _PIXELS = _SIDE * _SIDE
 _PIECE_BYTES = 64
 _NO_OPCODE = 0xEE
-_UNPACKED_BYTES, _UNPACKED = 75, 64
+_EXPANDED_BYTES, _EXPANDED = 75, 64
 """Bytes of the packed stream, and where they go behind those that are filled."""
+_NIBBLES, _WEIGHTS, _GROUPS = 0x4000, 0x6000, 2
+"""Where in memory the stream of nibbles lies, a whole beat of any chip, and its weights; groups of it."""
 _LOAD, _MATRIX, _VECTOR, _STORE = (1 << unit for unit in (Unit.LOAD, Unit.MATRIX, Unit.VECTOR, Unit.STORE))
 
 
@@ -73,7 +77,8 @@ def _columns(chip: Chip) -> int:
 
 def _memory(chip: Chip, random: np.random.Generator) -> npt.NDArray[np.uint8]:
     """Random bytes everywhere; the table of floats, and biases, of a size that sums have."""
-    memory = random.integers(0, 256, MEMORY_BYTES, dtype=np.uint8)
+    size = MEMORY_BYTES * (2 if chip.core.dma.int4 else 1)
+    memory = random.integers(0, 256, size, dtype=np.uint8)
     table = random.integers(-100, 100, TABLE_ENTRIES).astype("<f4") / 2
     biases = random.integers(-2000, 2000, _columns(chip)).astype("<i4")
     sizes, places = _constants(chip)
@@ -89,9 +94,26 @@ def _memory(chip: Chip, random: np.random.Generator) -> npt.NDArray[np.uint8]:
 
 def _packed(chip: Chip) -> bytes:
     """A stream of packed weights: bytes of which a few are frequent."""
-    content = (np.arange(_UNPACKED_BYTES) ** 3 % 251 % 40).astype(np.uint8)
+    content = (np.arange(_EXPANDED_BYTES) ** 3 % 251 % 40).astype(np.uint8)
     lengths = code_lengths(histogram(content))
     return table_of(lengths) + pack_words(content, lengths, chip.core.dma.expand_streams)
+
+
+def _group_weights(chip: Chip) -> int:
+    """Weights of the smallest group: whole rows, and whole beats of nibbles."""
+    return max(chip.core.matrix.columns, 2 * chip.core.dma.bytes_per_cycle)
+
+
+def _unpack(chip: Chip, sram_address: int) -> Row:
+    """Random bytes in memory are entries and nibbles, as any others."""
+    columns, weights = chip.core.matrix.columns, _group_weights(chip)
+    rows = weights // columns
+    packed_bytes = stream_bytes(_GROUPS * rows, columns, rows)
+    assert packed_bytes <= _WEIGHTS - _NIBBLES, "the stream ends before its weights"
+    return Opcode.UNPACK, _runs(
+        _GROUPS * weights, dram_address=_NIBBLES, sram_address=sram_address, packed_bytes=packed_bytes,
+        group_rows=rows, post=_STORE,
+    )  # fmt: skip
 
 
 def _constants(chip: Chip) -> tuple[dict[str, int], dict[str, int]]:
@@ -115,6 +137,8 @@ def _places(chip: Chip) -> dict[str, int]:
         "constants": sum(sizes.values()),
         **dict.fromkeys(("image", "first", "second", "mean", "filled"), image),
     }
+    if chip.core.dma.int4:
+        regions["unpacked"] = ceil_div(_GROUPS * _group_weights(chip), _PIECE_BYTES) * _PIECE_BYTES
     step = chip.core.sram.total_bytes // len(regions) // _PIECE_BYTES * _PIECE_BYTES
     is_roomy = step >= max(regions.values())
     starts = [step * number for number in range(len(regions))]
@@ -130,8 +154,10 @@ def _instructions(chip: Chip) -> Iterator[Row]:
     row_bytes = _SIDE * _DEPTH
     yield (Opcode.FILL, _runs(run_bytes=40, sram_address=at["filled"], value=-77, post=_STORE))
     if chip.core.dma.expand_lanes:
-        unpacked = _runs(_UNPACKED_BYTES, dram_address=_PACKED, sram_address=at["filled"] + _UNPACKED)
-        yield (Opcode.EXPAND, unpacked | {"packed_bytes": len(_packed(chip)), "post": _STORE})
+        expanded = _runs(_EXPANDED_BYTES, dram_address=_PACKED, sram_address=at["filled"] + _EXPANDED)
+        yield (Opcode.EXPAND, expanded | {"packed_bytes": len(_packed(chip)), "post": _STORE})
+    if chip.core.dma.int4:
+        yield _unpack(chip, at["unpacked"])
     yield (
         Opcode.LOAD,
         _runs(run_bytes=sum(sizes.values()), dram_address=_CONSTANTS, sram_address=at["constants"]),
@@ -211,10 +237,16 @@ def _stores(chip: Chip, at: dict[str, int]) -> Iterator[Row]:
         ),
     )  # fmt: skip
     if chip.core.dma.expand_lanes:
-        unpacked = _runs(
-            _UNPACKED_BYTES, dram_address=_RESULTS + 0x500, sram_address=at["filled"] + _UNPACKED
+        expanded = _runs(
+            _EXPANDED_BYTES, dram_address=_RESULTS + 0x500, sram_address=at["filled"] + _EXPANDED
         )
-        yield (Opcode.STORE, unpacked | {"wait": _LOAD})
+        yield (Opcode.STORE, expanded | {"wait": _LOAD})
+    if chip.core.dma.int4:
+        size = _GROUPS * _group_weights(chip)
+        yield (
+            Opcode.STORE,
+            _runs(size, dram_address=_WEIGHTS, sram_address=at["unpacked"], wait=_LOAD),
+        )
 
 
 def _runs(run_bytes: int, **fields: int) -> dict[str, Any]:

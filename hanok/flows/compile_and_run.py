@@ -58,12 +58,14 @@ def compile_model(
     no_host: bool = False,
     seed: int = 0,
     goal_db: float | None = None,
+    weight_bits: int = 8,
     progress: Progress = quiet,
 ) -> Program:
     """Compile an ONNX model for `chip`; a float model is quantised first.
 
     `goal_db` is how many dB a float transformer's worst output is to be above its error on the calibration
-    data: operands are split in two parts until it is (hanok.graph.quantise; 32 by default).
+    data: operands are split in two parts until it is (hanok.graph.quantise; 32 by default). With
+    `weight_bits` 4 its constant matrices have four bits a weight, with a scale for every 32 of a column.
     Raises HanokError subclasses for a model that cannot be read, run or fitted; with `no_host` also where
     the NPU lacks an operator. The compiler verifies the program.
     """
@@ -78,7 +80,9 @@ def compile_model(
     notes: dict[str, str] = {"quantised by": "the model's own quantiser"}
     if not is_quantised(model):
         progress("quantising")
-        quantised = quantise_model(model, _named(calibration, model), seed=seed, goal_db=goal_db)
+        quantised = quantise_model(
+            model, _named(calibration, model), seed=seed, goal_db=goal_db, weight_bits=weight_bits
+        )
         model, warnings = quantised.model, quantised.record.warnings
         notes = _quantisation_notes(quantised.record, seed)
     elif calibration is not None:

@@ -229,16 +229,17 @@ def open_language_model(
     no_host: bool = False,
     check: bool = True,
     goal_db: float | None = None,
+    weight_bits: int = 8,
     progress: Progress = quiet,
 ) -> LanguageModel:
     """Open a model's folder, or an ONNX decoder with key and value inputs.
 
     `texts` calibrate the scales of activations (without them, a folder with calibration.txt has its own, else
-    CALIBRATION_TEXTS do); `check` compares the first run of each program with ONNX Runtime; `goal_db` is that
-    of compile_model, for each part of a model.
+    CALIBRATION_TEXTS do); `check` compares the first run of each program with ONNX Runtime; `goal_db` and
+    `weight_bits` are those of compile_model, for each part of a model.
     """
     progress("reading the model")
-    compiler = _Compiler(Path(path), chip, seed, no_host, check, goal_db, progress)
+    compiler = _Compiler(Path(path), chip, seed, no_host, check, goal_db, weight_bits, progress)
     if compiler.path.is_dir():
         return _open_folder(compiler, texts or calibration_texts(compiler.path) or CALIBRATION_TEXTS)
     return _open_onnx(compiler, texts)
@@ -254,6 +255,7 @@ class _Compiler:
     no_host: bool
     check: bool
     goal_db: float | None
+    weight_bits: int
     progress: Progress
 
     def compile(self, kind: str, length: int, model: bytes, samples: list[Values]) -> TokenProgram:
@@ -265,6 +267,7 @@ class _Compiler:
             no_host=self.no_host,
             seed=self.seed,
             goal_db=self.goal_db,
+            weight_bits=self.weight_bits,
             progress=self.progress,
         )
         return self._token_program(kind, length, program)
@@ -282,6 +285,7 @@ class _Compiler:
             scales=request.scales,
             seed=self.seed,
             goal_db=self.goal_db,
+            weight_bits=self.weight_bits,
         )
         content = decoder.model.SerializeToString(deterministic=True)
         program = compile_model(content, self.chip, no_host=self.no_host, progress=self.progress)

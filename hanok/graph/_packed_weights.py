@@ -12,11 +12,15 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from hanok.errors import ModelError
 from hanok.graph._external import MAX_TOTAL_BYTES
 from hanok.graph._working import DEQUANTIZE, STANDARD_DOMAINS
+from hanok.numerics.nibble_grids import fit_entries, nearest_nibbles
+from hanok.numerics.nibbles import NIBBLES, weights_of
 
 Array = npt.NDArray[Any]
 _MICROSOFT = "com.microsoft"
 _ACTIVATION_QUANTISERS = ("QuantizeLinear", "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger")
 _WIDTHS = (2, 4, 8)
+MOST_GROUP_ROWS = 128
+"""Blocks of more weights are several groups with a grid each."""
 
 
 def unpack_weights(model: ModelProto, origin: str) -> None:
@@ -24,7 +28,8 @@ def unpack_weights(model: ModelProto, origin: str) -> None:
 
     A model whose weights alone are quantised is a float model to the quantiser, which then measures its
     activations. Where activations have scales already, weights get one for each output channel: the int4
-    values times their groups' scales, rounded to int8.
+    values times their groups' scales, rounded to int8. Those of four bits are rounded to grids of sixteen
+    weights, where the compiler finds them again.
 
     MatMulNBits: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md; blocked
     DequantizeLinear: https://onnx.ai/onnx/operators/onnx__DequantizeLinear.html.
@@ -91,7 +96,8 @@ class _Unpacker:
             places = places[:inner]
             values = (codes.reshape(columns, -1)[:, :inner] - zeros[:, places]) * scales[:, places]
         weight = np.ascontiguousarray(values.T.astype(np.float32))
-        made, name = self._weight(node.output[0] + "/weight", weight, axis=1)
+        grouped = block if width == 4 and order is None else 0
+        made, name = self._weight(node.output[0] + "/weight", weight, axis=1, block=grouped)
         bias = node.input[5] if len(node.input) > 5 else ""
         output = node.output[0] + "/product" if bias else node.output[0]
         made.append(helper.make_node("MatMul", [node.input[0], name], [output], node.name))
@@ -117,7 +123,8 @@ class _Unpacker:
             zeros = self._spread(node, zero.astype(np.float32), content.shape, axis, block)
         values = (content.astype(np.float32) - zeros) * scales
         channel = (0 if axis else content.ndim - 1) if content.ndim > 1 else 0
-        return self._weight(node.output[0], values.astype(np.float32), axis=channel)[0]
+        grouped = block if content.dtype.itemsize == 1 and np.ptp(content.astype(np.int16)) < NIBBLES else 0
+        return self._weight(node.output[0], values.astype(np.float32), axis=channel, block=grouped)[0]
 
     def remove_unread(self) -> None:
         """Drop the packed constants that nobody reads any more."""
@@ -135,8 +142,11 @@ class _Unpacker:
         del graph.initializer[:]
         graph.initializer.extend(kept)
 
-    def _weight(self, name: str, values: Array, axis: int) -> tuple[list[NodeProto], str]:
-        """Add a constant, as float32 or as int8 behind a DequantizeLinear; return nodes and its name."""
+    def _weight(self, name: str, values: Array, axis: int, block: int) -> tuple[list[NodeProto], str]:
+        """Add a constant, as float32 or as int8 behind a DequantizeLinear; return nodes and its name.
+
+        `axis` is the output channels'. Where `block` is not 0, so many weights of a channel have 16 values.
+        """
         self.found = True
         if not self._keep_int8 or values.ndim < 2:
             self.model.graph.initializer.append(numpy_helper.from_array(values, name))
@@ -144,12 +154,22 @@ class _Unpacker:
         others = tuple(other for other in range(values.ndim) if other != axis)
         scale = np.maximum(np.abs(values).max(axis=others), np.float32(1e-30)) / np.float32(127)
         shape = [-1 if other == axis else 1 for other in range(values.ndim)]
-        codes = np.clip(np.rint(values / scale.reshape(shape)), -127, 127).astype(np.int8)
+        codes = self._rounded(values / scale.reshape(shape), axis, block)
         constants = (codes, scale.astype(np.float32), np.zeros(scale.shape, np.int8))
         inputs = [f"{name}/{part}" for part in ("int8", "scale", "zero")]
         for value, label in zip(constants, inputs, strict=True):
             self.model.graph.initializer.append(numpy_helper.from_array(value, label))
         return [helper.make_node(DEQUANTIZE, inputs, [name], f"{name}/dequantize", axis=axis)], name
+
+    def _rounded(self, steps: Array, axis: int, block: int) -> npt.NDArray[np.int8]:
+        """Weights in steps of their channels as int8; on grids of sixteen where their blocks are such."""
+        turned = steps.T if axis == 0 else steps
+        group_rows = min(block, MOST_GROUP_ROWS)
+        if steps.ndim != 2 or not group_rows or len(turned) % group_rows:
+            return np.clip(np.rint(steps), -127, 127).astype(np.int8)
+        entries = fit_entries(turned, group_rows)
+        found = weights_of(nearest_nibbles(turned, entries), entries)
+        return np.ascontiguousarray(found.T if axis == 0 else found)
 
     def _packed(self, node: NodeProto, place: int, shape: tuple[int, ...], width: int) -> Array:
         """Codes of `width` bits, the first in the lowest bits of a byte, as float32 of `shape`."""

@@ -16,7 +16,7 @@ from hanok.graph._observe import observe_ranges
 from hanok.graph._quantise_onnxruntime import insert_quantisers
 from hanok.graph._quantise_select import PRODUCTS, Range, keep_float
 from hanok.graph._repair import LayerRepair, float_outputs, repair_layers, signal_to_noise_by_output
-from hanok.graph._round_weights import round_weights
+from hanok.graph._round_weights import narrow_weights, round_weights, with_stored_weights
 from hanok.graph._smooth import SmoothedActivation, smooth_channels
 from hanok.graph._two_parts import SplitOperand, split_operands
 from hanok.graph._working import Array, WorkingGraph
@@ -42,13 +42,19 @@ class TransformerForm:
 
 
 def quantise_transformer(
-    working: WorkingGraph, samples: list[Sample], *, repair: bool, goal_db: float = GOAL_DB
+    working: WorkingGraph,
+    samples: list[Sample],
+    *,
+    repair: bool,
+    goal_db: float = GOAL_DB,
+    group_rows: int = 0,
 ) -> TransformerForm:
     """Smooth channels, even out rows, choose ranges; then round and repair weights, and split operands.
 
     `working` keeps its function and changes its form. Ranges, rounding and repair that do not bring the
     worst output nearer to the float model's on the samples are left out; operands are split until it reaches
     `goal_db`. Without `repair`, weights are rounded to nearest and nothing is split.
+    Where `group_rows` is not 0, weights are rounded to grids of sixteen, one for so many rows of each column.
     """
     wanted = float_outputs(working, samples)
     kept_float = keep_float(working, observe_ranges(working, samples))
@@ -63,8 +69,10 @@ def quantise_transformer(
         (insert_quantisers(working, each, kept_float, True) for each in (chosen, ranges)),
         key=lambda model: _worst_db(wanted, model, samples),
     )
+    if group_rows:
+        plain = narrow_weights(working, plain, group_rows)
     form = TransformerForm(plain, kept_float, tuple(smoothed), evened)
-    return _refined(working, form, samples, wanted, ranges, goal_db) if repair else form
+    return _refined(working, form, samples, wanted, ranges, goal_db, group_rows) if repair else form
 
 
 def _refined(
@@ -74,18 +82,26 @@ def _refined(
     wanted: Sequence[dict[str, Array]],
     ranges: Mapping[str, Range],
     goal_db: float,
+    group_rows: int,
 ) -> TransformerForm:
-    """Weights rounded again and repaired, as far as that helps, and operands split."""
+    """Weights rounded again and repaired, as far as that helps, and operands split.
+
+    With weights of four bits, operands are split for what the activations lose: the weights' noise stays.
+    """
 
     def judged(model: ModelProto) -> tuple[float, ModelProto]:
         return _worst_db(wanted, model, samples), model
 
     plain = judged(form.model)
-    rounded = max(plain, judged(round_weights(working, form.model, samples)), key=itemgetter(0))
+    rounded = max(plain, judged(round_weights(working, form.model, samples, group_rows)), key=itemgetter(0))
     repaired, repairs = repair_layers(working, rounded[1], samples)
     best_db, best = max(rounded, judged(repaired), key=itemgetter(0))
-    worst = _worst_output(wanted, best, samples)
-    final, parts = split_operands(working, best, samples, worst, ranges, goal_db)
+    judge, judged_by = working, wanted
+    if group_rows:
+        judge = with_stored_weights(working, best)
+        judged_by = float_outputs(judge, samples)
+    worst = _worst_output(judged_by, best, samples)
+    final, parts = split_operands(judge, best, samples, worst, ranges, goal_db)
     return replace(
         form,
         model=final,

@@ -21,10 +21,13 @@ from hanok.graph._quantise_onnxruntime import insert_quantisers
 from hanok.graph._quantise_select import is_transformer, keep_float
 from hanok.graph._quantise_transformer import GOAL_DB, TransformerForm, quantise_transformer
 from hanok.graph._repair import LayerRepair, float_outputs, repair_layers, signal_to_noise_db
+from hanok.graph._round_weights import narrow_weights
 from hanok.graph._shapes import fix_input_shapes, infer_shapes
 from hanok.graph._working import DEQUANTIZE, QUANTIZE, Array, WorkingGraph, from_model
 from hanok.graph.simplify import simplify_float
 
+GROUP_ROWS = 32
+"""Rows that share a grid of sixteen weights: 4.5 bits a weight in memory."""
 RANDOM_DATA_WARNING = "no calibration data: seeded random data used; quality figures mean nothing"
 _QUANTISED_MARKS = frozenset(
     {QUANTIZE, DEQUANTIZE, "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"}
@@ -71,6 +74,7 @@ def quantise_model(
     seed: int = 0,
     repair: bool = True,
     goal_db: float | None = None,
+    weight_bits: int = 8,
     input_shapes: Mapping[str, Sequence[int]] | None = None,
 ) -> QuantisedModel:
     """Bring a float model to int8 QDQ form; a quantised one is returned as it is.
@@ -81,7 +85,8 @@ def quantise_model(
     Free dimensions of the inputs become static: as `input_shapes` says, else as in the calibration data
     (the first axis apart, if it may hold several samples), else 1. Of a transformer whose worst output
     is less than `goal_db` (by default GOAL_DB) over its error on these samples, the noisiest operands are
-    multiplied in two parts.
+    multiplied in two parts. With `weight_bits` 4, constant matrices are rounded to grids of sixteen weights
+    (hanok.numerics.nibble_grids), one for every GROUP_ROWS rows of each column.
     """
     if is_quantised(model):
         return QuantisedModel(model, QuantisationRecord(0, False, was_quantised=True))
@@ -89,6 +94,7 @@ def quantise_model(
         calibration = list(calibration)
     working = prepare_float(model, {**shapes_in_samples(model, calibration), **(input_shapes or {})})
     random_data = calibration is None
+    group_rows = GROUP_ROWS if weight_bits == 4 else 0
     transformer = is_transformer(working)
     count = samples_for_rows(working) if transformer else RANDOM_SAMPLES
     samples = (
@@ -101,11 +107,14 @@ def quantise_model(
     )
     if transformer:
         goal = GOAL_DB if goal_db is None else goal_db
-        return _transformed(quantise_transformer(working, samples, repair=repair, goal_db=goal), record)
+        form = quantise_transformer(working, samples, repair=repair, goal_db=goal, group_rows=group_rows)
+        return _transformed(form, record)
     ranges = observe_ranges(working, samples)
     kept_float = keep_float(working, ranges)
     record = replace(record, kept_float=kept_float)
     plain = insert_quantisers(working, ranges, kept_float)
+    if group_rows:
+        plain = narrow_weights(working, plain, group_rows)
     return _repaired(working, plain, samples, record) if repair else QuantisedModel(plain, record)
 
 

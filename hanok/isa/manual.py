@@ -38,10 +38,11 @@ from hanok.isa.timing import (
     MATRIX_SETUP_CYCLES,
     PRELOAD_OVERHEAD_CYCLES,
     TABLE_OVERHEAD_CYCLES,
+    UNPACK_STAGES,
 )
 
 _UNIT_MEANING = {
-    Unit.LOAD: "copies or decodes DRAM to SRAM, and fills SRAM",
+    Unit.LOAD: "copies, decodes or unpacks DRAM to SRAM, and fills SRAM",
     Unit.STORE: "copies SRAM to DRAM",
     Unit.MATRIX: "int8 dot products into int32 accumulators",
     Unit.VECTOR: "chains of float32 steps from accumulators or SRAM to SRAM",
@@ -115,6 +116,8 @@ max(columns - C, B) + {PRELOAD_OVERHEAD_CYCLES}; B = ceil(4 / preload) with the 
 | table | {TABLE_ENTRIES} / table_words + {TABLE_OVERHEAD_CYCLES} |
 | expand: decoder | {EXPAND_BEGIN_CYCLES} + ceil(run_bytes / expand_lanes) + {EXPAND_WRITE_CYCLES} |
 | ... with a table, in addition | {EXPAND_TABLE_CYCLES - EXPAND_BEGIN_CYCLES} |
+| unpack: beats | packed_bytes / bytes_per_cycle |
+| what a load engine with `int4` writes, in addition | {UNPACK_STAGES} |
 
 Rows are far where ring_rows is not 0 and y_start + ring_start lies outside -ring_rows .. 2 * ring_rows - 1,
 or y_stride (with more than one output row) or y_dilation (with more than one vertical tap) is ring_rows or

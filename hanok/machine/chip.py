@@ -169,8 +169,8 @@ def _check_int4(columns: int, width: int) -> None:
     if width & (width - 1) or max(columns, unpacked) % min(columns, unpacked) or 2 * columns < width:
         raise ValueError(
             f"core.dma.int4: a beat of {width} bytes holds {unpacked} weights, and the array has {columns} "
-            "columns; allowed: core.dma.bytes_per_cycle a power of two, at most twice the columns, and one of "
-            "columns and weights of a beat a multiple of the other"
+            "columns; allowed: core.dma.bytes_per_cycle a power of two, at most twice the columns, and the "
+            "columns a multiple of a beat's weights or the other way round"
         )
 
 

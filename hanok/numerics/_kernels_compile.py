@@ -30,7 +30,8 @@ def _cache_folder() -> str:
     digest = hashlib.sha256()
     for path in sorted(PACKAGE.rglob("_kernels*.py")):
         digest.update(path.read_bytes())
-    for path in (PACKAGE / "dram/_layout.py", PACKAGE / "isa/table.py", PACKAGE / "isa/timing.py"):
+    for name in ("dram/_layout.py", "isa/table.py", "isa/timing.py", "numerics/nibbles.py"):
+        path = PACKAGE / name
         digest.update(path.read_bytes() if path.is_file() else b"")
     home = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
     return str(home / "hanok" / f"kernels-{digest.hexdigest()[:16]}")

@@ -31,6 +31,7 @@ from hanok.simulator._kernels_traffic import (
     ENGINE_COLUMNS,
     ISSUE_WALK,
     LATENCY,
+    LATER,
     LINE_SHIFT,
     LOAD,
     MOVER,
@@ -125,7 +126,7 @@ def take_whole_lines(engines: Engines, transfer: Integers, constants: Integers) 
         state[ANSWERED_LINES] = line
         ready = core_cycle(engines, constants, found) + constants[LATENCY]
         arrived = bring(engines, max(ready, bus_of_oldest(engines, LOAD) + 1))
-        answered = max(arrived + LOAD_ANSWER_STAGES, answered)
+        answered = max(arrived + LOAD_ANSWER_STAGES + constants[LATER], answered)
         if answered > mover:
             if mover > begun:
                 busy(engines, LOAD, 1, begun, mover)

@@ -46,12 +46,12 @@ ENGINES = 3
 
 # Columns of the constants of a simulation.
 # OPEN_LINES: how many lines of a DMA engine may be open; LINE_SHIFT: log2 of their bytes; EXPAND_RING: bytes
-# of packed words that the decoder holds.
+# of packed words that the decoder holds; LATER: cycles that the load's SRAM side is later with an unpacker.
 CLOCK_MHZ, BURST_SHIFT, BYTES_PER_CYCLE, OPEN_LINES, LINE_SHIFT, LATENCY = range(6)
-EXPAND_LANES, EXPAND_RING = 6, 7
+EXPAND_LANES, EXPAND_RING, LATER = 6, 7, 8
 
 
-CONSTANT_COLUMNS = 8
+CONSTANT_COLUMNS = 9
 
 
 # A walk over an instruction's runs.

@@ -53,6 +53,7 @@ from hanok.simulator._kernels_traffic import (
     ISSUE_WALK,
     LAST,
     LATENCY,
+    LATER,
     LINE_SHIFT,
     LOAD,
     MOVER,
@@ -131,7 +132,7 @@ def fill(engines: Engines, transfer: Integers, constants: Integers, start: int) 
     width = constants[BYTES_PER_CYCLE]
     runs = transfer[COUNT_1] * transfer[COUNT_2] * transfer[COUNT_3]
     beats = runs * ((transfer[RUN_BYTES] + width - 1) // width)
-    first = max(start + FILL_START_CYCLES, state[MOVER])
+    first = max(start + FILL_START_CYCLES + constants[LATER], state[MOVER])
     forget_intervals(engines, LOAD, start)
     state[MOVER] = first + beats
     busy(engines, LOAD, 1, first, first + beats)
@@ -247,7 +248,7 @@ def take_line(engines: Engines, transfer: Integers, constants: Integers) -> bool
     shift, width = constants[LINE_SHIFT], constants[BYTES_PER_CYCLE]
     ready = answer_to_oldest(engines, constants, LOAD, A_COMPLETED) + constants[LATENCY]
     arrived = bring(engines, max(ready, bus_of_oldest(engines, LOAD) + 1))
-    state[ANSWERED] = max(arrived + LOAD_ANSWER_STAGES, state[ANSWERED])
+    state[ANSWERED] = max(arrived + LOAD_ANSWER_STAGES + constants[LATER], state[ANSWERED])
     line = state[ARRIVAL_WALK + WALK_ADDRESS] >> shift
     gone, more = state[MOVER], True
     while more and state[ARRIVAL_WALK + WALK_ADDRESS] >> shift == line:

@@ -1,4 +1,4 @@
-"""Numba kernels of LOAD, FILL, STORE and TABLE; bounds have been proven by `emulator_checks`."""
+"""Numba kernels of LOAD, FILL, UNPACK, STORE and TABLE; bounds have been proven by `emulator_checks`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy.typing as npt
 from hanok.isa import Opcode
 from hanok.isa.table import DMA, TABLE_ENTRIES, VECTOR_TABLE
 from hanok.numerics._kernels_compile import kernel, part
+from hanok.numerics.nibbles import ENTRY_BYTES, NIBBLES, SCALE_BITS_BEHIND, SCALE_UNIT, ZERO_BITS
 from hanok.simulator.emulator_fields import columns_of
 
 _COLUMN = columns_of(DMA)
@@ -16,6 +17,7 @@ DRAM_ADDRESS, SRAM_ADDRESS = _COLUMN["dram_address"], _COLUMN["sram_address"]
 COUNT_1, COUNT_2, COUNT_3 = _COLUMN["count_1"], _COLUMN["count_2"], _COLUMN["count_3"]
 DRAM_1, DRAM_2, DRAM_3 = (_COLUMN[f"dram_stride_{level}"] for level in (1, 2, 3))
 SRAM_1, SRAM_2, SRAM_3 = (_COLUMN[f"sram_stride_{level}"] for level in (1, 2, 3))
+GROUP_ROWS = _COLUMN["group_rows"]
 TABLE_ADDRESS = columns_of(VECTOR_TABLE)["address"]
 LOAD, STORE = int(Opcode.LOAD), int(Opcode.STORE)
 
@@ -51,6 +53,34 @@ def move(field: Integers, dram: Bytes, sram: Bytes) -> None:
                     _copy(dram, outside, sram, inside, run)
                 else:
                     sram[inside : inside + run] = value
+
+
+@kernel
+def unpack(field: Integers, dram: Bytes, sram: Bytes, columns: int) -> None:
+    """Execute an UNPACK: weights are n * scale + (half a step - zero * scale), shifted, clamped."""
+    scales, shifts = np.empty(columns, np.int32), np.empty(columns, np.int32)
+    low, high, zero_bits = np.int32(-128), np.int32(127), np.int32(ZERO_BITS)
+    half, behind = np.int32(4), np.int32(SCALE_BITS_BEHIND)
+    position, target = field[DRAM_ADDRESS], field[SRAM_ADDRESS]
+    end = target + field[RUN_BYTES]
+    while target < end:
+        for column in range(columns):
+            place = position + ENTRY_BYTES * column
+            entry = np.int32(dram[place] | np.int32(dram[place + 1]) << 8)
+            scales[column] = entry >> zero_bits
+            shifts[column] = SCALE_UNIT // 2 - (entry & NIBBLES - 1) * scales[column]
+        position += ENTRY_BYTES * columns
+        for _ in range(field[GROUP_ROWS]):
+            pairs, weights = dram[position : position + columns // 2], sram[target : target + columns]
+            for column in range(columns // 2):
+                first, second = 2 * column, 2 * column + 1
+                pair = np.int32(pairs[column])
+                earlier = np.int32(np.int32((pair & NIBBLES - 1) * scales[first] + shifts[first]) >> behind)
+                later = np.int32(np.int32((pair >> half) * scales[second] + shifts[second]) >> behind)
+                weights[first] = np.uint8(max(low, min(high, earlier)))
+                weights[second] = np.uint8(max(low, min(high, later)))
+            position += columns // 2
+            target += columns
 
 
 @kernel

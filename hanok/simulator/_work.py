@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 
 from hanok.errors import VerifyError
 from hanok.isa import VECTOR_STEPS, Decoded, Destination, Opcode, Reduction, Source, Step, Unit
+from hanok.isa.faults import Fault
 from hanok.isa.table import DIVISIONS, FLAG_BIAS, FLAG_COLUMNS, FLAG_KEEP_CODE, FLAG_REDUCE_INNER
 from hanok.isa.timing import (
     CHAIN_RING_CYCLES,
@@ -19,8 +21,9 @@ from hanok.isa.timing import (
     PRELOAD_OVERHEAD_CYCLES,
     table_cycles,
 )
-from hanok.machine import Dma, Matrix, Vector
+from hanok.machine import Core, Matrix, Vector
 from hanok.numerics.huffman import TABLE_BYTES
+from hanok.simulator._unpack_rules import unpack_rules
 
 Integers = npt.NDArray[np.int64]
 Records = npt.NDArray[np.void]
@@ -43,13 +46,15 @@ def _ceil_div(dividend: Integers, divisor: Any) -> Integers:
     return quotient
 
 
-def _refuse(indices: Integers, bad: npt.NDArray[np.bool_], decoded: Decoded, fault: str) -> None:
+def _refuse(
+    indices: Integers, bad: npt.NDArray[np.bool_], decoded: Decoded, fault: str, cause: int = Fault.NONE
+) -> None:
     """Raise VerifyError for the first bad instruction."""
     if not bad.any():
         return
     index = int(indices[int(np.argmax(bad))])
     name, offset = Opcode(int(decoded.opcode[index])).name, int(decoded.offset_bytes[index])
-    raise VerifyError(f"instruction {index} ({name} at byte {offset}): {fault}")
+    raise VerifyError(f"instruction {index} ({name} at byte {offset}): {fault}", cause)
 
 
 def matrix_work(decoded: Decoded, matrix: Matrix) -> tuple[Integers, Integers, Integers, Integers]:
@@ -246,34 +251,50 @@ def _lane_fold_cycles(rows: Integers, vector: Vector) -> Integers:
     return cycles
 
 
+def _refuse_streams(indices: Integers, decoded: Decoded, core: Core) -> Integers:
+    """Raise VerifyError for EXPANDs and UNPACKs that are none; return the table bytes of each instruction."""
+    records = decoded.records["dma"]
+    opcode, packed = _column(records, "opcode"), _column(records, "packed_bytes")
+    expand, unpack = opcode == Opcode.EXPAND, opcode == Opcode.UNPACK
+    keeps = (_column(records, "flags") & FLAG_KEEP_CODE) != 0
+    table = np.where(expand & ~keeps, TABLE_BYTES, 0)
+    several = np.maximum.reduce([_column(records, f"count_{level}") for level in (1, 2, 3)]) > 1
+    limit = f"packed_bytes is not an even number above {TABLE_BYTES} with a table, or 0"
+    for bad, fault in (
+        ((packed <= table) | (packed % 2 != 0), limit),
+        (np.full(len(records), core.dma.expand_lanes == 0), "the chip has no decoder (expand_lanes is 0)"),
+        (
+            packed - table > 2 * _column(records, "run_bytes"),
+            "packed_bytes has more words than run_bytes has symbols",
+        ),
+        (several, "a count of EXPAND is above 1"),
+    ):
+        _refuse(indices, expand & bad, decoded, fault)
+    for legal, what, found, allowed, cause in unpack_rules(partial(_column, records), core):
+        bad = unpack & ~legal
+        if bad.any():
+            _refuse(indices, bad, decoded, f"{what} is {found[bad][0]}; allowed: {allowed}", cause)
+    return table
+
+
 def transfer_work(
-    decoded: Decoded, dma: Dma, capacity_bytes: int, burst_bytes: int
+    decoded: Decoded, core: Core, capacity_bytes: int, burst_bytes: int
 ) -> tuple[Integers, Integers]:
     """Indices and [FILL, run bytes, address, counts, strides, 0, 0, table bytes] of DMA instructions.
 
-    They are within DRAM. An EXPAND is a run of its packed bytes.
+    They are within DRAM. An EXPAND or an UNPACK is a run of its packed bytes.
     """
     indices = np.flatnonzero((decoded.unit == Unit.LOAD) | (decoded.unit == Unit.STORE))
     records = decoded.records["dma"]
     fill = _column(records, "opcode") == Opcode.FILL
-    expand = _column(records, "opcode") == Opcode.EXPAND
-    packed = _column(records, "packed_bytes")
-    keeps = (_column(records, "flags") & FLAG_KEEP_CODE) != 0
-    table = np.where(expand & ~keeps, TABLE_BYTES, 0)
-    wrong = expand & ((packed <= table) | (packed % 2 != 0))
-    limit = f"packed_bytes is not an even number above {TABLE_BYTES} with a table, or 0"
-    _refuse(indices, wrong, decoded, limit)
-    _refuse(indices, expand & (dma.expand_lanes == 0), decoded, "the chip has no decoder (expand_lanes is 0)")
     run, address = _column(records, "run_bytes"), records["dram_address"].astype(float)
     counts = [_column(records, f"count_{number}") for number in (3, 2, 1)]
     strides = [_column(records, f"dram_stride_{number}") for number in (3, 2, 1)]
     least = np.minimum.reduce([run, *counts])
     _refuse(indices, least < 1, decoded, "run_bytes or a count is 0; each is at least 1")
-    many = expand & (packed - table > 2 * run)
-    _refuse(indices, many, decoded, "packed_bytes has more words than run_bytes has symbols")
-    several = expand & (np.maximum.reduce(counts) > 1)
-    _refuse(indices, several, decoded, "a count of EXPAND is above 1")
-    run = np.where(expand, packed, run)
+    table = _refuse_streams(indices, decoded, core)
+    packed = np.isin(records["opcode"], (Opcode.EXPAND, Opcode.UNPACK))
+    run = np.where(packed, _column(records, "packed_bytes"), run)
     runs = np.multiply.reduce([count.astype(float) for count in counts])
     bursts = np.cumsum(runs * (run // burst_bytes + 1))
     fault = f"with it the stage moves more than {MAX_STAGE_BURSTS} DRAM bursts"

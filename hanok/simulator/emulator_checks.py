@@ -1,7 +1,6 @@
 """Legality, bounds and amount of work of every instruction, proven before any of them runs.
 
 No address depends on data, so one pass over the columns is enough, and the kernels behind it need no checks.
-All terms are int64: counts stay below 2**32 and strides below 2**31, and each product is clipped to +-2**52.
 """
 
 from __future__ import annotations
@@ -9,127 +8,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from hanok.errors import VerifyError
 from hanok.isa import VECTOR_STEPS, Decoded, Destination, Opcode, Operand, Reduction, Source, Step
 from hanok.isa.faults import Fault
-from hanok.isa.table import FLAG_ACCUMULATE, FLAG_BIAS, FLAG_COLUMNS, FLAG_KEEP_CODE, FLAG_REDUCE_INNER
+from hanok.isa.table import FLAG_ACCUMULATE, FLAG_BIAS, FLAG_COLUMNS, FLAG_REDUCE_INNER
 from hanok.machine import Chip
-from hanok.numerics.huffman import TABLE_BYTES
+from hanok.simulator._check_dma import check_dma
+from hanok.simulator._checker import FAR, BoolArray, Checker, Span, product_of
 from hanok.simulator.emulator_fields import Fields
 
-Int64Array = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
-
-_FAR = 1 << 52
 _FARTHEST_PRODUCT = 1 << 44
-_COORDINATES = 1 << 31
 DEFAULT_WORK_LIMIT = 1 << 44
 """Multiply-accumulates, vector steps and bytes that a program may take in all."""
-
-
-@dataclass(frozen=True)
-class Span:
-    """First and last index that an access reaches, for each instruction."""
-
-    low: Int64Array
-    high: Int64Array
-
-    @classmethod
-    def at(cls, start: Int64Array) -> Span:
-        return cls(start, start)
-
-    def moved(self, steps: Int64Array, stride: Int64Array) -> Span:
-        """The span after moving 0 .. steps times by stride."""
-        reach = np.clip(np.maximum(steps, 0) * stride, -_FAR, _FAR)
-        return Span(self.low + np.minimum(reach, 0), self.high + np.maximum(reach, 0))
-
-    def within(self, limit: Int64Array) -> Span:
-        """The part inside 0 .. limit-1; empty spans have high < low."""
-        return Span(np.maximum(self.low, 0), np.minimum(self.high, limit - 1))
-
-    def only(self, where: BoolArray) -> Span:
-        """The span where the condition holds, an empty one elsewhere."""
-        return Span(np.where(where, self.low, 0), np.where(where, self.high, -1))
-
-    def meets(self, other: Span) -> BoolArray:
-        """Whether two spans share an index; empty spans share none."""
-        return (self.low <= other.high) & (other.low <= self.high) & ~self.empty & ~other.empty
-
-    @property
-    def empty(self) -> BoolArray:
-        return self.high < self.low
-
-
-class _Checker:
-    """Raises a VerifyError for the first instruction of a format that breaks a rule."""
-
-    def __init__(self, decoded: Decoded, fields: Fields, chip: Chip) -> None:
-        opcodes = np.isin(decoded.opcode, np.unique(fields["opcode"]))
-        self.indices = np.flatnonzero(opcodes)
-        self.opcodes = decoded.opcode[self.indices]
-        self.fields = fields
-        self.chip = chip
-
-    def require(
-        self,
-        legal: BoolArray,
-        what: str,
-        found: Int64Array,
-        allowed: str,
-        cause: Fault = Fault.NO_SUCH_VALUE,
-    ) -> None:
-        """Raise for the first row that is not legal; `cause` is what the core says of it."""
-        broken = np.flatnonzero(~legal)
-        if len(broken):
-            row = int(broken[0])
-            name = Opcode(int(self.opcodes[row])).name
-            raise VerifyError(
-                f"instruction {self.indices[row]} ({name}): {what} is {found[row]}; allowed: {allowed}",
-                cause,
-            )
-
-    def field(self, name: str, low: int, high: int) -> None:
-        """Check low <= field <= high."""
-        value, allowed = self.fields[name], f"{low} to {high}"
-        if low == 1:
-            self.require(value != 0, name, value, allowed, Fault.ZERO_LENGTH)
-        self.require((value >= low) & (value <= high), name, value, allowed)
-
-    def one_of(self, name: str, allowed: list[int]) -> None:
-        """Check that a field holds one of the allowed codes."""
-        value = self.fields[name]
-        self.require(np.isin(value, allowed), name, value, ", ".join(map(str, allowed)))
-
-    def product(self, span: Span, pitch: Int64Array, where: BoolArray, what: str, limit: int) -> Span:
-        """The span of index * pitch, where it is made; refuses products that no place in the memory has."""
-        made = np.where(where, pitch, 0)
-        far = np.minimum(np.abs(span.high.astype(float) * made), _FAR)
-        allowed = f"{1 - limit} to {limit - 1}"
-        self.require(far < limit, what, far.astype(np.int64), allowed, Fault.NO_SUCH_BYTE)
-        return Span(
-            np.minimum(span.low * made, span.high * made), np.maximum(span.low * made, span.high * made)
-        )
-
-    def span(
-        self,
-        span: Span,
-        limit: int,
-        what: str,
-        where: BoolArray | None = None,
-        cause: Fault = Fault.NO_SUCH_BYTE,
-    ) -> None:
-        """Check that a span, where it is made and not empty, lies in 0 .. limit-1."""
-        made, allowed = ~span.empty if where is None else where & ~span.empty, f"0 to {limit - 1}"
-        self.require(~made | (span.low >= 0), f"the lowest {what}", span.low, allowed, cause)
-        self.require(~made | (span.high < limit), f"the highest {what}", span.high, allowed, cause)
-
-    def coordinate(self, span: Span, name: str) -> None:
-        """Check that all that y or x comes to, inside the limits or not, has 32 bits."""
-        allowed = f"{-_COORDINATES} to {_COORDINATES - 1}"
-        self.require(span.low >= -_COORDINATES, f"the lowest {name}", span.low, allowed)
-        self.require(span.high < _COORDINATES, f"the highest {name}", span.high, allowed)
 
 
 @dataclass(frozen=True)
@@ -154,11 +45,11 @@ def check_program(
             Fault.NO_SUCH_UNIT,
         )
     work = 0.0
-    work += _check_dma(_Checker(decoded, fields["dma"], chip), dram_bytes)
-    work += _check_matrix(_Checker(decoded, fields["matrix"], chip))
-    reach, vector_work = _check_vector(_Checker(decoded, fields["vector"], chip))
+    work += check_dma(Checker(decoded, fields["dma"], chip), dram_bytes)
+    work += _check_matrix(Checker(decoded, fields["matrix"], chip))
+    reach, vector_work = _check_vector(Checker(decoded, fields["vector"], chip))
     work += vector_work
-    table = _Checker(decoded, fields["table"], chip)
+    table = Checker(decoded, fields["table"], chip)
     flags = table.fields["flags"]
     table.require(flags == 0, "flags", flags, "0", Fault.NO_SUCH_FLAG)
     table.span(
@@ -169,58 +60,7 @@ def check_program(
     return reach
 
 
-def _check_dma(checker: _Checker, dram_bytes: int) -> float:
-    fields = checker.fields
-    expand = fields["opcode"] == Opcode.EXPAND
-    for name in ("run_bytes", "count_1", "count_2", "count_3"):
-        checker.field(name, 1, (1 << 32) - 1)
-    flags = fields["flags"]
-    checker.require(expand | (flags == 0), "flags", flags, "0", Fault.NO_SUCH_FLAG)
-    _check_expand(checker, expand)
-    sram, dram = Span.at(fields["sram_address"]), Span.at(np.clip(fields["dram_address"], -1, _FAR))
-    dram = Span(
-        np.where(fields["dram_address"] < 0, _FAR, dram.low),
-        np.where(fields["dram_address"] < 0, _FAR, dram.high),
-    )
-    for level in (1, 2, 3):
-        sram = sram.moved(fields[f"count_{level}"] - 1, fields[f"sram_stride_{level}"])
-        dram = dram.moved(fields[f"count_{level}"] - 1, fields[f"dram_stride_{level}"])
-    one = np.ones(len(sram.low), np.int64)
-    checker.span(sram.moved(fields["run_bytes"] - 1, one), checker.chip.core.sram.total_bytes, "SRAM byte")
-    moved = dram.moved(np.where(expand, fields["packed_bytes"], fields["run_bytes"]) - 1, one)
-    reads = fields["opcode"] != Opcode.FILL
-    capacity = checker.chip.memory.capacity_mib << 20
-    checker.span(moved, max(capacity, dram_bytes), "DRAM byte", reads, Fault.NO_SUCH_ADDRESS)
-    checker.span(moved, dram_bytes, "DRAM byte", reads, Fault.BUS_ERROR)
-    return _product(fields, ("run_bytes", "count_1", "count_2", "count_3"))
-
-
-def _check_expand(checker: _Checker, expand: BoolArray) -> None:
-    fields, lanes = checker.fields, checker.chip.core.dma.expand_lanes
-    checker.require(
-        ~expand | (lanes > 0),
-        "expand_lanes of the chip",
-        np.full(len(expand), lanes),
-        "1 or more",
-        Fault.ILLEGAL_OPCODE,
-    )
-    flags = fields["flags"]
-    checker.require(~expand | (flags <= FLAG_KEEP_CODE), "flags", flags, "0 or 1", Fault.NO_SUCH_FLAG)
-    counts = fields["count_1"] | fields["count_2"] | fields["count_3"]
-    checker.require(~expand | (counts == 1), "the largest count", counts, "1")
-    packed = fields["packed_bytes"]
-    least = np.where(fields["flags"] == FLAG_KEEP_CODE, 0, TABLE_BYTES)
-    legal = (packed % 2 == 0) & (packed > least)
-    checker.require(
-        ~expand | legal, "packed_bytes", packed, f"even numbers above {TABLE_BYTES} with a table, or 0"
-    )
-
-
-def _product(fields: Fields, names: tuple[str, ...]) -> float:
-    return float(np.prod([fields[name].astype(float) for name in names], axis=0).sum())
-
-
-def _check_matrix(checker: _Checker) -> float:
+def _check_matrix(checker: Checker) -> float:
     fields, matrix, sram = checker.fields, checker.chip.core.matrix, checker.chip.core.sram.total_bytes
     rows = matrix.accumulator_banks * matrix.accumulator_rows
     depthwise = fields["opcode"] == Opcode.DEPTHWISE
@@ -244,7 +84,7 @@ def _check_matrix(checker: _Checker) -> float:
         Fault.ZERO_LENGTH,
     )
     positions = fields["out_height"] * fields["out_width"]
-    last_row = fields["accumulator_row"] + fields["blocks"] * np.minimum(positions, _FAR >> 16) - 1
+    last_row = fields["accumulator_row"] + fields["blocks"] * np.minimum(positions, FAR >> 16) - 1
     checker.span(Span(fields["accumulator_row"], last_row), rows, "accumulator row")
     used = (fields["blocks"] - 1) * matrix.columns + fields["last_columns"]
     depth = np.minimum(fields["taps_y"] * fields["taps_x"] * fields["tap_bytes"], 1 << 32)
@@ -257,7 +97,7 @@ def _check_matrix(checker: _Checker) -> float:
     return float((positions.astype(float) * used * depth).sum())
 
 
-def _check_activations(checker: _Checker, depthwise: BoolArray) -> None:
+def _check_activations(checker: Checker, depthwise: BoolArray) -> None:
     fields, matrix, sram = checker.fields, checker.chip.core.matrix, checker.chip.core.sram.total_bytes
     y = Span.at(fields["y_start"]).moved(fields["out_height"] - 1, fields["y_stride"])
     y = y.moved(fields["taps_y"] - 1, fields["y_dilation"])
@@ -290,7 +130,7 @@ def _ring(y: Span, fields: Fields) -> Span:
     return Span(np.where(ring > 0, low, y.low), np.where(ring > 0, high, y.high))
 
 
-def _check_vector(checker: _Checker) -> tuple[VectorReach, float]:
+def _check_vector(checker: Checker) -> tuple[VectorReach, float]:
     fields = checker.fields
     for name in ("outer_2", "outer_1", "outer_0", "inner"):
         checker.field(name, 1, (1 << 31) - 1)
@@ -311,10 +151,10 @@ def _check_vector(checker: _Checker) -> tuple[VectorReach, float]:
     _check_steps(checker)
     reach = _check_vector_bounds(checker)
     lengths = ("outer_2", "outer_1", "outer_0", "reduce_1", "reduce_0", "inner")
-    return reach, (1 + VECTOR_STEPS) * _product(fields, lengths)
+    return reach, (1 + VECTOR_STEPS) * product_of(fields, lengths)
 
 
-def _check_output_range(checker: _Checker) -> None:
+def _check_output_range(checker: Checker) -> None:
     fields = checker.fields
     int8 = fields["kind_out"] == Destination.INT8
     low, high = fields["low_out"], fields["high_out"]
@@ -322,7 +162,7 @@ def _check_output_range(checker: _Checker) -> None:
     checker.require(~int8 | ((high >= low) & (high <= 127)), "high_out", high, "low_out to 127")
 
 
-def _check_steps(checker: _Checker) -> None:
+def _check_steps(checker: Checker) -> None:
     fields = checker.fields
     checker.field("steps", 0, VECTOR_STEPS)
     before = fields["steps_before"]
@@ -344,7 +184,7 @@ def _check_steps(checker: _Checker) -> None:
             checker.require(~missing, f"{kind} of step {number}", fields[kind], "a source that is read")
 
 
-def _check_vector_bounds(checker: _Checker) -> VectorReach:
+def _check_vector_bounds(checker: Checker) -> VectorReach:
     fields, sram = checker.fields, checker.chip.core.sram.total_bytes
     inner = fields["inner"] - 1
     from_accumulators = fields["kind_0"] == Source.ACCUMULATOR
@@ -381,7 +221,7 @@ def _check_vector_bounds(checker: _Checker) -> VectorReach:
     return VectorReach((spans[0], spans[1], spans[2]), spans[3])
 
 
-def _source_0(checker: _Checker, most: int) -> tuple[Span, BoolArray]:
+def _source_0(checker: Checker, most: int) -> tuple[Span, BoolArray]:
     """Where rows and pixels of operand 0 lie, of memories of `most` places, and whether any are read."""
     fields = checker.fields
     y = Span.at(fields["y_start"]).moved(fields["outer_1"] - 1, fields["y_stride"])

@@ -11,7 +11,7 @@ from hanok.simulator import _kernels_values_matrix as matrix_kernels
 from hanok.simulator._kernels_values_chain import BUFFERS, STRIP, chain
 from hanok.simulator._kernels_values_dense import dense_chain
 from hanok.simulator._kernels_values_matrix import convolve, convolve_depthwise
-from hanok.simulator._kernels_values_move import load_table, move
+from hanok.simulator._kernels_values_move import load_table, move, unpack
 from hanok.simulator.emulator_chains import ChainPath, plan_chains
 from hanok.simulator.emulator_checks import VectorReach
 from hanok.simulator.emulator_fields import Fields
@@ -81,6 +81,8 @@ class FastPath:
                     convolve_depthwise(matrix[row], sram, signed, self.columns, accumulators)
                 case Opcode.EXPAND:
                     execute(memories, self.decoded.record(index))
+                case Opcode.UNPACK:
+                    unpack(dma[row], dram, sram, self.columns)
                 case Opcode.TABLE:
                     load_table(tables[row], sram, memories.table)
                 case _:

@@ -21,6 +21,7 @@ from hanok.isa.table import (
 from hanok.numerics import canonical_nan, round_clamp, saturate_int32, wrap_int32
 from hanok.numerics.fused import fused_multiply_add
 from hanok.numerics.huffman import TABLE_BYTES, decoding_windows, lengths_of, unpack_words
+from hanok.numerics.nibbles import unpack_stream
 from hanok.simulator.emulator_state import Memories
 
 Int64Array = npt.NDArray[np.int64]
@@ -40,6 +41,8 @@ def execute(memories: Memories, record: Record) -> None:
     match BY_OPCODE[opcode].unit:
         case Unit.LOAD if opcode is Opcode.EXPAND:
             _expand(memories, record)
+        case Unit.LOAD if opcode is Opcode.UNPACK:
+            _unpack(memories, record)
         case Unit.LOAD | Unit.STORE:
             _move(memories, record, opcode)
         case Unit.MATRIX:
@@ -69,6 +72,13 @@ def _expand(memories: Memories, record: Record) -> None:
         raise VerifyError(
             f"EXPAND of the stream at DRAM byte {start}: {fault}; compile the model again", Fault.NO_SUCH_CODE
         )
+
+
+def _unpack(memories: Memories, record: Record) -> None:
+    start, sram, run = (int(record[name]) for name in ("dram_address", "sram_address", "run_bytes"))
+    packed = memories.dram[start : start + int(record["packed_bytes"])]
+    weights = unpack_stream(packed, memories.chip.core.matrix.columns, int(record["group_rows"]))
+    memories.sram[sram : sram + run] = weights.reshape(-1).view(np.uint8)
 
 
 def _move(memories: Memories, record: Record, opcode: Opcode) -> None:

@@ -11,7 +11,7 @@ from hanok.dram.state import take_commands
 from hanok.errors import HanokError, VerifyError
 from hanok.isa import Decoded, Opcode, Unit, decode
 from hanok.isa.faults import Fault
-from hanok.isa.timing import CODE_WORD_BYTES, expand_ring_bytes, line_bytes, open_lines
+from hanok.isa.timing import CODE_WORD_BYTES, expand_ring_bytes, line_bytes, open_lines, unpack_stages
 from hanok.machine import Chip
 from hanok.simulator import _kernels_state as layout
 from hanok.simulator import _kernels_traffic as traffic
@@ -97,7 +97,7 @@ def _plan(
     table[indices, layout.WORK_0] = cycles
     constants = _constants(chip)
     burst_bytes = 1 << int(constants[traffic.BURST_SHIFT])
-    indices, transfers = transfer_work(decoded, core.dma, chip.memory.capacity_mib << 20, burst_bytes)
+    indices, transfers = transfer_work(decoded, core, chip.memory.capacity_mib << 20, burst_bytes)
     table[indices, layout.WORK_0] = np.arange(len(indices))
     transfers[:, layout.FIRST_GROUP], transfers[:, layout.GROUPS] = groups[:, 0], groups[:, 1]
     limits = np.array(
@@ -127,6 +127,7 @@ def _constants(chip: Chip) -> Integers:
             chip.memory.latency_cycles + ecc_latency_cycles(chip.memory, chip.clock_mhz),
             dma.expand_lanes,
             expand_ring_bytes(dma),
+            unpack_stages(dma),
         ],
         np.int64,
     )

@@ -58,6 +58,11 @@ def expand(**fields):
     return dma(Opcode.EXPAND, **({"packed_bytes": 132} | fields))
 
 
+def unpack(**fields):
+    """Two groups of four rows of 8 columns, 64 bytes in all, to bank 0."""
+    return dma(Opcode.UNPACK, **({"packed_bytes": 64, "group_rows": 4} | fields))
+
+
 TABLE = encode(Opcode.TABLE, {"address": 8 * BANK})
 LOOKUP = steps((Step.LOOKUP, Operand.IMMEDIATE))
 
@@ -181,6 +186,19 @@ BROKEN = [
     ("sram-bounds", [expand(sram=SRAM - 63)]),
     ("dram-bounds", [expand(dram=DRAM_BYTES - 131)]),
     ("dram-order", [dma(Opcode.STORE, sram=BANK, dram=131), expand()]),
+    ("unpack", [unpack(group_rows=0)]),
+    ("unpack", [unpack(group_rows=1)]),
+    ("unpack", [unpack(group_rows=8)]),
+    ("unpack", [unpack(packed_bytes=0)]),
+    ("unpack", [unpack(packed_bytes=60)]),
+    ("unpack", [unpack(packed_bytes=72)]),
+    ("unpack", [unpack(run=72, packed_bytes=64 + 16 + 4)]),
+    ("unpack", [unpack(dram=4)]),
+    ("unpack", [unpack(count_1=2)]),
+    ("flags", [unpack(flags=1)]),
+    ("sram-bounds", [unpack(sram=SRAM - 63)]),
+    ("dram-bounds", [unpack(run=128, packed_bytes=128, dram=DRAM_BYTES - 64)]),
+    ("dram-order", [dma(Opcode.STORE, sram=BANK, dram=127), unpack(run=128, packed_bytes=128)]),
     ("balance", [dma(post=MATRIX)]),
     ("balance", [dma(post=MATRIX), conv(wait=LOAD, post=VECTOR)]),
     ("deadlock", [conv(wait=LOAD)]),
@@ -242,6 +260,14 @@ def test_packed_weights_are_legal_where_there_is_a_decoder():
         VerifyError, match=r"expand: allowed: core\.dma\.expand_lanes of the chip is at least 1"
     ):
         verify(expand(), chip=plain)
+
+
+def test_weights_of_four_bits_are_legal_where_there_is_an_unpacker():
+    verify(unpack(), unpack(group_rows=8, packed_bytes=48), unpack(dram=DRAM_BYTES - 64))
+    dma_without = CHIP.core.dma.model_copy(update={"int4": False})
+    plain = CHIP.model_copy(update={"core": CHIP.core.model_copy(update={"dma": dma_without})})
+    with pytest.raises(VerifyError, match=r"unpack: allowed: core\.dma\.int4 of the chip is true"):
+        verify(unpack(), chip=plain)
 
 
 def test_depthwise_without_neighbours_may_stand_still():

@@ -25,7 +25,7 @@ def small_chip(**control: int) -> Chip:
                 "matrix": {"rows": 8, "columns": COLUMNS, "accumulator_rows": 64, "accumulator_banks": 2},
                 "vector": {"lanes": 8, "stages": 2},
                 "sram": {"banks": 16, "bank_bytes": BANK},
-                "dma": {"bytes_per_cycle": 8, "outstanding": 4, "expand_lanes": 4},
+                "dma": {"bytes_per_cycle": 8, "outstanding": 4, "expand_lanes": 4, "int4": True},
                 "control": control,
             },
             "memory": {"standard": "FLAT:800", "channels": 1, "capacity_mib": 1},

@@ -90,7 +90,7 @@ def test_a_range_is_in_order():
 
 
 def test_dma_activity():
-    """2 x 3 x 4 runs of 10 bytes each way, 7 bytes filled, 64 expanded from 132, and the code."""
+    """2 x 3 x 4 runs of 10 bytes each way, 7 filled, 64 expanded of 132, 512 unpacked of 320, the code."""
     loops = {"run_bytes": 10, "count_3": 2, "count_2": 3, "count_1": 4}
     single = {"count_3": 1, "count_2": 1, "count_1": 1}
     code = (
@@ -98,11 +98,12 @@ def test_dma_activity():
         encode(Opcode.STORE, loops),
         encode(Opcode.FILL, single | {"run_bytes": 7}),
         encode(Opcode.EXPAND, single | {"run_bytes": 64, "packed_bytes": 132}),
+        encode(Opcode.UNPACK, single | {"run_bytes": 512, "packed_bytes": 320, "group_rows": 32}),
     )
     assert counts_of(*code) == ActivityCounts(
-        load_sram_write_bytes=240 + 7 + 64,
+        load_sram_write_bytes=240 + 7 + 64 + 512,
         store_sram_read_bytes=240,
-        dram_read_bytes=240 + 132 + sum(map(len, code)),
+        dram_read_bytes=240 + 132 + 320 + sum(map(len, code)),
         dram_write_bytes=240,
         dram_activates=1,
     )

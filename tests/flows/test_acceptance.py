@@ -25,7 +25,24 @@ SMALLEST = Chip.from_dict(
     },
     "test",
 )
-CHIPS = [*(Chip.load(name) for name in preset_names()), SMALLEST]
+UNPACKING = [
+    Chip.from_dict(
+        SMALLEST.model_dump()
+        | {
+            "name": f"unpacking-{columns}-{width}",
+            "core": SMALLEST.core.model_dump()
+            | {
+                "matrix": SMALLEST.core.matrix.model_dump() | {"columns": columns},
+                "sram": {"banks": 8, "bank_bytes": max(512, 4 * columns)},
+                "dma": {"bytes_per_cycle": width, "outstanding": 1, "int4": True},
+            },
+        },
+        "test",
+    )
+    for columns, width in ((4, 8), (4, 4), (24, 4), (512, 1024), (512, 16))
+]
+"""Chips whose beat of nibbles is several rows, a row and a part of one."""
+CHIPS = [*(Chip.load(name) for name in preset_names()), SMALLEST, *UNPACKING]
 
 
 def code_of(program: Acceptance) -> bytes:
@@ -41,13 +58,16 @@ def test_any_chip_can_run_it(chip: Chip) -> None:
         assert memory.tobytes() == program.expected
     decoded = decode(code_of(program))
     missing = set() if chip.core.dma.expand_lanes else {int(Opcode.EXPAND)}
+    missing |= set() if chip.core.dma.int4 else {int(Opcode.UNPACK)}
     assert set(decoded.opcode.tolist()) == {int(opcode) for opcode in Opcode} - missing
     assert set(decoded.unit.tolist()) == set(Unit)
     assert program == acceptance_program(chip)
 
 
 @pytest.mark.parametrize(
-    "chip", [*(Chip.load(name) for name in ("nano", "u55-64")), SMALLEST], ids=lambda chip: chip.name
+    "chip",
+    [*(Chip.load(name) for name in ("nano", "u55-64")), SMALLEST, UNPACKING[0]],
+    ids=lambda chip: chip.name,
 )
 def test_each_instruction_matters(chip: Chip) -> None:
     """Without semaphores, in program order: leaving out any one instruction leaves another memory."""

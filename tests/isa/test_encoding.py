@@ -153,7 +153,7 @@ def test_encode_refuses_unknown_fields_and_misfits():
     [
         (
             "jump",
-            r"unknown instruction 'jump'; known: load, fill, expand, store, conv, depthwise, chain, table",
+            r"unknown instruction 'jump'; known: load, fill, expand, unpack, store, conv, depthwise, chain,",
         ),
         ("load run_bytes", r"load: 'run_bytes' is not field=value"),
         ("load wait=cpu", r"load: 'wait=cpu' is not field=value"),

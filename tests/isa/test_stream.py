@@ -164,9 +164,9 @@ def test_each_bit_names_its_word_and_others_are_refused(row):
 
 
 def test_bits_behind_the_last_field_are_refused():
-    decode(head(Opcode.FILL) + words(1 << 14, 0xFF))
+    decode(head(Opcode.FILL) + words(1 << 14, 0xFFFF))
     with pytest.raises(ProgramError, match=r"fill at byte 8 sets bits behind the last field"):
-        decode(encode(Opcode.LOAD, {}) + head(Opcode.FILL) + words(1 << 14, 0x100))
+        decode(encode(Opcode.LOAD, {}) + head(Opcode.FILL) + words(1 << 14, 0x10000))
 
 
 def test_random_bytes_decode_or_are_refused():

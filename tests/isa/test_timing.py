@@ -7,6 +7,7 @@ import pytest
 
 from hanok.isa import Step
 from hanok.isa.timing import (
+    UNPACK_STAGES,
     Section,
     chain_cycles,
     column_preload_cycles,
@@ -17,6 +18,7 @@ from hanok.isa.timing import (
     preload_cycles,
     rows_are_far,
     table_cycles,
+    unpack_stages,
 )
 from hanok.machine import Dma, Matrix, Vector, VectorPipeline
 
@@ -56,6 +58,12 @@ def test_expand():
     assert expand_cycles(dma, 1, False) == 5 + 1 + 6
     assert expand_cycles(dma, 800, False) == 5 + 100 + 6
     assert expand_cycles(dma, 801, True) == 541 + 101 + 6
+
+
+def test_unpack():
+    """Entries and nibbles are told apart, multiplied and clamped in stages that are there or not."""
+    assert unpack_stages(Dma(bytes_per_cycle=8, outstanding=4)) == 0
+    assert unpack_stages(Dma(bytes_per_cycle=8, outstanding=4, int4=True)) == UNPACK_STAGES
 
 
 @pytest.mark.parametrize(

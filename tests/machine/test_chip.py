@@ -160,6 +160,26 @@ def test_a_bad_field_is_named(field, value, message):
         Chip.from_dict(bad, "my.toml")
 
 
+@pytest.mark.parametrize(
+    ("columns", "width"), [(128, 48), (24, 64), (96, 64), (128, 512), (12, 8), (4, 16)], ids=str
+)
+def test_an_unpacker_needs_beats_that_go_into_rows_or_rows_into_beats(columns, width):
+    bad = content()
+    bad["core"]["matrix"]["columns"], bad["core"]["dma"]["bytes_per_cycle"] = columns, width
+    with pytest.raises(
+        ChipError,
+        match=rf"core\.dma\.int4: a beat of {width} bytes holds {2 * width} weights, and the array has "
+        rf"{columns} columns; allowed: core\.dma\.bytes_per_cycle a power of two, at most twice the columns",
+    ):
+        Chip.from_dict(bad, "my.toml")
+    bad["core"]["dma"]["int4"] = False
+    assert not Chip.from_dict(bad, "my.toml").core.dma.int4
+
+
+def test_presets_with_weights_of_four_bits():
+    assert {name for name in PRESETS if Chip.load(name).core.dma.int4} == {"auto", "edge"}
+
+
 def test_sram_too_small_for_one_tile():
     bad = content()
     bad["core"]["sram"] = {"banks": 16, "bank_bytes": 1024}

@@ -35,7 +35,7 @@ def small_chip(**changes: Any) -> Chip:
         },
         "vector": {"lanes": 8, "stages": 2, "pipeline": {}},
         "sram": {"banks": 16, "bank_bytes": 4096},
-        "dma": {"bytes_per_cycle": 16, "outstanding": 8, "expand_lanes": 4},
+        "dma": {"bytes_per_cycle": 16, "outstanding": 8, "expand_lanes": 4, "int4": False},
         "control": {"queue_depth": 4, "semaphore_limit": 8, "fetch_buffer_bytes": 1024},
     }
     top: dict[str, Any] = {"name": "small", "clock_mhz": 1000}
@@ -54,13 +54,15 @@ def small_chip(**changes: Any) -> Chip:
 
 def random_chip(rng: random.Random) -> Chip:
     depth = rng.choice([1, 2, 3, 8])
+    width = rng.choice([4, 7, 16, 32, 64, 100, 256])
     return small_chip(
         clock_mhz=rng.choice([1000, 700, 333, 1501]),
         standard=rng.choice(MEMORIES),
         channels=rng.choice([1, 2]),
         controller=rng.choice(CONTROLLERS),
         latency_cycles=rng.choice([0, 1, 20]),
-        bytes_per_cycle=rng.choice([4, 7, 16, 32, 64, 100, 256]),
+        bytes_per_cycle=width,
+        int4=width in (4, 16) and rng.random() < 0.8,
         outstanding=rng.choice([1, 2, 3, 7, 64]),
         expand_lanes=rng.choice([1, 8, 64]),
         queue_depth=depth,
@@ -110,6 +112,18 @@ def random_expand(rng: random.Random) -> dict[str, Any]:
         "run_bytes": symbols,
         "packed_bytes": (0 if flags else 128) + 2 * min(symbols, rng.choice([1, 7, 33, 100, 300])),
         "dram_address": rng.randrange(1 << 20, 1 << 22),
+        **dict.fromkeys(("count_1", "count_2", "count_3"), 1),
+    }
+
+
+def random_unpack(rng: random.Random) -> dict[str, Any]:
+    """A stream of whole beats on all chips with 8 columns that have an unpacker."""
+    group_rows, groups = rng.choice([4, 16, 32, 252]), rng.choice([1, 2, 7])
+    return {
+        "run_bytes": 8 * groups * group_rows,
+        "packed_bytes": groups * (2 * 8 + 8 * group_rows // 2),
+        "dram_address": 16 * rng.randrange(1 << 16, 1 << 18),
+        "group_rows": group_rows,
         **dict.fromkeys(("count_1", "count_2", "count_3"), 1),
     }
 
@@ -170,6 +184,7 @@ FIELDS = {
     Opcode.LOAD: random_transfer,
     Opcode.FILL: random_transfer,
     Opcode.EXPAND: random_expand,
+    Opcode.UNPACK: random_unpack,
     Opcode.STORE: random_transfer,
     Opcode.CONV: random_convolution,
     Opcode.DEPTHWISE: random_matrix,
@@ -177,8 +192,15 @@ FIELDS = {
     Opcode.TABLE: lambda rng: {},
 }
 
+EVERYWHERE = tuple(opcode for opcode in FIELDS if opcode != Opcode.UNPACK)
 
-def random_program(rng: random.Random, count: int, opcodes: Sequence[Opcode] = tuple(FIELDS)) -> bytes:
+
+def opcodes_of(chip: Chip) -> tuple[Opcode, ...]:
+    """The opcodes of `FIELDS` that a chip has."""
+    return tuple(FIELDS) if chip.core.dma.int4 else EVERYWHERE
+
+
+def random_program(rng: random.Random, count: int, opcodes: Sequence[Opcode] = EVERYWHERE) -> bytes:
     """Instructions that wait only for posts of earlier ones, so that only full counters can stop them."""
     available = {(source, target): 0 for source in Unit for target in Unit}
     chosen = rng.choices(opcodes, weights=[rng.choice([1, 3, 9]) for _ in opcodes], k=count)
@@ -198,7 +220,7 @@ def random_program(rng: random.Random, count: int, opcodes: Sequence[Opcode] = t
     return code
 
 
-def crowded_program(rng: random.Random, limit: int, opcodes: Sequence[Opcode] = tuple(FIELDS)) -> bytes:
+def crowded_program(rng: random.Random, limit: int, opcodes: Sequence[Opcode] = EVERYWHERE) -> bytes:
     """A unit posts more often than a counter of `limit` holds, until another unit has waited long enough."""
     source = rng.choice([Unit.LOAD, Unit.STORE, Unit.VECTOR])
     target = rng.choice([unit for unit in (Unit.LOAD, Unit.STORE, Unit.VECTOR) if unit != source])

@@ -22,6 +22,7 @@ from hanok.isa.timing import (
     LOAD_START_CYCLES,
     STORE_REQUEST_STAGES,
     STORE_START_CYCLES,
+    UNPACK_STAGES,
     line_bytes,
     open_lines,
 )
@@ -29,6 +30,7 @@ from hanok.machine import Chip, Dma
 from hanok.units import cycles_to_picoseconds, picoseconds_to_cycles
 
 RING = 1 << 14
+PACKED = (Opcode.EXPAND, Opcode.UNPACK)
 LOAD_PORT, STORE_PORT, FETCH_PORT = PORTS = range(3)
 Finish = Callable[[int, int], None]
 """Takes an instruction and its end."""
@@ -148,7 +150,7 @@ def lines_of(record: np.void, line: int, burst: int) -> deque[Line]:
     """The lines of an instruction in their order, for lines and bursts of so many bytes."""
     lines: deque[Line] = deque()
     for run in runs_of(record):
-        size = record["packed_bytes" if record["opcode"] == Opcode.EXPAND else "run_bytes"]
+        size = record["packed_bytes" if record["opcode"] in PACKED else "run_bytes"]
         position, end = run, run + int(size)
         while position < end:
             number = position // line
@@ -175,6 +177,7 @@ class LoadEngine:
     def __init__(self, chip: Chip, memory: Memory, finish: Finish) -> None:
         self.dma, self.memory, self.finish = chip.core.dma, memory, finish
         self.width = self.dma.bytes_per_cycle
+        self.later = UNPACK_STAGES if self.dma.int4 else 0
         self.line_bytes, self.slots = memory.line_sizes(self.dma)
         self.moves = False
         self.issue: deque[Line] = deque()
@@ -199,7 +202,7 @@ class LoadEngine:
     def begin(self, index: int, record: np.void, cycle: int) -> int:
         """Take an instruction; return how many bursts it has."""
         if record["opcode"] == Opcode.FILL:
-            self.begin_at = cycle + FILL_START_CYCLES
+            self.begin_at = cycle + FILL_START_CYCLES + self.later
             self.fill_beats = len(runs_of(record)) * -(-int(record["run_bytes"]) // self.width)
             self.moving.append((index, None, True))
             return 0
@@ -232,7 +235,7 @@ class LoadEngine:
     def _has_arrived(self, line: Line, cycle: int) -> bool:
         """Whether a line can go to SRAM: lines do so in the order of the requests."""
         assert line.request is not None
-        return 0 <= line.request.arrival <= cycle - LOAD_ANSWER_STAGES
+        return 0 <= line.request.arrival <= cycle - LOAD_ANSWER_STAGES - self.later
 
     def move(self, cycle: int) -> None:
         """One beat of up to `width` bytes of one run; bytes short of a beat go to a register."""

@@ -14,7 +14,7 @@ import pytest
 from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
-from engine_programs import FIELDS, crowded_program, random_program, small_chip
+from engine_programs import EVERYWHERE, crowded_program, random_program, small_chip
 from stepped_dma import FETCH_PORT, LOAD_PORT, Request
 from stepped_model import SteppedModel
 
@@ -31,7 +31,7 @@ from hanok.rtl.store import StoreEngine
 from hanok.simulator.counters import Cause
 
 ADDRESS_BITS, SRAM_BYTES = 24, 1 << 16
-GATE_OPCODES = tuple(opcode for opcode in FIELDS if opcode != Opcode.EXPAND)
+GATE_OPCODES = tuple(opcode for opcode in EVERYWHERE if opcode != Opcode.EXPAND)
 CHIPS: tuple[dict[str, Any], ...] = (
     {"standard": "LPDDR5_6400", "queue_depth": 1, "semaphore_limit": 2, "outstanding": 3},
     {"standard": "HBM2_2000", "channels": 2, "clock_mhz": 333, "bytes_per_cycle": 7, "latency_cycles": 0},

@@ -6,7 +6,7 @@ import random
 
 import numpy as np
 import pytest
-from engine_programs import crowded_program, random_chip, random_program
+from engine_programs import crowded_program, opcodes_of, random_chip, random_program
 from stepped_model import SteppedModel
 
 from hanok.errors import VerifyError
@@ -38,7 +38,8 @@ def run_both(code: bytes, chip: Chip, address: int) -> Timing | None:
 def test_random_programs_run_as_in_the_stepped_model(seed: int) -> None:
     rng = random.Random(seed)
     chip = random_chip(rng)
-    run_both(random_program(rng, rng.choice([1, 5, 20, 45])), chip, rng.choice([0, 64, 4160, 4172]))
+    code = random_program(rng, rng.choice([1, 5, 20, 45]), opcodes_of(chip))
+    run_both(code, chip, rng.choice([0, 64, 4160, 4172]))
 
 
 def test_full_counters_stall_as_in_the_stepped_model() -> None:
@@ -49,6 +50,6 @@ def test_full_counters_stall_as_in_the_stepped_model() -> None:
         limit = chip.core.control.queue_depth + rng.choice([1, 2])
         control = chip.core.control.model_copy(update={"semaphore_limit": limit})
         chip = chip.model_copy(update={"core": chip.core.model_copy(update={"control": control})})
-        timing = run_both(crowded_program(rng, limit), chip, 0)
+        timing = run_both(crowded_program(rng, limit, opcodes_of(chip)), chip, 0)
         stalled += timing is not None and int(timing.causes[:, Cause.FULL_COUNTER].sum() > 0)
     assert stalled > 5

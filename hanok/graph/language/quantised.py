@@ -80,6 +80,7 @@ def quantised_decoder(
     scales: CacheScales = UNSCALED,
     seed: int = 0,
     goal_db: float | None = None,
+    weight_bits: int = 8,
     part_bytes: int = PART_BYTES,
 ) -> QuantisedDecoder:
     """Quantise `part_model` of the whole decoder part by part.
@@ -94,7 +95,9 @@ def quantised_decoder(
     for part in parts:
         model = part_model(checkpoint, rows, past, part, scales)
         given = _inputs_of(model, values)
-        quantised = quantise_model(model, given, seed=seed, goal_db=goal_db, repair=len(parts) == 1)
+        quantised = quantise_model(
+            model, given, seed=seed, goal_db=goal_db, weight_bits=weight_bits, repair=len(parts) == 1
+        )
         records.append(quantised.record)
         joined.append(quantised.model)
         if part.last > part.first and len(parts) > 1:
