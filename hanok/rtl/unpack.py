@@ -53,7 +53,7 @@ class StreamShape:
 
     @property
     def parts(self) -> int:
-        """Beats that bring these entries."""
+        """Beats that bring these entries: a power of two, at most four."""
         return self.entries * ENTRY_BYTES // self.beat_bytes
 
     @property
@@ -112,7 +112,7 @@ class Unpacker(wiring.Component):
             group_ends.eq(weighs & last_place & (rows_behind == 0)),
         ]
         with m.If(self.en & ~weighs):
-            m.d.sync += part.eq(Mux(last_part, 0, part + 1))
+            m.d.sync += part.eq(part + 1)
         with m.If(self.en & (weighs | last_part)):
             m.d.sync += [
                 place.eq(Mux(last_place, 0, place + 1)),

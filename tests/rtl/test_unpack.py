@@ -191,6 +191,8 @@ def broken(name: str, stream: NibbleStream, width: int) -> tuple[bytes, int]:
         "ends with entries": (whole[: group + stream.entry_bytes], run),
         "ends within entries": (whole[: group + width], run),
         "ends within a group": (whole[:-width], run),
+        "group and bytes end too soon": (whole[:-width], run - 2 * width),
+        "entries in place of the last weights": (whole[: group + stream.entry_bytes], run // 3 + 2 * width),
         "a group is missing": (whole[:-group], run),
         "a group too many": (more, run),
         "a beat too many": (more[: len(whole) + stream.entry_bytes + width], run),
@@ -202,8 +204,8 @@ def broken(name: str, stream: NibbleStream, width: int) -> tuple[bytes, int]:
 
 BROKEN = (
     "ends with its first beat", "ends with entries", "ends within entries", "ends within a group",
-    "a group is missing", "a group too many", "a beat too many", "bytes short of a beat", "a byte too many",
-    "one byte",
+    "group and bytes end too soon", "entries in place of the last weights", "a group is missing",
+    "a group too many", "a beat too many", "bytes short of a beat", "a byte too many", "one byte",
 )  # fmt: skip
 
 
