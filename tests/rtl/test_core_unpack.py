@@ -12,7 +12,7 @@ from expand_programs import STREAMS, UNPACK_CORNERS, packed_programs
 from unpack_streams import NibbleStream, random_stream
 
 from hanok.errors import ProgramError, VerifyError
-from hanok.isa import Opcode, decode, encode
+from hanok.isa import Opcode, Unit, decode, encode
 from hanok.isa.faults import Fault
 from hanok.machine import Chip
 from hanok.simulator import emulate
@@ -139,3 +139,29 @@ def test_a_core_without_an_unpacker_has_no_unpack() -> None:
     run = bench.run(len(code), CODE_ADDRESS, image, 20_000)
     assert run.fault is Fault.ILLEGAL_OPCODE
     assert run.fault_offset == len(FIRST)
+
+
+@pytest.mark.parametrize("name", ["no fault", "no stream", "outside"])
+def test_a_fault_is_that_of_the_beat_between_those_of_neighbours(name: str) -> None:
+    """Small loads have their lines before the long one in front of them has written its runs."""
+    chip = unpacking_chip(expand_lanes=4)
+    small = {"run_bytes": 8, "dram_address": 4096, "sram_address": 1000, **ONCE}
+    middle, fault = {
+        "no fault": (encode(Opcode.LOAD, small), Fault.NONE),
+        "no stream": (
+            encode(Opcode.UNPACK, {**small, "packed_bytes": 8, "group_rows": 4}),
+            Fault.NO_SUCH_CODE,
+        ),
+        "outside": (encode(Opcode.LOAD, {**small, "sram_address": SRAM - 4}), Fault.NO_SUCH_BYTE),
+    }[name]
+    long = {**small, "run_bytes": 24, "count_1": 20}
+    before = encode(Opcode.LOAD, long) + encode(Opcode.LOAD, small)
+    code = before + middle + encode(Opcode.LOAD, small)
+    bench = bench_of(chip)
+    bench.renew()
+    run = bench.run(len(code), CODE_ADDRESS, memory_image(np.random.default_rng(1), code), 20_000)
+    assert run.fault is fault
+    if fault is Fault.NONE:
+        assert np.diff(run.ended[Unit.LOAD]).tolist() == [1, 1, 1]
+    else:
+        assert run.fault_offset == len(before)
