@@ -14,7 +14,7 @@ import pytest
 from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
-from engine_programs import EVERYWHERE, crowded_program, random_program, small_chip
+from engine_programs import crowded_program, opcodes_of, random_program, small_chip
 from stepped_dma import FETCH_PORT, LOAD_PORT, Request
 from stepped_model import SteppedModel
 
@@ -31,12 +31,13 @@ from hanok.rtl.store import StoreEngine
 from hanok.simulator.counters import Cause
 
 ADDRESS_BITS, SRAM_BYTES = 24, 1 << 16
-GATE_OPCODES = tuple(opcode for opcode in EVERYWHERE if opcode != Opcode.EXPAND)
 CHIPS: tuple[dict[str, Any], ...] = (
     {"standard": "LPDDR5_6400", "queue_depth": 1, "semaphore_limit": 2, "outstanding": 3},
     {"standard": "HBM2_2000", "channels": 2, "clock_mhz": 333, "bytes_per_cycle": 7, "latency_cycles": 0},
     {"standard": "FLAT:64000", "queue_depth": 2, "semaphore_limit": 4, "bytes_per_cycle": 32},
     {"standard": "LPDDR5_6400", "channels": 2, "outstanding": 12, "bytes_per_cycle": 100},
+    {"standard": "LPDDR5_6400", "outstanding": 2, "bytes_per_cycle": 4, "int4": True},
+    {"standard": "HBM2_2000", "bytes_per_cycle": 16, "int4": True},
 )
 
 
@@ -192,14 +193,15 @@ def check(design: Simulation, code: bytes, chip: Chip, address: int) -> bool:
 def test_gates_take_the_cycles_of_the_model(changes: dict[str, Any]) -> None:
     chip = small_chip(**{"expand_lanes": 0, **changes})
     assert tuple(cause.name.lower() for cause in Cause) == CAUSES
+    opcodes = tuple(opcode for opcode in opcodes_of(chip) if opcode != Opcode.EXPAND)
     design = Simulation(Gates(chip, SteppedModel(b"", chip).burst_bytes))
     ended = 0
     for seed in range(30):
         rng = random.Random(seed)
         limit = chip.core.control.semaphore_limit
         if seed % 3 == 0:
-            code = crowded_program(rng, limit, GATE_OPCODES)
+            code = crowded_program(rng, limit, opcodes)
         else:
-            code = random_program(rng, rng.choice([1, 20, 60]), GATE_OPCODES)
+            code = random_program(rng, rng.choice([1, 20, 60]), opcodes)
         ended += check(design, code, chip, rng.choice([0, 64, 4160, 4172]))
     assert ended > 10
