@@ -195,7 +195,6 @@ def test_gates_take_the_cycles_of_the_model(changes: dict[str, Any]) -> None:
     assert tuple(cause.name.lower() for cause in Cause) == CAUSES
     opcodes = tuple(opcode for opcode in opcodes_of(chip) if opcode != Opcode.EXPAND)
     design = Simulation(Gates(chip, SteppedModel(b"", chip).burst_bytes))
-    opcodes = [opcode for opcode in opcodes_of(chip) if opcode != Opcode.EXPAND]
     ended = 0
     for seed in range(30):
         rng = random.Random(seed)
