@@ -1,7 +1,7 @@
 """Language models of published shapes with made-up weights on a chip: tokens a second, energy, memory, time.
 
 `python benchmarks/language_models.py [--chip edge] [--layers N] [--vocabulary N] [--prompt 100] [--tokens 4]
-[--goal-db DB] [NAME ...]`
+[--goal-db DB] [--weight-bits 4] [NAME ...]`
 
 Weights are seeded random numbers, written to a temporary folder as a checkpoint in BF16 of the model's own
 shape, tensor by tensor; cycles and energy do not depend on their values. With `--layers N` only the first N
@@ -109,7 +109,9 @@ def measure(name: str, chip: Chip, options: argparse.Namespace) -> None:
     with TemporaryDirectory() as path:
         count = write_checkpoint(Path(path), config)
         texts = ["".join(chr(256 + (7 * k + 31 * n) % 256) for k in range(16)) for n in range(2)]
-        model = open_language_model(path, chip, texts=texts, check=False, goal_db=options.goal_db)
+        model = open_language_model(
+            path, chip, texts=texts, check=False, goal_db=options.goal_db, weight_bits=options.weight_bits
+        )
         ids = np.random.default_rng(1).integers(0, int(str(config["vocab_size"])), prompt).tolist()
         begin = time.perf_counter()
         model.prepare(ids, tokens)
@@ -143,6 +145,7 @@ def main() -> None:
     parser.add_argument("--vocabulary", type=int, default=0)
     parser.add_argument("--prompt", type=int, default=100)
     parser.add_argument("--tokens", type=int, default=4)
+    parser.add_argument("--weight-bits", type=int, choices=(8, 4), default=8)
     parser.add_argument("--goal-db", type=float, help="0 gives every operand one part")
     options = parser.parse_args()
     for name in options.names or SHAPES:

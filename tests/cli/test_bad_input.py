@@ -89,12 +89,14 @@ def test_options_that_contradict_a_program(hanok_command: Run, program_file: Pat
     _refused(
         hanok_command("run", program_file, "--calibrate", tmp_path / "samples.npz"), "is compiled already"
     )
+    _refused(hanok_command("run", program_file, "--weight-bits", "4"), "--weight-bits has nothing to do")
     _refused(hanok_command("inspect", program_file, "--layer", "ghost"), "no layer 'ghost'")
     _refused(hanok_command("inspect", program_file, "--layer", "99"), "no layer '99'")
 
 
 def test_unknown_options_and_commands(hanok_command: Run, program_file: Path) -> None:
     assert hanok_command("run", program_file, "--fast").exit_code == 2
+    assert hanok_command("run", program_file, "--weight-bits", "5").exit_code == 2
     assert hanok_command("fly").exit_code == 2
     assert hanok_command("run", program_file, "--seed", "-1").exit_code == 2
 

@@ -74,6 +74,18 @@ def test_a_higher_goal_multiplies_more_operands_in_two_parts(tmp_path: Path, edg
     assert "--goal-db" in result.stderr
 
 
+def test_weights_of_four_bits_are_loaded_as_such(tmp_path: Path, edge: Chip) -> None:
+    """Their program's bits are ONNX Runtime's too; the head has columns enough for the array."""
+    write_folder(tmp_path, "llama", seed=1)
+    loaded = []
+    for weight_bits in (8, 4):
+        model = open_language_model(tmp_path, edge, goal_db=0.0, weight_bits=weight_bits)
+        generation = model.generate(PROMPT, 3)
+        _check_figures(generation)
+        loaded.append(generation.making[0].result.record.dram_read_bytes)
+    assert loaded[1] < loaded[0]
+
+
 def _check_figures(generation: Generation) -> None:
     """The totals are those of the programs' records; each program's bits are ONNX Runtime's, or nearly."""
     assert [program.kind for program in generation.reading] == ["prefill"]
