@@ -44,8 +44,8 @@ SHAPES = [
 ]
 LONG = [
     Shape(columns=12, lanes=32, rows=100, banks=3),
-    Shape(columns=13, lanes=16, rows=37, banks=8),
-    Shape(columns=4, lanes=128, rows=16, banks=3),
+    Shape(columns=13, lanes=16, rows=37, banks=5),
+    Shape(columns=4, lanes=64, rows=16, banks=3),
 ]
 
 

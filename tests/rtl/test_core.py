@@ -73,4 +73,4 @@ def test_a_transformer_block_agrees_in_every_bit_and_cycle() -> None:
 def test_random_programs_on_other_shapes(
     name: str, memory: dict[str, Any] | None, sizes: dict[str, int]
 ) -> None:
-    run_random(small_chip(memory, **sizes), seed=2, programs=100, instructions=25)
+    run_random(small_chip(memory, **sizes), seed=2, programs=60, instructions=25)

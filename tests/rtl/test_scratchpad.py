@@ -48,10 +48,10 @@ SHAPES = {
     "words": Shape(8, 512, (3, 8, 13), (8, 13), 4, 16, masked=(0, 2)),
     "wide-columns": Shape(8, 512, (3, 8, 13, 32), (8, 32), 32, 64),
     "many-banks": Shape(33, 704, (13, 8), (13, 8), 16, 32, masked=(1,)),
-    "no-power-of-two": Shape(12, 704, (13, 100), (100, 3), 64, 256, masked=(1,)),
+    "no-power-of-two": Shape(12, 704, (13, 50), (50, 3), 32, 128, masked=(1,)),
     "aligned": Shape(8, 8192, (32, 8), (32,), 4, 32),
     "word-crosses-banks": Shape(9, 576, (100, 8), (100, 16), 16, 128, masked=(0, 1)),
-    "halves": Shape(8, 1024, (100, 128), (128, 7), 128, 256, masked=(0,)),
+    "halves": Shape(8, 1024, (50, 64), (64, 7), 64, 128, masked=(0,)),
 }
 
 
