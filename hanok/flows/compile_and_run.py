@@ -85,8 +85,11 @@ def compile_model(
         )
         model, warnings = quantised.model, quantised.record.warnings
         notes = _quantisation_notes(quantised.record, seed)
-    elif calibration is not None:
-        warnings = ("the model is quantised already: the calibration data was not used",)
+    else:
+        unused = {"the calibration data was": calibration is not None, "weight bits were": weight_bits != 8}
+        warnings = tuple(
+            f"the model is quantised already: {what} not used" for what, given in unused.items() if given
+        )
     progress("compiling")
     content = model.SerializeToString(deterministic=True)
     program = compile_graph(
