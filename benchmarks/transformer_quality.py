@@ -35,6 +35,7 @@ def main() -> None:
     )
     parser.add_argument("models", nargs="+", type=Path, help="ONNX files, or folders of them")
     parser.add_argument("--goal", type=float, default=GOAL_DB, help="dB that operands are split for")
+    parser.add_argument("--weight-bits", type=int, choices=(8, 4), default=8)
     arguments = parser.parse_args()
     given = arguments.models
     paths = [path for item in given for path in (sorted(item.glob("*.onnx")) if item.is_dir() else [item])]
@@ -44,16 +45,16 @@ def main() -> None:
         f"{'largest of a row the same':26s} {'smoothed':>9s} {'rows':>5s} {'parts':>6s} {'CPU':>6s}"
     )
     for path in paths:
-        compare(path, arguments.goal)
+        compare(path, arguments.goal, arguments.weight_bits)
 
 
-def compare(path: Path, goal_db: float) -> None:
+def compare(path: Path, goal_db: float, weight_bits: int) -> None:
     """Print one line for a model."""
     model = load_model(path)
     if is_quantised(model) or not is_transformer(working := prepare_float(model)):
         return
     start = time.process_time()
-    done = quantise_model(model, seed=CALIBRATION_SEED, goal_db=goal_db)
+    done = quantise_model(model, seed=CALIBRATION_SEED, goal_db=goal_db, weight_bits=weight_bits)
     seconds = time.process_time() - start
     ranges = observe_ranges(working, random_samples(working, CALIBRATION_SEED))
     plain = insert_quantisers(working, ranges, keep_float(working, ranges), products=True)

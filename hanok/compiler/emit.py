@@ -38,10 +38,15 @@ ALIGNMENT = 64
 
 
 class ConstantPool:
-    """The constants of a program in DRAM; equal contents share a place."""
+    """The constants of a program in DRAM, from an address on; equal contents share a place.
 
-    def __init__(self, address: int) -> None:
-        self.address = address
+    Each begins with a beat of the chip's DMA engine where UNPACK asks for that.
+    """
+
+    def __init__(self, address: int, chip: Chip) -> None:
+        dma = chip.core.dma
+        self._alignment = max(ALIGNMENT, dma.bytes_per_cycle) if dma.int4 else ALIGNMENT
+        self.address = align_up(address, self._alignment)
         self._parts: list[bytes] = []
         self._places: dict[bytes, int] = {}
         self._size = 0
@@ -50,7 +55,7 @@ class ConstantPool:
         """Add `content` and return its address."""
         if content not in self._places:
             self._places[content] = self.address + self._size
-            padded = align_up(len(content), ALIGNMENT)
+            padded = align_up(len(content), self._alignment)
             self._parts.append(content + bytes(padded - len(content)))
             self._size += padded
         return self._places[content]
@@ -206,7 +211,7 @@ class StageEmitter:
             for buffer in kept:
                 buffer.pinned = True
                 allocator.take(buffer)
-            pool = ConstantPool(self.constants.address)
+            pool = ConstantPool(self.constants.address, self.chip)
             for _ in range(2):
                 MatrixEmitter(mover, layer, plan, pool.place, packer).emit()
             allocator.place(schedule.operations, 0)

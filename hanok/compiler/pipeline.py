@@ -147,7 +147,7 @@ def _emit(
     """Place tensors and emit every stage: constants, activations, instructions, records of layers."""
     kept = {life.storage for lives in residents for life in lives}
     constants_address, regions = place_activations(lowered, bound, kept, 0)
-    pool = ConstantPool(constants_address)
+    pool = ConstantPool(constants_address, planner.chip)
     _place_constant_storages(lowered, pool)
     emitted: list[list[Operation]] = []
     records: list[LayerRecord] = []

@@ -56,6 +56,8 @@ def find_entries(weights: Weights, group_rows: int) -> Entries | None:
     """
     if len(weights) % group_rows or weights.size == 0:
         return None
+    if len(weights) > group_rows and find_entries(weights[:group_rows], group_rows) is None:
+        return None
     values = _by_group(weights, group_rows)
     scales, zeros = np.empty(values.shape[:2], np.uint16), np.empty(values.shape[:2], np.uint8)
     return entries_of(scales * _UNITS, zeros) if kernels.find_grids(values, scales, zeros) else None

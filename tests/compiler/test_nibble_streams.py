@@ -95,6 +95,25 @@ def test_long_products_take_half_the_cycles_where_dram_bounds_them() -> None:
     assert timing(packed)[0] < 0.62 * timing(plain)[0]
 
 
+def test_streams_begin_with_a_beat_where_beats_are_wide() -> None:
+    """Beats of 128 bytes, and constants of odd lengths between the streams."""
+    content = Chip.load("edge").model_dump()
+    content["core"]["dma"] |= {"bytes_per_cycle": 128, "int4": True}
+    model = QdqModel()
+    value = model.input((1, 96), 0.05)
+    for seed in range(3):
+        inputs, outputs = (96, 384) if seed == 0 else (384, 384)
+        weight = model.weight(on_grids(inputs, outputs, 32, seed), 0.002)
+        value = model.dequantize(model.quantize(model.apply("MatMul", [value, weight]), 0.1), 0.1)
+    model.output(value, 0.1)
+    graph = import_graph(model.model())
+    program = compile_graph(graph, Chip.from_dict(content, "wide"))
+    assert opcodes(program).count(Opcode.UNPACK) >= 3
+    feeds = random_feeds(graph, 2)
+    found, expected = run_program(program, feeds), run_reference(graph, feeds)
+    assert all(np.array_equal(found[key], expected[key]) for key in expected)
+
+
 def test_plain_weights_stay_plain() -> None:
     weights = np.random.default_rng(1).integers(-127, 128, (256, 256)).astype(np.int8)
     program = compile_graph(product(1, weights), chip_of("edge", int4=True))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from core_bench import assert_equal
 from core_programs import HALF, framed_program, memory_image, random_instructions
 from expand_model import decode_words, encode_words, random_lengths, table_of
 from unpack_streams import CORNERS as STREAM_CORNERS
@@ -147,6 +148,15 @@ def _mixed(rng: np.random.Generator, chip: Chip, streams: list[Packed], count: i
         address += len(stream.content)
     assert address <= HALF
     return mixed
+
+
+def run_packed(chip: Chip, seed: int, programs: int, most: int) -> Counter[str]:
+    """Hold packed programs in gates against the models; return the corners that they reach."""
+    reached: Counter[str] = Counter()
+    for number, (code, image, corners) in enumerate(packed_programs(chip, seed, programs, most)):
+        assert_equal(chip, code, image, f"program {number} of seed {seed}")
+        reached += corners
+    return reached
 
 
 def packed_programs(

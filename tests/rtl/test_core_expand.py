@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
 
 import numpy as np
 import pytest
-from core_bench import assert_equal, bench_of, small_chip
+from core_bench import bench_of, small_chip
 from core_programs import CODE_ADDRESS, HALF, memory_image
 from expand_model import encode_words, random_lengths, table_of
-from expand_programs import CORNERS, STREAMS, packed_programs
+from expand_programs import CORNERS, STREAMS, run_packed
 from qdq_models import QdqModel, random_feeds
 
 from hanok.compiler.pipeline import compile_graph
@@ -32,14 +31,6 @@ SHAPES: list[dict[str, int]] = [
 
 def packing_chip(**sizes: int) -> Chip:
     return small_chip(**{"expand_lanes": 4, **sizes})
-
-
-def run_packed(chip: Chip, seed: int, programs: int, most: int) -> Counter[str]:
-    reached: Counter[str] = Counter()
-    for number, (code, image, corners) in enumerate(packed_programs(chip, seed, programs, most)):
-        assert_equal(chip, code, image, f"program {number} of seed {seed}")
-        reached += corners
-    return reached
 
 
 def test_random_programs_agree_in_every_bit_and_cycle() -> None:

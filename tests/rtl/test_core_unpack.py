@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import numpy as np
 import pytest
-from core_bench import assert_equal, bench_of, small_chip
+from core_bench import bench_of, small_chip
 from core_programs import CODE_ADDRESS, HALF, memory_image
-from expand_programs import STREAMS, UNPACK_CORNERS, packed_programs
+from expand_programs import STREAMS, UNPACK_CORNERS, run_packed
+from qdq_models import QdqModel, random_feeds
 from unpack_streams import NibbleStream, random_stream
 
+from hanok.compiler.pipeline import compile_graph
 from hanok.errors import ProgramError, VerifyError
+from hanok.flows.cosim import cosimulate
+from hanok.graph import import_graph
 from hanok.isa import Opcode, Unit, decode, encode
 from hanok.isa.faults import Fault
 from hanok.machine import Chip
@@ -30,17 +32,26 @@ def unpacking_chip(**sizes: int) -> Chip:
     return small_chip(**{"int4": 1, **sizes})
 
 
-def run_packed(chip: Chip, seed: int, programs: int, most: int) -> Counter[str]:
-    reached: Counter[str] = Counter()
-    for number, (code, image, corners) in enumerate(packed_programs(chip, seed, programs, most)):
-        assert_equal(chip, code, image, f"program {number} of seed {seed}")
-        reached += corners
-    return reached
-
-
 def test_random_programs_agree_in_every_bit_and_cycle() -> None:
     reached = run_packed(unpacking_chip(expand_lanes=4), seed=1, programs=40, most=8)
     assert [corner for corner in UNPACK_CORNERS if not reached[corner]] == []
+
+
+def test_a_model_with_weights_of_four_bits_agrees_in_every_bit_and_cycle() -> None:
+    """Two products whose weights the compiler finds on grids."""
+    random, model = np.random.default_rng(6), QdqModel()
+    value = model.input((3, 32), 0.05)
+    for _ in range(2):
+        weights = random.integers(-8, 8, (32, 32)).astype(np.int8) * np.int8(9)
+        value = model.apply("MatMul", [value, model.weight(weights, 0.001)])
+        value = model.dequantize(model.quantize(value, 0.02), 0.02)
+    model.output(value, 0.02)
+    graph = import_graph(model.model())
+    program = compile_graph(graph, unpacking_chip(expand_lanes=4))
+    assert np.sum(decode(program.npu_stages[0].code).opcode == Opcode.UNPACK) > 1
+    record = cosimulate(program, random_feeds(graph, 1))
+    assert record.stages
+    assert record.equal, [stage for stage in record.stages if not stage.equal]
 
 
 @pytest.mark.slow
